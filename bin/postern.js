@@ -1,0 +1,28 @@
+#!/usr/bin/env node
+// Plain JavaScript without newer syntax on purpose: an old Node must be able to read this file far enough to say what to do.
+
+const FLOORS = [
+  [24, 18, 1],
+  [26, 5, 1],
+];
+
+function isSupported(version) {
+  const [major, minor, patch] = version.split(".").map(Number);
+  if (major > 26) return true;
+  return FLOORS.some((floor) => major === floor[0] && (minor > floor[1] || (minor === floor[1] && patch >= floor[2])));
+}
+
+if (!isSupported(process.versions.node)) {
+  process.stderr.write(
+    `postern: Node.js ${process.versions.node} is too old (HTTP/2 security fixes and node:sqlite are missing).\n` +
+      "Next step: install Node.js 26.5.1 or newer (or 24.18.1 or newer in the 24 line). In this repository, run it through npm: `npm start` or `npm exec postern`.\n",
+  );
+  process.exit(1);
+}
+
+const { existsSync } = await import("node:fs");
+const compiled = new URL("../dist/cli/main.js", import.meta.url);
+const source = new URL("../src/cli/main.ts", import.meta.url);
+// A checkout always runs from source, so that a forgotten build is never what answers.
+const { main } = await import(existsSync(source) ? source.href : compiled.href);
+process.exitCode = await main(process.argv.slice(2));

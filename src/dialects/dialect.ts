@@ -1,0 +1,72 @@
+import type { PosternError } from "../errors.ts";
+import type { BodyScan } from "../lib/json-scan.ts";
+import type { Dialect } from "./operations.ts";
+
+/** What policy needs to know of a request, read from spans of the body. */
+export interface RequestFacts {
+  model: string;
+  isStream: boolean;
+  /** Whether the caller asked for usage in its stream; if not, the extra chunk is hidden. */
+  wantsUsage: boolean;
+  /** Names of members that field policy removed, for `X-Postern-Removed-Fields`. */
+  removedFields: readonly string[];
+}
+
+/** Usage as the engine said it, or as it was counted. */
+export interface Usage {
+  tokensIn: number;
+  tokensInCached: number;
+  tokensOut: number;
+  /** False only when all of it is the engine's own word. */
+  isEstimated: boolean;
+}
+
+/** Why an answer counts as complete or not (reference: faults §1). */
+export type Completion = "open" | "complete" | "engine_error";
+
+/**
+ * Watches a streamed answer on its way through. One per attempt; on the hot path once a chunk, so it looks at bytes and
+ * parses only records that can matter (usage, finish, errors).
+ */
+export interface StreamTap {
+  /**
+   * Takes the next chunk from the target and returns what may go to the caller: the same buffer when nothing has to be
+   * hidden, a shorter one when a record is hidden or still incomplete, an empty one when all of it is held back.
+   * Holds back at most `MAX_RECORD_BYTES`; throws `PosternError` `engine_bad_answer` beyond it.
+   */
+  push(chunk: Buffer): Buffer;
+  /**
+   * The target's stream ended cleanly. Returns what still has to be written for the dialect's own clean end (a missing
+   * `[DONE]`), or null when there is no evidence of completion: then the caller must get an error instead.
+   */
+  finish(): Buffer | null;
+  /** Whether any content (text, tool call, reasoning) was in what `push` returned so far. */
+  readonly hasContent: boolean;
+  readonly completion: Completion;
+  /** Usage so far: the engine's word when it came, else counted from what was passed on. */
+  usage(): Usage;
+}
+
+/** What has to change in a body before it goes to a target. Null when the bytes can go as they are. */
+export interface TargetEdits {
+  /** Engine's own model name, where it differs from what the caller wrote. */
+  model: string;
+  /** Ask for usage in the stream although the caller did not. */
+  forceUsage: boolean;
+}
+
+/** One dialect that callers and engines speak: everything about its wire format. No sockets, no clock. */
+export interface DialectCodec {
+  readonly dialect: Dialect;
+  /** Reads and checks a scanned body: model, stream flags, field policy. Throws `PosternError` (`model_missing`, `field_refused`, `body_invalid`). */
+  inspect(scan: BodyScan): RequestFacts;
+  /** The bytes to send to a target: spans of the original, spliced. Returns `scan.bytes` itself when nothing changes. */
+  rewrite(scan: BodyScan, facts: RequestFacts, edits: TargetEdits): Buffer;
+  tap(facts: RequestFacts, requestBytes: number): StreamTap;
+  /** Usage of a complete, non-streamed answer; null when the body is not one (then it is a bad answer). */
+  readAnswer(body: Buffer, requestBytes: number): Usage | null;
+  /** Written into a stream that has begun, when it cannot be completed. Ends the stream without the dialect's clean end. */
+  inBandError(error: PosternError): Buffer;
+  /** Bytes that keep a silent stream alive between complete records. */
+  readonly keepAlive: Buffer;
+}

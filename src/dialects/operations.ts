@@ -1,0 +1,69 @@
+/**
+ * The operations that Postern serves: exact (method, path) pairs. Everything else is 404 without upstream contact.
+ *
+ * The same table is enforced at the gateway and again at the agent. It carries a version, because the two run at
+ * different versions on two machines: the gateway plans only operations that the agent advertised.
+ */
+export const OPERATIONS_VERSION = 1;
+
+export type Dialect =
+  | "openai-chat"
+  | "openai-completions"
+  | "openai-embeddings"
+  | "openai-responses"
+  | "anthropic-messages"
+  | "ollama-chat"
+  | "ollama-generate"
+  | "ollama-embed";
+
+/** `infer` goes to a target; `list` and `item` are answered by the gateway from its catalogue. */
+export type OperationKind = "infer" | "list" | "item";
+
+export interface Operation {
+  readonly id: string;
+  readonly method: "GET" | "POST";
+  /** Public path and, for `infer`, also the one path that is ever sent to an engine. */
+  readonly path: string;
+  readonly kind: OperationKind;
+  /** Whose error bodies the path answers with. */
+  readonly family: "openai" | "anthropic" | "ollama";
+  /** Wire format of request and answer; null for lists. */
+  readonly dialect: Dialect | null;
+  /** Whether the answer may be a stream. */
+  readonly canStream: boolean;
+}
+
+export const OPERATIONS: readonly Operation[] = [
+  infer("openai.chat", "/v1/chat/completions", "openai-chat", true),
+  infer("openai.completions", "/v1/completions", "openai-completions", true),
+  infer("openai.embeddings", "/v1/embeddings", "openai-embeddings", false),
+  {
+    id: "openai.models",
+    method: "GET",
+    path: "/v1/models",
+    kind: "list",
+    family: "openai",
+    dialect: null,
+    canStream: false,
+  },
+  {
+    id: "openai.model",
+    method: "GET",
+    path: "/v1/models/",
+    kind: "item",
+    family: "openai",
+    dialect: null,
+    canStream: false,
+  },
+];
+
+const BY_ID = new Map(OPERATIONS.map((operation) => [operation.id, operation]));
+
+/** The operation with this id, or undefined. */
+export function operationById(id: string): Operation | undefined {
+  return BY_ID.get(id);
+}
+
+function infer(id: string, path: string, dialect: Dialect, canStream: boolean): Operation {
+  return { id, method: "POST", path, kind: "infer", family: "openai", dialect, canStream };
+}

@@ -1,0 +1,46 @@
+import type { EngineKind, ModelReport } from "../tunnel/link.ts";
+
+/** Reads from an engine while probing it: bounded, short, follows no redirect, sends the engine's key where there is one. */
+export interface EngineProbe {
+  /** Status, lower-case headers and at most `MAX_PROBE_BYTES` of body. Rejects when the engine cannot be reached in time. */
+  get(path: string): Promise<ProbeAnswer>;
+}
+
+export interface ProbeAnswer {
+  status: number;
+  headers: Readonly<Record<string, string>>;
+  text: string;
+  /** The body as JSON, or undefined where it is not. Hostile until a schema has read it. */
+  json(): unknown;
+}
+
+export interface EngineIdentity {
+  kind: EngineKind;
+  version: string | null;
+}
+
+export interface EngineState {
+  ready: boolean;
+  reason: string | null;
+  models: ModelReport[];
+  slots: number | null;
+}
+
+/**
+ * What Postern knows about one kind of inference server. One folder per kind, each exporting one of these.
+ *
+ * Adapters hold no sockets and no state: they say which paths to read and what the answers mean.
+ */
+export interface EngineAdapter {
+  readonly kind: EngineKind;
+  /** Ports where a fresh install listens on loopback. */
+  readonly defaultPorts: readonly number[];
+  /** Decides whether the server behind the probe is of this kind, by what it says. Null when it is not. Does not throw on odd answers. */
+  identify(probe: EngineProbe): Promise<EngineIdentity | null>;
+  /** Readiness, models and loaded state. Never loads a model. */
+  read(probe: EngineProbe, identity: EngineIdentity): Promise<EngineState>;
+  /** Ids of the operations this version of the engine speaks natively. */
+  operations(identity: EngineIdentity): readonly string[];
+  /** Value of the `Host` header for an engine at this address (DESIGN §7). */
+  hostHeader(url: URL): string;
+}

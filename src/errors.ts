@@ -1,0 +1,199 @@
+/**
+ * The catalogue of everything that can go wrong in words of ours. A code is forever; a retired one stays listed in `RETIRED_CODES`.
+ *
+ * Three readers, three fields: `message` for the caller (no hosts, no keys, no prompts), `hint` for what to do next,
+ * `detail` and `cause` for the log.
+ */
+export interface ErrorEntry {
+  /** Status on the public listener; for operators' errors 500, which only the admin API ever shows. */
+  status: number;
+  /** Wording when the thrower gives none. */
+  message: string;
+  /** Whether the same request may succeed later without a change. Sets `x-should-retry`. */
+  retryable: boolean;
+  /** `error.type` and `error.code` of the OpenAI dialect, which its clients match. */
+  openai: { type: string; code: string | null };
+  /** `error.type` of the Anthropic dialect. */
+  anthropic: string;
+}
+
+const invalid = { type: "invalid_request_error", anthropic: "invalid_request_error" } as const;
+
+function refusal(
+  status: number,
+  message: string,
+  code: string | null,
+  anthropic: string = invalid.anthropic,
+): ErrorEntry {
+  return { status, message, retryable: false, openai: { type: invalid.type, code }, anthropic };
+}
+
+function trouble(status: number, message: string, code: string, anthropic = "api_error"): ErrorEntry {
+  return { status, message, retryable: true, openai: { type: "server_error", code }, anthropic };
+}
+
+function operator(message: string): ErrorEntry {
+  return {
+    status: 500,
+    message,
+    retryable: false,
+    openai: { type: "server_error", code: null },
+    anthropic: "api_error",
+  };
+}
+
+export const ERRORS = {
+  // The request line, headers and framing.
+  unknown_operation: refusal(404, "There is no such endpoint", "unknown_url", "not_found_error"),
+  bad_target: refusal(400, "The request target is not one that this server accepts", "bad_target"),
+  key_in_query: refusal(400, "Credentials belong in a header, never in the URL", "key_in_query"),
+  bad_request: refusal(400, "The request is not acceptable HTTP", "bad_request"),
+  bad_host: refusal(421, "This server does not serve that host", "bad_host"),
+  headers_too_large: refusal(431, "The request headers are too large", "headers_too_large"),
+  request_timeout: refusal(408, "The request did not arrive in time", "request_timeout"),
+
+  // Who is asking.
+  unauthorized: {
+    status: 401,
+    message: "Incorrect API key provided",
+    retryable: false,
+    openai: { type: "invalid_request_error", code: "invalid_api_key" },
+    anthropic: "authentication_error",
+  },
+  address_denied: refusal(403, "This address may not use this endpoint", "address_denied", "permission_error"),
+  operation_denied: refusal(403, "This key may not use this operation", "operation_denied", "permission_error"),
+  too_many_failures: {
+    status: 429,
+    message: "Too many failed attempts from this address",
+    retryable: true,
+    openai: { type: "rate_limit_error", code: "rate_limit_exceeded" },
+    anthropic: "rate_limit_error",
+  },
+  too_many_requests: {
+    status: 429,
+    message: "Too many requests at once with this key",
+    retryable: true,
+    openai: { type: "rate_limit_error", code: "rate_limit_exceeded" },
+    anthropic: "rate_limit_error",
+  },
+  revoked: {
+    status: 401,
+    message: "The API key was revoked",
+    retryable: false,
+    openai: { type: "invalid_request_error", code: "invalid_api_key" },
+    anthropic: "authentication_error",
+  },
+
+  // The body.
+  body_too_large: refusal(413, "The request body is too large", "body_too_large", "request_too_large"),
+  body_encoding: refusal(415, "The request body must be plain UTF-8 JSON without a Content-Encoding", "body_encoding"),
+  body_not_json: refusal(400, "The request body is not valid JSON", "body_not_json"),
+  body_ambiguous: refusal(400, "The request body names one field twice", "body_ambiguous"),
+  body_too_deep: refusal(400, "The request body is nested too deep or has too many values", "body_too_deep"),
+  body_invalid: refusal(400, "A field of the request body is not valid", "body_invalid"),
+  field_refused: refusal(400, "The request body has a field that is not allowed here", "field_refused"),
+  model_missing: refusal(400, "The request body must name a model", "model_missing"),
+  model_not_found: refusal(
+    404,
+    "The model does not exist or this key may not use it",
+    "model_not_found",
+    "not_found_error",
+  ),
+  context_length_exceeded: refusal(400, "The prompt is longer than the model's context", "context_length_exceeded"),
+
+  // Capacity and targets.
+  overloaded: trouble(503, "The server is at its limit", "overloaded", "overloaded_error"),
+  no_target: trouble(503, "No machine that serves this model is connected", "no_target", "overloaded_error"),
+  shutting_down: trouble(503, "The server is going down", "shutting_down", "overloaded_error"),
+  engine_unreachable: trouble(502, "The inference server could not be reached", "engine_unreachable"),
+  engine_refused: trouble(503, "The inference server is at its limit", "engine_refused", "overloaded_error"),
+  engine_timeout: trouble(504, "The inference server did not answer in time", "engine_timeout", "timeout_error"),
+  engine_stalled: trouble(
+    504,
+    "The inference server stopped in the middle of the answer",
+    "engine_stalled",
+    "timeout_error",
+  ),
+  engine_cut: trouble(502, "The answer ended before it was complete", "engine_cut"),
+  engine_bad_answer: trouble(502, "The inference server gave an answer that is not acceptable", "engine_bad_answer"),
+  link_lost: trouble(502, "The connection to the inference server was lost", "link_lost"),
+  agent_denied: trouble(502, "The agent beside the inference server refused the request", "agent_denied"),
+  deadline: trouble(504, "The request took longer than allowed", "deadline", "timeout_error"),
+  internal: trouble(500, "Something went wrong inside Postern", "internal"),
+
+  // For operators: commands, configuration, storage, joining.
+  config_invalid: operator("Cannot load the configuration"),
+  usage: operator("The command was not understood"),
+  port_taken: operator("The port is taken by another program"),
+  listen_failed: operator("Cannot listen on the address"),
+  listen_unsafe: operator("Refusing to listen there"),
+  data_folder: operator("Cannot use the data folder"),
+  store_locked: operator("The store is in use by another process"),
+  store_readonly: operator("The store cannot be written"),
+  store_full: operator("The disk is full"),
+  store_corrupt: operator("The store is damaged"),
+  store_newer: operator("The store was written by a newer Postern"),
+  store_failed: operator("The store failed"),
+  already_exists: { ...operator("There is already one of that name"), status: 409 },
+  not_found: { ...operator("There is no such thing"), status: 404 },
+  invalid_input: { ...operator("The input is not valid"), status: 400 },
+  gateway_unreachable: operator("Cannot reach the gateway"),
+  gateway_not_trusted: operator("The gateway could not prove its identity"),
+  invitation_refused: { ...operator("The invitation was not accepted"), status: 401 },
+  connector_refused: { ...operator("The gateway does not know this agent"), status: 401 },
+  version_mismatch: operator("The two programs are too far apart in version"),
+  engine_install: operator("The embedded engine could not be installed"),
+  engine_start: operator("The embedded engine could not be started"),
+  package_unavailable: { ...operator("The agent's package is not available"), status: 503 },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** Codes that were used once and must not come back with another meaning. */
+export const RETIRED_CODES: readonly string[] = [];
+
+export interface ErrorFields {
+  /** For the caller. The catalogue's wording when left out. */
+  message?: string;
+  /** What to do next. */
+  hint?: string;
+  /** For the log: names and numbers, never a prompt, a reply or a key. */
+  detail?: Record<string, unknown>;
+  cause?: unknown;
+  /** Seconds for `Retry-After`. */
+  retryAfterSeconds?: number;
+  /** Name of the request field that is wrong (`error.param` of the OpenAI dialect). */
+  param?: string;
+}
+
+/** The one error class. See STYLE "Errors". */
+export class PosternError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly detail: Record<string, unknown>;
+  readonly retryAfterSeconds: number | undefined;
+  readonly param: string | undefined;
+
+  constructor(code: ErrorCode, fields: ErrorFields = {}) {
+    super(fields.message ?? ERRORS[code].message, fields.cause === undefined ? undefined : { cause: fields.cause });
+    this.name = "PosternError";
+    this.code = code;
+    this.hint = fields.hint;
+    this.detail = fields.detail ?? {};
+    this.retryAfterSeconds = fields.retryAfterSeconds;
+    this.param = fields.param;
+  }
+
+  get status(): number {
+    return ERRORS[this.code].status;
+  }
+
+  get isRetryable(): boolean {
+    return ERRORS[this.code].retryable;
+  }
+}
+
+/** `error` if it is one of ours, otherwise an `internal` error with it as the cause. */
+export function toPosternError(error: unknown): PosternError {
+  return error instanceof PosternError ? error : new PosternError("internal", { cause: error });
+}
