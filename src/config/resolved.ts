@@ -1,0 +1,240 @@
+import type { Secret } from "../lib/secret.ts";
+import type { EngineKind } from "../tunnel/link.ts";
+
+/**
+ * The configuration after every check: units parsed, files located, secrets read, defaults filled in.
+ *
+ * `schema.ts` is what people write; this is what the program reads. Nothing behind `loadConfig` looks at the raw form.
+ */
+export interface ResolvedConfig {
+  /** The `postern.yaml` it was read from, absolute; null when there is none and everything is default. */
+  file: string | null;
+  /** Absolute path. Made with mode 0700 by `prepareDataFolder`, not by loading. */
+  dataFolder: string;
+  logLevel: LogLevel;
+  gateway: GatewayConfig;
+  storage: StorageConfig;
+  /** Nodes that the gateway reaches by URL without an agent. */
+  nodes: readonly DirectNodeConfig[];
+  /** Public names that stand for other names. A model that a node reports needs no entry. */
+  models: readonly ModelConfig[];
+  agent: AgentConfig;
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
+
+/** `host` is an IP address without brackets, or a name; `port` 0 lets the system choose (tests). */
+export interface ListenAddress {
+  host: string;
+  port: number;
+}
+
+export interface GatewayConfig {
+  listen: ListenAddress;
+  /** Origin that callers and agents use, without a trailing slash (`https://ai.example.org`); null: the listener's own address. */
+  publicUrl: string | null;
+  /** PEM files, absolute; read again when they change. */
+  tls: TlsFiles | null;
+  admin: AdminListenConfig;
+  /** Addresses or CIDR ranges of TLS-terminating proxies in front. Only these may set `X-Forwarded-For`. Empty: none. */
+  trustedProxies: readonly string[];
+  limits: LimitConfig;
+  timeouts: TimeoutConfig;
+}
+
+export interface TlsFiles {
+  certFile: string;
+  keyFile: string;
+}
+
+export interface AdminListenConfig {
+  listen: ListenAddress;
+  /** Host names, besides loopback ones and the listener's own address, under which health and metrics may be read. */
+  hosts: readonly string[];
+}
+
+/** Bounds of the whole process unless the name says otherwise. */
+export interface LimitConfig {
+  /** Largest request body. */
+  bodyBytes: number;
+  /** Sum of all request bodies held at one time; beyond it new bodies are refused with 503. */
+  bodyMemoryBytes: number;
+  /** Largest request head. */
+  headersBytes: number;
+  /** Deepest nesting of a JSON body. */
+  jsonDepth: number;
+  /** Most values in a JSON body. */
+  jsonValues: number;
+  /** Open connections on the public listener. */
+  connections: number;
+  /** Inference requests running at one time. */
+  requests: number;
+  /** Inference requests running at one time with one key. */
+  requestsPerKey: number;
+  /** Failed authentications per minute from one address before it gets 429. */
+  authFailuresPerMinute: number;
+  /** Tunnel handshakes under way at one time. */
+  handshakes: number;
+  /** Live links of all connectors. */
+  links: number;
+}
+
+/** DESIGN §6 "Default times". All in milliseconds. */
+export interface TimeoutConfig {
+  connectMs: number;
+  /** First token from a model that is loaded, or whose state is unknown, on a node of our own. */
+  firstTokenMs: number;
+  /** First token from a model that must be loaded first, plus `firstTokenColdPerGibMs` for each GiB of it. */
+  firstTokenColdMs: number;
+  firstTokenColdPerGibMs: number;
+  firstTokenProviderMs: number;
+  betweenTokensMs: number;
+  betweenTokensProviderMs: number;
+  /** A request from its first byte to its last. */
+  totalMs: number;
+  /** How long a response is held back for certainty before it is committed. */
+  holdMs: number;
+  /** Silence towards the caller before a keep-alive is sent. */
+  keepAliveMs: number;
+  /** A caller that neither sends nor takes a byte. */
+  callerIdleMs: number;
+  /** Head of a request, from the first byte to the last. */
+  requestHeadMs: number;
+  /** Body of a request, from the first byte to the last. */
+  requestBodyMs: number;
+  /** How long running requests may finish when a process or link drains. */
+  drainMs: number;
+}
+
+export interface StorageConfig {
+  /** Requests and attempts older than this are deleted (daily totals stay); null keeps them for ever. */
+  requestRetentionMs: number | null;
+  /** Longest time that a usage record may be in the operating system's cache only. 0: every record is synced. */
+  syncEveryMs: number;
+}
+
+/** An engine address with what it takes to talk to it. Shared by direct nodes and agents. */
+export interface EngineAddress {
+  /** `http:` or `https:`, origin plus an optional path, without a trailing slash. */
+  url: string;
+  /** Null: found out from what the server says. */
+  kind: EngineKind | null;
+  apiKey: Secret | null;
+  /** Value of the `Host` header; null: as the engine kind needs it. */
+  host: string | null;
+  /** PEM file of the authority that signed the engine's certificate, absolute; null: the system's. */
+  caFile: string | null;
+  /** Name that the engine's certificate must carry; null: the URL's. */
+  serverName: string | null;
+}
+
+export interface DirectNodeConfig extends EngineAddress {
+  name: string;
+}
+
+export interface ModelConfig {
+  name: string;
+  /** In order of preference; at least one. */
+  targets: readonly ModelTarget[];
+}
+
+export interface ModelTarget {
+  /** The name under which a node offers it. */
+  model: string;
+  /** Null: any node that offers it. */
+  node: string | null;
+}
+
+export interface AgentConfig {
+  /** Origin of the gateway to dial; null: taken from the joining. */
+  gateway: string | null;
+  /** Null: the host's name. */
+  node: string | null;
+  /** Whether engines on their usual loopback ports are looked for, besides `engines`. */
+  discover: boolean;
+  engines: readonly EngineConfig[];
+  embedded: EmbeddedConfig;
+}
+
+export interface EngineConfig extends EngineAddress {
+  name: string;
+  /** The operator knows that this engine listens on more than loopback; no warning. */
+  exposureAccepted: boolean;
+}
+
+export interface EmbeddedConfig {
+  /** `auto`: only when no other engine is found. `always`: besides others. `none`: never installed or started. */
+  mode: "auto" | "always" | "none";
+  /** GGUF file, absolute; null: the demo model. */
+  modelPath: string | null;
+}
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const DAY = 24 * 60 * MINUTE;
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 8400 };
+export const DEFAULT_ADMIN_LISTEN: ListenAddress = { host: "127.0.0.1", port: 8401 };
+
+export const DEFAULT_LIMITS: LimitConfig = {
+  bodyBytes: 32 * MIB,
+  bodyMemoryBytes: 256 * MIB,
+  headersBytes: 16 * KIB,
+  jsonDepth: 64,
+  jsonValues: 200_000,
+  connections: 4000,
+  requests: 2000,
+  requestsPerKey: 256,
+  authFailuresPerMinute: 30,
+  handshakes: 64,
+  links: 4000,
+};
+
+export const DEFAULT_TIMEOUTS: TimeoutConfig = {
+  connectMs: 5 * SECOND,
+  firstTokenMs: 60 * SECOND,
+  firstTokenColdMs: 5 * MINUTE,
+  firstTokenColdPerGibMs: 20 * SECOND,
+  firstTokenProviderMs: 15 * SECOND,
+  betweenTokensMs: 120 * SECOND,
+  betweenTokensProviderMs: 60 * SECOND,
+  totalMs: 60 * MINUTE,
+  holdMs: 10 * SECOND,
+  keepAliveMs: 15 * SECOND,
+  callerIdleMs: 300 * SECOND,
+  requestHeadMs: 15 * SECOND,
+  requestBodyMs: 120 * SECOND,
+  drainMs: 10 * MINUTE,
+};
+
+export const DEFAULT_STORAGE: StorageConfig = { requestRetentionMs: 90 * DAY, syncEveryMs: 1 * SECOND };
+
+/** Everything at its default, for programs and tests that need no file. */
+export function defaultConfig(dataFolder: string): ResolvedConfig {
+  return {
+    file: null,
+    dataFolder,
+    logLevel: "info",
+    gateway: {
+      listen: DEFAULT_LISTEN,
+      publicUrl: null,
+      tls: null,
+      admin: { listen: DEFAULT_ADMIN_LISTEN, hosts: [] },
+      trustedProxies: [],
+      limits: DEFAULT_LIMITS,
+      timeouts: DEFAULT_TIMEOUTS,
+    },
+    storage: DEFAULT_STORAGE,
+    nodes: [],
+    models: [],
+    agent: {
+      gateway: null,
+      node: null,
+      discover: true,
+      engines: [],
+      embedded: { mode: "auto", modelPath: null },
+    },
+  };
+}
