@@ -1,0 +1,77 @@
+import type { KeyRecord } from "../access/key.ts";
+import type { NodeRecord } from "../storage/store.ts";
+import type { Link, NodeReport } from "../tunnel/link.ts";
+import type {
+  BackupResult,
+  CreatedKey,
+  CreateKeyInput,
+  InvitedNode,
+  InviteNodeInput,
+  KeyView,
+  ModelView,
+  NodeView,
+  ProbeInput,
+  ProbeResult,
+  RemovedNode,
+  RequestView,
+  Status,
+  UsageGroup,
+  UsageReport,
+} from "./contract.ts";
+
+/**
+ * What the routes of `/admin/v1` call. Made by `createAdminContext` for a running gateway and for the offline CLI alike.
+ *
+ * Every method rejects with a `PosternError`: `not_found`, `already_exists`, `invalid_input` or a `store_*` code.
+ */
+export interface AdminContext {
+  status(): Promise<Status>;
+  listKeys(): Promise<KeyView[]>;
+  /** By id, or by name where exactly one key has it. */
+  showKey(idOrName: string): Promise<KeyView>;
+  createKey(input: CreateKeyInput): Promise<CreatedKey>;
+  /** Idempotent. When it resolves, the key opens nothing any more and its streams have been told to end. */
+  revokeKey(idOrName: string): Promise<KeyView>;
+  listNodes(): Promise<NodeView[]>;
+  showNode(name: string): Promise<NodeView>;
+  /** Makes the node when there is none of that name. */
+  inviteNode(input: InviteNodeInput): Promise<InvitedNode>;
+  /** Forgets the node, its connectors and invitations, and ends its links. */
+  removeNode(name: string): Promise<RemovedNode>;
+  listModels(): Promise<ModelView[]>;
+  /** Rejects only when no gateway runs; a model that does not answer is a result with `ok: false`. */
+  probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
+  usage(query: { by: UsageGroup; sinceMs?: number | undefined; untilMs?: number | undefined }): Promise<UsageReport>;
+  request(id: string): Promise<RequestView>;
+  backup(path: string): Promise<BackupResult>;
+}
+
+/**
+ * What only a running gateway knows and does; implemented by the gateway, absent offline.
+ *
+ * Called after the store has the change, so that a crash between the two is cured by the next start.
+ */
+export interface LiveGateway {
+  status(): NonNullable<Status["gateway"]>;
+  /** Null when usage records reach the disk; otherwise plain words with the next step. */
+  ledgerTrouble(): string | null;
+  /** All live links, closed ones left out. */
+  links(): readonly Link[];
+  /** Last report of a connector, or null before its first. */
+  report(connectorId: string): NodeReport | null;
+  /** Whether the node may serve a model of that name. */
+  isGranted(nodeId: string, model: string): boolean;
+  /** The catalogue with alias and offered entries. */
+  models(): readonly ModelView[];
+  /** One smallest request to one target of the model, on the way a caller's request takes. Does not reject. */
+  probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
+  /** The key answers from now on. */
+  keyCreated(key: KeyRecord): void;
+  /** The key opens nothing from now on and its streams end. */
+  keyRevoked(key: KeyRecord): void;
+  nodeAdded(node: NodeRecord): void;
+  /** Ends the node's links and attempts at once. Resolves with the number of links ended. */
+  nodeRemoved(node: NodeRecord): Promise<number>;
+  /** SHA-256, in hex, of the file served at `/.postern/agent.mjs`. Rejects with `package_unavailable`. */
+  agentPackageSha256(): Promise<string>;
+}

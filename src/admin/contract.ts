@@ -1,0 +1,347 @@
+import { z } from "zod";
+
+/**
+ * The `/admin/v1` contract: every input and answer once, as schemas. Routes check with them, the CLI reads with them.
+ *
+ * Inputs are strict (an unknown field is an error). Answers are read tolerantly, so that a newer gateway may add fields.
+ * Times are UTC milliseconds, durations milliseconds, money micro-dollars.
+ */
+export const ADMIN_PREFIX = "/admin/v1";
+
+/** Most names or globs in one list of models. */
+const MAX_MODELS = 256;
+const LONGEST_TTL_MS = 10 * 365 * 24 * 3600 * 1000;
+
+const timestamp = z.int().nonnegative();
+const name = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, "lower-case letters, digits, '.', '_' and '-', at most 64");
+const label = z
+  .string()
+  .min(1)
+  .max(128)
+  .regex(/^[^\p{Cc}]*$/u, "no control characters");
+const modelGlobs = z
+  .array(
+    z
+      .string()
+      .min(1)
+      .max(256)
+      .regex(/^[^\p{Cc}\s]+$/u, "no spaces or control characters"),
+  )
+  .max(MAX_MODELS);
+const ttl = z.int().min(1000).max(LONGEST_TTL_MS);
+
+export const keyView = z.object({
+  id: z.string(),
+  name: z.string(),
+  endpointId: z.string(),
+  /** Names or globs; null: every model. */
+  models: z.array(z.string()).nullable(),
+  createdAtMs: timestamp,
+  expiresAtMs: timestamp.nullable(),
+  revokedAtMs: timestamp.nullable(),
+  state: z.enum(["active", "expired", "revoked"]),
+});
+export type KeyView = z.infer<typeof keyView>;
+
+export const createKeyInput = z.strictObject({
+  name: label,
+  models: modelGlobs.nullable().default(null),
+  /** Null: never expires. */
+  expiresInMs: ttl.nullable().default(null),
+});
+export type CreateKeyInput = z.infer<typeof createKeyInput>;
+
+/** The only answer that ever holds a key's secret. */
+export const createdKey = z.object({ key: keyView, secret: z.string() });
+export type CreatedKey = z.infer<typeof createdKey>;
+
+export const keyList = z.object({ keys: z.array(keyView) });
+
+export const linkView = z.object({
+  connectorId: z.string(),
+  slot: z.int(),
+  state: z.enum(["probing", "ready", "suspect", "draining", "closed"]),
+  carrier: z.enum(["h2", "websocket"]),
+  remoteAddress: z.string(),
+  connectedAtMs: timestamp,
+  lastPingMs: z.number().nullable(),
+  streamsActive: z.int(),
+});
+export type LinkView = z.infer<typeof linkView>;
+
+export const connectorView = z.object({
+  id: z.string(),
+  createdAtMs: timestamp,
+  lastSeenAtMs: timestamp.nullable(),
+  isEphemeral: z.boolean(),
+});
+export type ConnectorView = z.infer<typeof connectorView>;
+
+export const invitationView = z.object({
+  id: z.string(),
+  createdAtMs: timestamp,
+  expiresAtMs: timestamp,
+  maxUses: z.int(),
+  uses: z.int(),
+  isEphemeral: z.boolean(),
+});
+export type InvitationView = z.infer<typeof invitationView>;
+
+const engineKind = z.enum(["ollama", "llama-server", "vllm", "lm-studio", "sglang", "openai", "embedded"]);
+
+export const nodeModelView = z.object({
+  name: z.string(),
+  engine: z.string(),
+  loaded: z.boolean().nullable(),
+  contextLength: z.number().nullable(),
+  sizeBytes: z.number().nullable(),
+  quantization: z.string().nullable(),
+  /** False: offered, but outside the node's grant, and never routed. */
+  granted: z.boolean(),
+});
+export type NodeModelView = z.infer<typeof nodeModelView>;
+
+export const engineView = z.object({
+  name: z.string(),
+  kind: engineKind,
+  version: z.string().nullable(),
+  ready: z.boolean(),
+  reason: z.string().nullable(),
+});
+export type EngineView = z.infer<typeof engineView>;
+
+export const nodeView = z.object({
+  id: z.string(),
+  name: z.string(),
+  /** `file`: a direct node of `postern.yaml`, read-only here. */
+  origin: z.enum(["store", "file"]),
+  createdAtMs: timestamp.nullable(),
+  /** Globs of what it may serve; null: names that no other node serves. */
+  grants: z.array(z.string()).nullable(),
+  /** `unknown`: no gateway is running, so nobody can tell. */
+  state: z.enum(["ready", "connected", "away", "invited", "unknown"]),
+  agentVersion: z.string().nullable(),
+  hardware: z
+    .object({
+      platform: z.string(),
+      arch: z.string(),
+      cpus: z.number(),
+      memoryBytes: z.number(),
+      gpus: z.array(z.string()),
+    })
+    .nullable(),
+  engines: z.array(engineView),
+  models: z.array(nodeModelView),
+  connectors: z.array(connectorView),
+  links: z.array(linkView),
+  /** Only those that can still be used. */
+  invitations: z.array(invitationView),
+});
+export type NodeView = z.infer<typeof nodeView>;
+
+export const nodeList = z.object({ nodes: z.array(nodeView) });
+
+export const inviteNodeInput = z.strictObject({
+  name,
+  /** Globs of models the node may serve; null: names that no other node serves. Must be null or the same for a node that exists. */
+  models: modelGlobs.nullable().default(null),
+  /** More than 1 only with `--reusable`. */
+  maxUses: z.int().min(1).max(1000).default(1),
+  /** Connectors that join with it are forgotten some time after they went away. For pods. */
+  isEphemeral: z.boolean().default(false),
+  expiresInMs: ttl.default(3600 * 1000),
+  /** Gateway's address as the GPU machine sees it; null: the configured public address. */
+  url: z
+    .url({ protocol: /^https?$/ })
+    .nullable()
+    .default(null),
+});
+export type InviteNodeInput = z.infer<typeof inviteNodeInput>;
+
+/** The only answer that ever holds an invitation's code. */
+export const invitedNode = z.object({
+  node: z.string(),
+  invitation: invitationView,
+  code: z.string(),
+  gatewayUrl: z.string(),
+  /** To paste on the GPU machine; null when the agent's package cannot be served, and `joinLineReason` says why. */
+  joinLine: z.string().nullable(),
+  joinLineReason: z.string().nullable(),
+  /** For a machine where Postern is installed already. */
+  joinCommand: z.string(),
+});
+export type InvitedNode = z.infer<typeof invitedNode>;
+
+export const removedNode = z.object({ name: z.string(), linksClosed: z.int() });
+export type RemovedNode = z.infer<typeof removedNode>;
+
+export const modelTargetView = z.object({
+  node: z.string(),
+  engine: z.string(),
+  kind: engineKind,
+  engineModel: z.string(),
+  ready: z.boolean(),
+  reason: z.string().nullable(),
+  loaded: z.boolean().nullable(),
+  contextLength: z.number().nullable(),
+  sizeBytes: z.number().nullable(),
+  quantization: z.string().nullable(),
+});
+export type ModelTargetView = z.infer<typeof modelTargetView>;
+
+export const modelView = z.object({
+  /** The public name. */
+  name: z.string(),
+  /** Whether at least one target can take a request now. */
+  ready: z.boolean(),
+  /** `alias`: from `models:` of the configuration. `offered`: reported by a node but granted to none. */
+  source: z.enum(["node", "alias", "offered"]),
+  operations: z.array(z.string()),
+  targets: z.array(modelTargetView),
+});
+export type ModelView = z.infer<typeof modelView>;
+
+export const modelList = z.object({ models: z.array(modelView) });
+
+export const probeInput = z.strictObject({
+  model: z.string().min(1).max(256),
+  timeoutMs: z.int().min(100).max(600_000).default(60_000),
+});
+export type ProbeInput = z.infer<typeof probeInput>;
+
+/** Whether a model answered the smallest possible request, on the same way that a caller's request takes. */
+export const probeResult = z.object({
+  model: z.string(),
+  ok: z.boolean(),
+  reason: z.string().nullable(),
+  target: z.string().nullable(),
+  durationMs: z.number(),
+});
+export type ProbeResult = z.infer<typeof probeResult>;
+
+export const usageGroup = z.enum(["key", "model", "node", "day"]);
+export type UsageGroup = z.infer<typeof usageGroup>;
+
+/** As it arrives in a query string. */
+export const usageQuery = z.strictObject({
+  by: usageGroup.default("model"),
+  sinceMs: z.coerce.number().int().nonnegative().optional(),
+  untilMs: z.coerce.number().int().nonnegative().optional(),
+});
+
+export const usageRow = z.object({
+  /** Key id, model, node id or `YYYY-MM-DD`. */
+  group: z.string(),
+  /** What to show for it: the key's or node's name where it still has one. */
+  label: z.string(),
+  requests: z.int(),
+  failed: z.int(),
+  aborted: z.int(),
+  tokensIn: z.int(),
+  tokensInCached: z.int(),
+  tokensOut: z.int(),
+  estimated: z.int(),
+  timeToFirstTokenMs: z.number().nullable(),
+  tokensPerSecond: z.number().nullable(),
+  costMicros: z.int(),
+});
+export type UsageRowView = z.infer<typeof usageRow>;
+
+export const usageTotal = usageRow.omit({ group: true, label: true, timeToFirstTokenMs: true, tokensPerSecond: true });
+export type UsageTotal = z.infer<typeof usageTotal>;
+
+export const usageReport = z.object({
+  by: usageGroup,
+  sinceMs: timestamp,
+  untilMs: timestamp,
+  rows: z.array(usageRow),
+  total: usageTotal,
+});
+export type UsageReport = z.infer<typeof usageReport>;
+
+export const attemptView = z.object({
+  id: z.string(),
+  index: z.int(),
+  target: z.string(),
+  nodeId: z.string().nullable(),
+  engine: z.string(),
+  engineModel: z.string(),
+  startedAtMs: timestamp,
+  endedAtMs: timestamp,
+  status: z.int(),
+  errorCode: z.string().nullable(),
+  bytesOut: z.int(),
+});
+
+export const requestView = z.object({
+  id: z.string(),
+  endpointId: z.string(),
+  keyId: z.string(),
+  operation: z.string(),
+  model: z.string(),
+  isStream: z.boolean(),
+  openedAtMs: timestamp,
+  requestBytes: z.int(),
+  closedAtMs: timestamp,
+  outcome: z.enum(["ok", "aborted", "failed", "stopped", "interrupted"]),
+  status: z.int(),
+  errorCode: z.string().nullable(),
+  tokensIn: z.int(),
+  tokensInCached: z.int(),
+  tokensOut: z.int(),
+  isEstimated: z.boolean(),
+  timeToFirstTokenMs: z.number().nullable(),
+  durationMs: z.number(),
+  costMicros: z.int(),
+  attempts: z.array(attemptView),
+});
+export type RequestView = z.infer<typeof requestView>;
+
+export const backupInput = z.strictObject({
+  /** Absolute path on the gateway's machine; must not exist. */
+  path: z.string().min(1).max(4096),
+});
+
+export const backupResult = z.object({ path: z.string(), bytes: z.int() });
+export type BackupResult = z.infer<typeof backupResult>;
+
+export const status = z.object({
+  version: z.string(),
+  /** Null when no gateway runs and the store was opened for this answer. */
+  gateway: z
+    .object({
+      pid: z.int(),
+      startedAtMs: timestamp,
+      publicUrl: z.string(),
+      adminUrl: z.string().nullable(),
+      ready: z.boolean(),
+      /** Why it is not ready; empty when it is. */
+      reasons: z.array(z.string()),
+      isDraining: z.boolean(),
+      requestsActive: z.int(),
+      links: z.int(),
+    })
+    .nullable(),
+  dataFolder: z.string(),
+  configFile: z.string().nullable(),
+  keys: z.object({ active: z.int(), total: z.int() }),
+  nodes: z.object({ connected: z.int(), total: z.int() }),
+  models: z.object({ ready: z.int(), total: z.int() }),
+  /** Null when well; otherwise plain words with the next step. */
+  storeTrouble: z.string().nullable(),
+  ledgerTrouble: z.string().nullable(),
+});
+export type Status = z.infer<typeof status>;
+
+/** Body of every answer that is not 2xx. */
+export const adminError = z.object({
+  error: z.object({
+    code: z.string(),
+    message: z.string(),
+    hint: z.string().nullable(),
+    faults: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  }),
+});
+export type AdminErrorBody = z.infer<typeof adminError>;
