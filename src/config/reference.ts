@@ -1,0 +1,96 @@
+import { z } from "zod";
+import { formatDuration } from "../lib/duration.ts";
+import { formatSize } from "../lib/size.ts";
+import { formatListen } from "./listen-address.ts";
+import { DEFAULT_LIMITS, DEFAULT_STORAGE, DEFAULT_TIMEOUTS, defaultConfig } from "./resolved.ts";
+import { configSchema } from "./schema.ts";
+
+/** JSON Schema of `postern.yaml` for editors (draft 2020-12). */
+export function configJsonSchema(): Record<string, unknown> {
+  const { $schema, ...rest } = z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" });
+  return { $schema, title: "postern.yaml", ...rest };
+}
+
+/** One setting as the reference shows it. */
+export interface ConfigSetting {
+  /** `nodes.NAME.url`: capitals stand for a name of your choice. */
+  path: string;
+  type: string;
+  /** As it would be written in the file; null: none, the description says what happens. */
+  default: string | null;
+  isRequired: boolean;
+  description: string;
+}
+
+interface SchemaNode {
+  type?: string;
+  description?: string;
+  enum?: string[];
+  const?: string;
+  anyOf?: SchemaNode[];
+  properties?: Record<string, SchemaNode>;
+  required?: string[];
+  additionalProperties?: SchemaNode | boolean;
+  items?: SchemaNode;
+  "x-kind"?: string;
+}
+
+/** Every setting of the file in order, for docs/reference/config.md and its in-step test. */
+export function listConfigSettings(): ConfigSetting[] {
+  const defaults = writtenDefaults();
+  const found: ConfigSetting[] = [];
+  visit(configJsonSchema() as SchemaNode, "", false);
+  return found;
+
+  function visit(node: SchemaNode, path: string, isRequired: boolean): void {
+    if (path !== "" && node.description !== undefined) {
+      const fallback = defaults[path] ?? null;
+      found.push({ path, type: typeOf(node), default: fallback, isRequired, description: node.description });
+    }
+    for (const [key, child] of Object.entries(node.properties ?? {})) {
+      visit(child, path === "" ? key : `${path}.${key}`, node.required?.includes(key) ?? false);
+    }
+    if (typeof node.additionalProperties === "object") visit(node.additionalProperties, `${path}.NAME`, false);
+    if (node.items !== undefined) visit(node.items, `${path}[]`, false);
+  }
+}
+
+/** The settings as a Markdown table. */
+export function renderConfigReference(): string {
+  const rows = listConfigSettings().map((setting) => {
+    const fallback = setting.isRequired ? "required" : setting.default === null ? "" : `\`${setting.default}\``;
+    return `| \`${setting.path}\` | ${setting.type} | ${fallback} | ${setting.description} |`;
+  });
+  return ["| Setting | Type | Default | What it does |", "|---|---|---|---|", ...rows, ""].join("\n");
+}
+
+function typeOf(node: SchemaNode): string {
+  if (node["x-kind"] !== undefined) return node["x-kind"] === "listen" ? "address" : node["x-kind"];
+  if (node.enum !== undefined) return node.enum.map((value) => `\`${value}\``).join(", ");
+  if (node.anyOf !== undefined) return node.anyOf.map(typeOf).join(" or ");
+  if (node.const !== undefined) return `\`${node.const}\``;
+  if (node.type === "object") return typeof node.additionalProperties === "object" ? "map by name" : "section";
+  if (node.type === "array") return "list";
+  return node.type === "integer" ? "number" : node.type === "string" ? "text" : (node.type ?? "any");
+}
+
+function writtenDefaults(): Record<string, string> {
+  const { gateway, agent } = defaultConfig("");
+  const limits = Object.entries(DEFAULT_LIMITS).map(([name, value]) => [
+    `gateway.limits.${name.replace(/Bytes$/, "")}`,
+    name.endsWith("Bytes") ? formatSize(value) : String(value),
+  ]);
+  const timeouts = Object.entries(DEFAULT_TIMEOUTS).map(([name, value]) => [
+    `gateway.timeouts.${name.replace(/Ms$/, "")}`,
+    formatDuration(value),
+  ]);
+  return {
+    ...Object.fromEntries([...limits, ...timeouts]),
+    "gateway.listen": formatListen(gateway.listen),
+    "gateway.admin.listen": formatListen(gateway.admin.listen),
+    "storage.requestRetention": formatDuration(DEFAULT_STORAGE.requestRetentionMs ?? 0),
+    "storage.syncEvery": formatDuration(DEFAULT_STORAGE.syncEveryMs),
+    "agent.discover": String(agent.discover),
+    "agent.embedded.mode": agent.embedded.mode,
+  };
+}

@@ -1,0 +1,170 @@
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { Secret } from "../lib/secret.ts";
+import { formatPath } from "./check.ts";
+import type { ConfigFault } from "./diagnostics.ts";
+import type { ConfigPart } from "./load.ts";
+import type { EngineAddress, ResolvedConfig } from "./resolved.ts";
+import type { RawConfig, RawEngineAddress } from "./schema.ts";
+import type { YamlSource } from "./yaml-source.ts";
+
+/** Longest secret that is read from a file. */
+const MAX_SECRET_BYTES = 64 * 1024;
+
+interface Resolving {
+  raw: RawConfig;
+  source: YamlSource;
+  /** Absolute; relative paths in it start from its folder. */
+  file: string;
+  base: ResolvedConfig;
+  part: ConfigPart;
+  env: Readonly<Record<string, string | undefined>>;
+  /** Filled with what cannot be read; the result is only good when nothing was added. */
+  faults: ConfigFault[];
+}
+
+/** Fills defaults in, locates files and reads secrets of the part that asks. Faults are added to `faults`, never thrown. */
+export function resolveConfig(resolving: Resolving): ResolvedConfig {
+  const { raw, base, part } = resolving;
+  const { limits = {}, timeouts = {} } = raw.gateway ?? {};
+  const forGateway = part !== "agent";
+  const forAgent = part !== "gateway";
+  return {
+    ...base,
+    file: resolving.file,
+    gateway: {
+      listen: raw.gateway?.listen ?? base.gateway.listen,
+      publicUrl: raw.gateway?.publicUrl ?? null,
+      tls:
+        raw.gateway?.tls === undefined
+          ? null
+          : {
+              certFile: locateFile(resolving, ["gateway", "tls", "cert"], raw.gateway.tls.cert, forGateway),
+              keyFile: locateFile(resolving, ["gateway", "tls", "key"], raw.gateway.tls.key, forGateway),
+            },
+      admin: {
+        listen: raw.gateway?.admin?.listen ?? base.gateway.admin.listen,
+        hosts: raw.gateway?.admin?.hosts ?? [],
+      },
+      trustedProxies: raw.gateway?.trustedProxies ?? [],
+      limits: {
+        bodyBytes: limits.body ?? base.gateway.limits.bodyBytes,
+        bodyMemoryBytes: limits.bodyMemory ?? base.gateway.limits.bodyMemoryBytes,
+        headersBytes: limits.headers ?? base.gateway.limits.headersBytes,
+        jsonDepth: limits.jsonDepth ?? base.gateway.limits.jsonDepth,
+        jsonValues: limits.jsonValues ?? base.gateway.limits.jsonValues,
+        connections: limits.connections ?? base.gateway.limits.connections,
+        requests: limits.requests ?? base.gateway.limits.requests,
+        requestsPerKey: limits.requestsPerKey ?? base.gateway.limits.requestsPerKey,
+        authFailuresPerMinute: limits.authFailuresPerMinute ?? base.gateway.limits.authFailuresPerMinute,
+        handshakes: limits.handshakes ?? base.gateway.limits.handshakes,
+        links: limits.links ?? base.gateway.limits.links,
+      },
+      timeouts: {
+        connectMs: timeouts.connect ?? base.gateway.timeouts.connectMs,
+        firstTokenMs: timeouts.firstToken ?? base.gateway.timeouts.firstTokenMs,
+        firstTokenColdMs: timeouts.firstTokenCold ?? base.gateway.timeouts.firstTokenColdMs,
+        firstTokenColdPerGibMs: timeouts.firstTokenColdPerGib ?? base.gateway.timeouts.firstTokenColdPerGibMs,
+        firstTokenProviderMs: timeouts.firstTokenProvider ?? base.gateway.timeouts.firstTokenProviderMs,
+        betweenTokensMs: timeouts.betweenTokens ?? base.gateway.timeouts.betweenTokensMs,
+        betweenTokensProviderMs: timeouts.betweenTokensProvider ?? base.gateway.timeouts.betweenTokensProviderMs,
+        totalMs: timeouts.total ?? base.gateway.timeouts.totalMs,
+        holdMs: timeouts.hold ?? base.gateway.timeouts.holdMs,
+        keepAliveMs: timeouts.keepAlive ?? base.gateway.timeouts.keepAliveMs,
+        callerIdleMs: timeouts.callerIdle ?? base.gateway.timeouts.callerIdleMs,
+        requestHeadMs: timeouts.requestHead ?? base.gateway.timeouts.requestHeadMs,
+        requestBodyMs: timeouts.requestBody ?? base.gateway.timeouts.requestBodyMs,
+        drainMs: timeouts.drain ?? base.gateway.timeouts.drainMs,
+      },
+    },
+    storage: {
+      requestRetentionMs:
+        raw.storage?.requestRetention === "forever"
+          ? null
+          : (raw.storage?.requestRetention ?? base.storage.requestRetentionMs),
+      syncEveryMs: raw.storage?.syncEvery ?? base.storage.syncEveryMs,
+    },
+    nodes: Object.entries(raw.nodes ?? {}).map(([name, node]) => ({
+      name,
+      ...resolveEngine(resolving, ["nodes", name], node, forGateway),
+    })),
+    models: Object.entries(raw.models ?? {}).map(([name, { targets }]) => ({
+      name,
+      targets: targets.map((target) => ({ model: target.model, node: target.node ?? null })),
+    })),
+    agent: {
+      gateway: raw.agent?.gateway ?? null,
+      node: raw.agent?.node ?? null,
+      discover: raw.agent?.discover ?? base.agent.discover,
+      engines: Object.entries(raw.agent?.engines ?? {}).map(([name, engine]) => ({
+        name,
+        ...resolveEngine(resolving, ["agent", "engines", name], engine, forAgent),
+        exposureAccepted: engine.exposureAccepted ?? false,
+      })),
+      embedded: {
+        mode: raw.agent?.embedded?.mode ?? base.agent.embedded.mode,
+        modelPath:
+          raw.agent?.embedded?.model === undefined
+            ? null
+            : locateFile(resolving, ["agent", "embedded", "model"], raw.agent.embedded.model, forAgent),
+      },
+    },
+  };
+}
+
+function resolveEngine(resolving: Resolving, path: string[], raw: RawEngineAddress, isOurs: boolean): EngineAddress {
+  return {
+    url: raw.url,
+    kind: raw.kind ?? null,
+    apiKey: raw.apiKey === undefined || !isOurs ? null : readSecret(resolving, [...path, "apiKey"], raw.apiKey),
+    host: raw.host ?? null,
+    caFile: raw.ca === undefined ? null : locateFile(resolving, [...path, "ca"], raw.ca, isOurs),
+    serverName: raw.serverName ?? null,
+  };
+}
+
+function locateFile(resolving: Resolving, path: string[], value: string, isOurs: boolean): string {
+  const file = resolve(dirname(resolving.file), value);
+  if (!isOurs) return file;
+  try {
+    accessSync(file, constants.R_OK);
+    if (!statSync(file).isFile()) addFault(resolving, path, `names ${file}, which is not a file`);
+  } catch (error) {
+    addFault(resolving, path, `names ${file}, which ${unreadable(error)}`);
+  }
+  return file;
+}
+
+function readSecret(resolving: Resolving, path: string[], reference: string): Secret | null {
+  if (reference.startsWith("env:")) {
+    const name = reference.slice("env:".length);
+    const value = resolving.env[name];
+    if (value !== undefined && value !== "") return new Secret(value);
+    return addFault(resolving, path, `names the environment variable ${name}, which is not set`);
+  }
+  const file = resolve(dirname(resolving.file), reference.slice("file:".length));
+  try {
+    if (statSync(file).size > MAX_SECRET_BYTES) return addFault(resolving, path, `names ${file}, which is too large`);
+    const value = readFileSync(file, "utf8").trim();
+    return value === "" ? addFault(resolving, path, `names ${file}, which is empty`) : new Secret(value);
+  } catch (error) {
+    return addFault(resolving, path, `names ${file}, which ${unreadable(error)}`);
+  }
+}
+
+function unreadable(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT") return "does not exist";
+  return code === "EACCES" ? "this user may not read" : `cannot be read (${code ?? "unknown reason"})`;
+}
+
+function addFault(resolving: Resolving, path: string[], rule: string): null {
+  resolving.faults.push({
+    source: resolving.file,
+    ...resolving.source.locate(path),
+    path: formatPath(path),
+    rule,
+    seen: null,
+  });
+  return null;
+}
