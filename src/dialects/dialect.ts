@@ -8,9 +8,27 @@ export interface RequestFacts {
   isStream: boolean;
   /** Whether the caller asked for usage in its stream; if not, the extra chunk is hidden. */
   wantsUsage: boolean;
-  /** Names of members that field policy removed, for `X-Postern-Removed-Fields`. */
+  /** Whether the answer may hold more than one choice; each of them then has to finish. */
+  hasManyChoices: boolean;
+  /**
+   * Names of members that field policy removed, for `X-Postern-Removed-Fields`. Safe in a header: names that are not plain
+   * words are given as `?`, at most `MAX_NAMED_FIELDS` are named.
+   */
   removedFields: readonly string[];
+  /** Numbers that were above a bound of the field policy, and what they become. Names are those of the table. */
+  clampedFields: readonly ClampedField[];
 }
+
+export interface ClampedField {
+  name: string;
+  to: number;
+}
+
+/** Most names in `RequestFacts.removedFields`. */
+export const MAX_NAMED_FIELDS = 16;
+
+/** Longest record (event) of a stream, in bytes. A longer one is a bad answer. */
+export const MAX_RECORD_BYTES = 1024 * 1024;
 
 /** Usage as the engine said it, or as it was counted. */
 export interface Usage {
@@ -21,7 +39,10 @@ export interface Usage {
   isEstimated: boolean;
 }
 
-/** Why an answer counts as complete or not (reference: faults §1). */
+/**
+ * How far an answer is (reference: faults §1): `complete` once every choice has finished, `engine_error` once the engine
+ * has told an error in-band; its record was passed on, so that the caller must not get a second one.
+ */
 export type Completion = "open" | "complete" | "engine_error";
 
 /**
@@ -40,7 +61,10 @@ export interface StreamTap {
    * `[DONE]`), or null when there is no evidence of completion: then the caller must get an error instead.
    */
   finish(): Buffer | null;
-  /** Whether any content (text, tool call, reasoning) was in what `push` returned so far. */
+  /**
+   * Whether any content (text, tool call, reasoning) was in what `push` returned so far. An answer may be complete without
+   * any. Once true, another target may no longer be tried.
+   */
   readonly hasContent: boolean;
   readonly completion: Completion;
   /** Usage so far: the engine's word when it came, else counted from what was passed on. */
@@ -51,8 +75,10 @@ export interface StreamTap {
 export interface TargetEdits {
   /** Engine's own model name, where it differs from what the caller wrote. */
   model: string;
-  /** Ask for usage in the stream although the caller did not. */
+  /** Ask for usage in the stream although the caller did not. Ignored where the caller wants no stream. */
   forceUsage: boolean;
+  /** Kind of the target's engine: fields that only other kinds know are taken out. Unset leaves them in. */
+  engineKind?: string;
 }
 
 /** One dialect that callers and engines speak: everything about its wire format. No sockets, no clock. */

@@ -1,3 +1,6 @@
+import { isUtf8 } from "node:buffer";
+import { PosternError } from "../errors.ts";
+
 /** Bounds of the strict scan. */
 export interface ScanLimits {
   /** Nesting of arrays and objects. Default 64. */
@@ -6,10 +9,20 @@ export interface ScanLimits {
   maxValues: number;
 }
 
-/** A top-level member of the body: where its value stands, and what kind it is. Offsets are into the scanned bytes. */
+/** Bounds used where the operator sets none. */
+export const DEFAULT_SCAN_LIMITS: ScanLimits = { maxDepth: 64, maxValues: 1_000_000 };
+
+/** Most members of one object whose members are listed. Names are decoded and kept for these alone. */
+export const MAX_LISTED_MEMBERS = 256;
+
+/** What a JSON value is, told by its first byte. */
+export type ValueKind = "string" | "number" | "object" | "array" | "true" | "false" | "null";
+
+/** A member of an object: where its value stands, and what kind it is. Offsets are into the scanned bytes. */
 export interface Member {
+  /** Decoded: `"mod\u0065l"` is `model`. */
   name: string;
-  kind: "string" | "number" | "object" | "array" | "true" | "false" | "null";
+  kind: ValueKind;
   /** First byte of the name's opening quote. */
   nameStart: number;
   valueStart: number;
@@ -20,4 +33,354 @@ export interface Member {
 export interface BodyScan {
   bytes: Buffer;
   members: readonly Member[];
+}
+
+/**
+ * Reads a request body once, strictly, and says where its top-level members stand.
+ *
+ * Accepted is exactly what RFC 8259 calls a JSON object in UTF-8 without a byte order mark. Names that are equal once
+ * escapes are decoded and case is folded are refused at the top level (Go's encoding/json takes the last of `model` and
+ * `MODEL`, other parsers the exact one); for nested objects `membersOf` does the same where policy looks into them.
+ * Escapes of lone surrogates are let through, as the grammar does: policy compares names and models only exactly.
+ *
+ * @throws PosternError `body_encoding` (not UTF-8, byte order mark), `body_not_json`, `body_ambiguous`, `body_too_deep`.
+ */
+export function scanBody(bytes: Buffer, limits: ScanLimits = DEFAULT_SCAN_LIMITS): BodyScan {
+  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
+    throw new PosternError("body_encoding", { message: "The request body must not begin with a byte order mark" });
+  }
+  if (!isUtf8(bytes)) throw new PosternError("body_encoding", { message: "The request body is not valid UTF-8" });
+  const scanner = new Scanner(bytes, limits);
+  const start = scanner.skipSpace(0);
+  if (bytes[start] !== OPEN_BRACE) {
+    throw new PosternError("body_not_json", { message: "The request body must be a JSON object" });
+  }
+  const members: Member[] = [];
+  const end = scanner.skipSpace(scanner.object(start, 1, members));
+  if (end !== bytes.length) scanner.fail(end);
+  return { bytes, members };
+}
+
+/**
+ * The members of a nested object that policy looks into. An empty list when the member is not an object.
+ *
+ * @throws PosternError `body_ambiguous` when two names are equal once decoded and folded, `body_too_deep` beyond `MAX_LISTED_MEMBERS`.
+ */
+export function membersOf(bytes: Buffer, member: Pick<Member, "kind" | "valueStart">): Member[] {
+  if (member.kind !== "object") return [];
+  const members: Member[] = [];
+  new Scanner(bytes, UNBOUNDED).object(member.valueStart, 1, members);
+  return members;
+}
+
+/** The elements of an array, as unnamed members. An empty list when the value is not an array. For bytes that `scanBody` has accepted. */
+export function elementsOf(bytes: Buffer, member: Pick<Member, "kind" | "valueStart">): Member[] {
+  if (member.kind !== "array") return [];
+  const elements: Member[] = [];
+  new Scanner(bytes, UNBOUNDED).array(member.valueStart, 1, elements);
+  return elements;
+}
+
+/** The member of this exact name, or undefined. */
+export function findMember(members: readonly Member[], name: string): Member | undefined {
+  for (const member of members) if (member.name === name) return member;
+  return undefined;
+}
+
+/** The string that stands at a member's span, decoded; null when it is not a string. */
+export function readString(bytes: Buffer, member: Member): string | null {
+  return member.kind === "string" ? decodeString(bytes, member.valueStart, member.valueEnd) : null;
+}
+
+/** True or false as written; null when the member is neither. */
+export function readBoolean(member: Member): boolean | null {
+  return member.kind === "true" ? true : member.kind === "false" ? false : null;
+}
+
+/** The integer at a member's span; null when it is not a number, not whole, or not exact in a double. */
+export function readInteger(bytes: Buffer, member: Member): number | null {
+  if (member.kind !== "number" || member.valueEnd - member.valueStart > MAX_INTEGER_BYTES) return null;
+  const value = Number(bytes.toString("latin1", member.valueStart, member.valueEnd));
+  return Number.isSafeInteger(value) ? value : null;
+}
+
+/**
+ * A name as the most lenient engine compares it: case-folded, with `ſ` as `s` and the Kelvin sign as `k` like Go's
+ * encoding/json. Coarser than Go for a few letters (`ß` equals `ss`), which only refuses more.
+ */
+export function foldName(name: string): string {
+  const lower = name.toLowerCase();
+  return NOT_ASCII.test(lower) ? lower.toUpperCase().toLowerCase() : lower;
+}
+
+const MAX_INTEGER_BYTES = 32;
+const UNBOUNDED: ScanLimits = { maxDepth: Number.POSITIVE_INFINITY, maxValues: Number.POSITIVE_INFINITY };
+const NOT_ASCII = /[^\0-\x7f]/;
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const BACKSLASH = 0x5c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const TRUE = Buffer.from("true");
+const FALSE = Buffer.from("false");
+const NULL = Buffer.from("null");
+
+/** Strings of at least this many bytes to come are looked at four bytes at a time. */
+const WORDS_FROM_BYTES = 64;
+
+/** Recursive descent over bytes. Positions in, positions out; nothing is decoded but listed names. */
+class Scanner {
+  readonly #bytes: Buffer;
+  readonly #limits: ScanLimits;
+  /** The whole backing store as 32-bit words, made when the first long string is met. */
+  #words: Int32Array | null = null;
+  #values = 0;
+
+  constructor(bytes: Buffer, limits: ScanLimits) {
+    this.#bytes = bytes;
+    this.#limits = limits;
+  }
+
+  fail(at: number): never {
+    const where = at >= this.#bytes.length ? "it ends too early" : `byte ${at}`;
+    throw new PosternError("body_not_json", { message: `The request body is not valid JSON (${where})` });
+  }
+
+  skipSpace(from: number): number {
+    const bytes = this.#bytes;
+    let at = from;
+    for (; at < bytes.length; at++) {
+      const byte = bytes[at];
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break;
+    }
+    return at;
+  }
+
+  /** Passes over the object that begins at `from`; lists its members in `members` where given. Returns the position after it. */
+  object(from: number, depth: number, members: Member[] | null): number {
+    this.#enter(depth);
+    const bytes = this.#bytes;
+    let at = this.skipSpace(from + 1);
+    if (bytes[at] === CLOSE_BRACE) return at + 1;
+    const seen = members === null ? null : new Set<string>();
+    for (;;) {
+      if (bytes[at] !== QUOTE) this.fail(at);
+      const nameStart = at;
+      const nameEnd = this.#string(at);
+      at = this.skipSpace(nameEnd);
+      if (bytes[at] !== COLON) this.fail(at);
+      const valueStart = this.skipSpace(at + 1);
+      const valueEnd = this.#value(valueStart, depth);
+      if (members !== null && seen !== null) {
+        const name = decodeString(bytes, nameStart, nameEnd);
+        const folded = foldName(name);
+        if (seen.has(folded)) throw ambiguous(name);
+        if (members.length === MAX_LISTED_MEMBERS) throw tooMany();
+        seen.add(folded);
+        members.push({ name, kind: kindOf(bytes, valueStart), nameStart, valueStart, valueEnd });
+      }
+      at = this.skipSpace(valueEnd);
+      const byte = bytes[at];
+      if (byte === CLOSE_BRACE) return at + 1;
+      if (byte !== COMMA) this.fail(at);
+      at = this.skipSpace(at + 1);
+    }
+  }
+
+  /** Passes over the array that begins at `from`; lists its elements where `elements` is given. */
+  array(from: number, depth: number, elements: Member[] | null): number {
+    this.#enter(depth);
+    const bytes = this.#bytes;
+    let at = this.skipSpace(from + 1);
+    if (bytes[at] === CLOSE_BRACKET) return at + 1;
+    for (;;) {
+      const valueEnd = this.#value(at, depth);
+      if (elements !== null) {
+        elements.push({ name: "", kind: kindOf(bytes, at), nameStart: at, valueStart: at, valueEnd });
+      }
+      at = this.skipSpace(valueEnd);
+      const byte = bytes[at];
+      if (byte === CLOSE_BRACKET) return at + 1;
+      if (byte !== COMMA) this.fail(at);
+      at = this.skipSpace(at + 1);
+    }
+  }
+
+  #enter(depth: number): void {
+    if (depth > this.#limits.maxDepth) {
+      throw new PosternError("body_too_deep", {
+        message: `The request body is nested deeper than ${this.#limits.maxDepth} levels`,
+      });
+    }
+  }
+
+  #value(at: number, depth: number): number {
+    if (++this.#values > this.#limits.maxValues) throw tooMany();
+    const bytes = this.#bytes;
+    switch (bytes[at]) {
+      case QUOTE:
+        return this.#string(at);
+      case OPEN_BRACE:
+        return this.object(at, depth + 1, null);
+      case OPEN_BRACKET:
+        return this.array(at, depth + 1, null);
+      case 0x74:
+        return this.#word(at, TRUE);
+      case 0x66:
+        return this.#word(at, FALSE);
+      case 0x6e:
+        return this.#word(at, NULL);
+      default:
+        return this.#number(at);
+    }
+  }
+
+  #word(from: number, word: Buffer): number {
+    for (let index = 0; index < word.length; index++) {
+      if (this.#bytes[from + index] !== word[index]) this.fail(from);
+    }
+    return from + word.length;
+  }
+
+  #number(from: number): number {
+    const bytes = this.#bytes;
+    let at = bytes[from] === 0x2d ? from + 1 : from;
+    if (bytes[at] === 0x30) at++;
+    else at = this.#digits(at);
+    if (bytes[at] === 0x2e) at = this.#digits(at + 1);
+    const exponent = bytes[at];
+    if (exponent === 0x65 || exponent === 0x45) {
+      const sign = bytes[at + 1];
+      at = this.#digits(sign === 0x2b || sign === 0x2d ? at + 2 : at + 1);
+    }
+    return at;
+  }
+
+  /** At least one digit. */
+  #digits(from: number): number {
+    const bytes = this.#bytes;
+    let at = from;
+    for (; at < bytes.length; at++) {
+      const byte = bytes[at] as number;
+      if (byte < 0x30 || byte > 0x39) break;
+    }
+    if (at === from) this.fail(from);
+    return at;
+  }
+
+  /** Passes over the string whose opening quote is at `from`. */
+  #string(from: number): number {
+    const bytes = this.#bytes;
+    const end = bytes.length;
+    let at = from + 1;
+    let wordsFrom = at + WORDS_FROM_BYTES;
+    while (at < end) {
+      const byte = bytes[at] as number;
+      if (byte === QUOTE) return at + 1;
+      if (byte === BACKSLASH) {
+        at = this.#escape(at);
+      } else if (byte < 0x20) {
+        this.fail(at);
+      } else if (++at >= wordsFrom) {
+        at = this.#skipPlain(at);
+        wordsFrom = at + 8;
+      }
+    }
+    return this.fail(end);
+  }
+
+  #escape(at: number): number {
+    switch (this.#bytes[at + 1]) {
+      case QUOTE:
+      case BACKSLASH:
+      case 0x2f:
+      case 0x62:
+      case 0x66:
+      case 0x6e:
+      case 0x72:
+      case 0x74:
+        return at + 2;
+      case 0x75:
+        for (let index = at + 2; index < at + 6; index++) {
+          if (!isHex(this.#bytes[index])) this.fail(at);
+        }
+        return at + 6;
+      default:
+        return this.fail(at);
+    }
+  }
+
+  /**
+   * Passes over bytes that are none of quote, backslash and control, four at a time: for each of them the usual
+   * "has a byte below / equal to" trick on a 32-bit word. Stops at or a few bytes before the first that is one.
+   */
+  #skipPlain(from: number): number {
+    const bytes = this.#bytes;
+    this.#words ??= new Int32Array(bytes.buffer, 0, bytes.buffer.byteLength >> 2);
+    const words = this.#words;
+    const base = bytes.byteOffset;
+    const lastWord = (base + bytes.length) >> 2;
+    const firstWord = (base + from + 3) >> 2;
+    // The bytes up to the next word border are left to the caller when one of them is special.
+    for (let at = from; at < Math.min(firstWord * 4 - base, bytes.length); at++) {
+      const byte = bytes[at] as number;
+      if (byte === QUOTE || byte === BACKSLASH || byte < 0x20) return at;
+    }
+    let word = firstWord;
+    for (; word < lastWord; word++) {
+      const four = words[word] as number;
+      const quote = four ^ 0x22222222;
+      const backslash = four ^ 0x5c5c5c5c;
+      const hit =
+        ((four - 0x20202020) & ~four) | ((quote - 0x01010101) & ~quote) | ((backslash - 0x01010101) & ~backslash);
+      if ((hit & 0x80808080) !== 0) break;
+    }
+    return Math.min(Math.max(word * 4 - base, from), bytes.length);
+  }
+}
+
+function kindOf(bytes: Buffer, at: number): ValueKind {
+  switch (bytes[at]) {
+    case QUOTE:
+      return "string";
+    case OPEN_BRACE:
+      return "object";
+    case OPEN_BRACKET:
+      return "array";
+    case 0x74:
+      return "true";
+    case 0x66:
+      return "false";
+    case 0x6e:
+      return "null";
+    default:
+      return "number";
+  }
+}
+
+/** Decodes the string between two quotes; `start` and `end` are around the quotes. */
+function decodeString(bytes: Buffer, start: number, end: number): string {
+  const text = bytes.toString("utf8", start, end);
+  return text.includes("\\") ? String(JSON.parse(text)) : text.slice(1, -1);
+}
+
+function isHex(byte: number | undefined): boolean {
+  if (byte === undefined) return false;
+  const lower = byte | 0x20;
+  return (byte >= 0x30 && byte <= 0x39) || (lower >= 0x61 && lower <= 0x66);
+}
+
+function ambiguous(name: string): PosternError {
+  return new PosternError("body_ambiguous", {
+    message: `The request body names the field "${name.slice(0, 64)}" twice (case does not tell names apart)`,
+    param: name.slice(0, 64),
+  });
+}
+
+function tooMany(): PosternError {
+  return new PosternError("body_too_deep", { message: "The request body has too many values" });
 }

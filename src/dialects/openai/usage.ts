@@ -1,0 +1,63 @@
+import { PosternError } from "../../errors.ts";
+import { findMember, scanBody } from "../../lib/json-scan.ts";
+import { tokensFromBytes } from "../../lib/token-estimate.ts";
+import type { Usage } from "../dialect.ts";
+
+/** A `usage` object as the engine wrote it, or null when it is none. `prompt_tokens` includes the cached ones (reference: engine-apis §3.2). */
+export function readUsage(value: unknown): Usage | null {
+  if (!isRecord(value)) return null;
+  const tokensIn = count(value["prompt_tokens"]);
+  const tokensOut = count(value["completion_tokens"]);
+  if (tokensIn === null && tokensOut === null) return null;
+  const details = value["prompt_tokens_details"];
+  return {
+    tokensIn: tokensIn ?? 0,
+    tokensInCached: (isRecord(details) ? count(details["cached_tokens"]) : null) ?? 0,
+    tokensOut: tokensOut ?? 0,
+    isEstimated: false,
+  };
+}
+
+/**
+ * Usage of a complete answer in one piece, estimated from bytes where the engine says none. Null when the body is not an
+ * answer of this dialect: not one JSON object, an error with a good status, or without the member that carries the answer.
+ *
+ * @param carrier `choices`, or `data` for embeddings.
+ */
+export function readWholeAnswer(body: Buffer, requestBytes: number, carrier: "choices" | "data"): Usage | null {
+  let scan: ReturnType<typeof scanBody>;
+  try {
+    scan = scanBody(body, ANSWER_LIMITS);
+  } catch (error) {
+    if (error instanceof PosternError) return null;
+    throw error;
+  }
+  const { bytes, members } = scan;
+  const error = findMember(members, "error");
+  if (findMember(members, carrier)?.kind !== "array" || (error !== undefined && error.kind !== "null")) return null;
+  const usage = findMember(members, "usage");
+  const told =
+    usage?.kind === "object" && usage.valueEnd - usage.valueStart <= MAX_USAGE_BYTES
+      ? readUsage(JSON.parse(bytes.toString("utf8", usage.valueStart, usage.valueEnd)))
+      : null;
+  if (told !== null) return told;
+  return {
+    tokensIn: tokensFromBytes(requestBytes),
+    tokensInCached: 0,
+    tokensOut: carrier === "data" ? 0 : tokensFromBytes(bytes.length),
+    isEstimated: true,
+  };
+}
+
+/** Whether a parsed value is an object with names. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Embeddings are long lists of numbers; the body's own size is bounded by who read it. */
+const ANSWER_LIMITS = { maxDepth: 64, maxValues: 50_000_000 };
+const MAX_USAGE_BYTES = 16 * 1024;
+
+function count(value: unknown): number | null {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
+}
