@@ -1,0 +1,31 @@
+import { z } from "zod";
+import type { EngineProbe, ProbeAnswer } from "./engine.ts";
+
+/** Reads a path, or null where the engine cannot be reached in time. For adapters, which must not throw on odd engines. */
+export async function tryGet(probe: EngineProbe, path: string): Promise<ProbeAnswer | null> {
+  try {
+    return await probe.get(path);
+  } catch {
+    return null;
+  }
+}
+
+/** The body of a 200 answer as `schema` reads it, or null. */
+export function readJson<T>(answer: ProbeAnswer | null, schema: z.ZodType<T>): T | null {
+  if (answer === null || answer.status !== 200) return null;
+  const parsed = schema.safeParse(answer.json());
+  return parsed.success ? parsed.data : null;
+}
+
+/** A string of at most 100 characters, else null: versions, states and names that are only shown. */
+export const shortText = z.string().max(100).nullish().catch(null);
+
+/** A count that makes sense, else null. */
+export const count = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).nullish().catch(null);
+
+/** Plain words for a status that keeps an engine from being ready. */
+export function refusalReason(answer: ProbeAnswer | null): string {
+  if (answer === null) return "it does not answer";
+  if (answer.status === 401 || answer.status === 403) return "it wants another API key than the one configured";
+  return `it answers with status ${answer.status}`;
+}

@@ -1,0 +1,45 @@
+import { z } from "zod";
+import type { EngineAdapter, EngineIdentity, EngineProbe, EngineState } from "../engine.ts";
+import { plainModel, readListedModels } from "../openai-models.ts";
+import { OPENAI_OPERATIONS } from "../openai-operations.ts";
+import { readJson, refusalReason, shortText, tryGet } from "../read-answer.ts";
+
+const modelInfo = z.object({ model_path: z.string(), is_generation: z.boolean().nullish().catch(null) });
+const serverInfo = z.object({ version: shortText });
+
+/** SGLang. Asked before Ollama, whose lists it imitates (reference: engine-apis §1.4, §1.6). */
+export const sglangAdapter: EngineAdapter = {
+  kind: "sglang",
+  defaultPorts: [30000],
+
+  async identify(probe: EngineProbe): Promise<EngineIdentity | null> {
+    if (readJson(await tryGet(probe, "/get_model_info"), modelInfo) === null) return null;
+    const info = readJson(await tryGet(probe, "/get_server_info"), serverInfo);
+    return { kind: "sglang", version: info?.version ?? null };
+  },
+
+  // `/health` only: `/health_generate` runs a generation.
+  async read(probe: EngineProbe): Promise<EngineState> {
+    const health = await tryGet(probe, "/health");
+    const listed = await tryGet(probe, "/v1/models");
+    const models = readListedModels(listed);
+    if (health?.status !== 200) return { ready: false, reason: refusalReason(health), models: [], slots: null };
+    if (models === null) return { ready: false, reason: refusalReason(listed), models: [], slots: null };
+    const info = readJson(await tryGet(probe, "/get_model_info"), modelInfo);
+    const capabilities = info?.is_generation === false ? ["embedding"] : info?.is_generation ? ["completion"] : [];
+    return {
+      ready: true,
+      reason: null,
+      slots: null,
+      models: models.map((model) => ({
+        ...plainModel(model.id),
+        loaded: true,
+        contextLength: model.max_model_len ?? null,
+        capabilities,
+      })),
+    };
+  },
+
+  operations: () => OPENAI_OPERATIONS,
+  hostHeader: (url: URL) => url.host,
+};
