@@ -1,0 +1,64 @@
+import { hash } from "node:crypto";
+import { Secret } from "../lib/secret.ts";
+
+/** What every caller's key begins with; secret scanners find leaked ones by it. */
+export const KEY_PREFIX = "pst_";
+/** Characters of public id: how a key is named in lists, logs and reports. */
+export const KEY_ID_LENGTH = 12;
+/** Characters of secret: 43 of base62 are 256 bits. */
+export const KEY_SECRET_LENGTH = 43;
+/** Length of a whole key. */
+export const KEY_LENGTH = KEY_PREFIX.length + KEY_ID_LENGTH + 1 + KEY_SECRET_LENGTH;
+
+/** A key that was just made. `key` is shown once and then forgotten; `id` and `hash` are kept. */
+export interface CreatedKey {
+  key: Secret;
+  id: string;
+  hash: Uint8Array;
+}
+
+/**
+ * Makes a key: `pst_` + public id + `_` + secret.
+ *
+ * @param randomBytes A CSPRNG (`node:crypto` `randomBytes`). Asked again where a byte would bias a character.
+ */
+export function createKey(randomBytes: (size: number) => Uint8Array): CreatedKey {
+  const id = base62(KEY_ID_LENGTH, randomBytes);
+  const key = `${KEY_PREFIX}${id}_${base62(KEY_SECRET_LENGTH, randomBytes)}`;
+  return { key: new Secret(key), id, hash: hashKey(key) };
+}
+
+/** The public id inside a key, or null when the text is not exactly of a key's form. Looks at the form alone. */
+export function parseKey(text: string): { id: string } | null {
+  if (text.length !== KEY_LENGTH || !text.startsWith(KEY_PREFIX)) return null;
+  const idEnd = KEY_PREFIX.length + KEY_ID_LENGTH;
+  for (let at = KEY_PREFIX.length; at < KEY_LENGTH; at++) {
+    const code = text.charCodeAt(at);
+    if (at === idEnd ? code !== UNDERSCORE : !isBase62(code)) return null;
+  }
+  return { id: text.slice(KEY_PREFIX.length, idEnd) };
+}
+
+/** SHA-256 of a whole key, 32 bytes. A slow hash would add nothing: the secret has 256 bits. */
+export function hashKey(key: string): Uint8Array {
+  return hash("sha256", key, "buffer");
+}
+
+const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/** Largest multiple of 62 that fits a byte; bytes from here on are thrown away, because they would favour the first characters. */
+const UNBIASED_BELOW = 248;
+const UNDERSCORE = 0x5f;
+
+function base62(length: number, randomBytes: (size: number) => Uint8Array): string {
+  let text = "";
+  while (text.length < length) {
+    for (const byte of randomBytes(length)) {
+      if (byte < UNBIASED_BELOW && text.length < length) text += ALPHABET[byte % ALPHABET.length];
+    }
+  }
+  return text;
+}
+
+function isBase62(code: number): boolean {
+  return (code >= 0x30 && code <= 0x39) || (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);
+}
