@@ -95,13 +95,13 @@ export function answer(status: number, type: string, body: string, fields: reado
   return ({ socket }) => socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
-/** A JSON answer by exact path; 404 for every other one. Strings are sent as text. */
-export function answerByPath(replies: Record<string, unknown>): FakeAnswer {
+/** Answers GETs from a reply file (see README.md beside this). */
+export function answerFrom(replies: Readonly<Record<string, unknown>>): FakeAnswer {
   return (request) => {
-    const reply = replies[request.path];
-    if (reply === undefined) return answer(404, "application/json", '{"detail":"Not Found"}')(request);
+    const reply = replies[request.path] ?? replies["$default"] ?? { $status: 404, $json: { detail: "Not Found" } };
     if (typeof reply === "string") return answer(200, "text/plain", reply)(request);
-    return answer(200, "application/json", JSON.stringify(reply))(request);
+    const { $status = 200, $json = reply } = reply as { $status?: number; $json?: unknown };
+    return answer($status, "application/json", JSON.stringify($json))(request);
   };
 }
 
