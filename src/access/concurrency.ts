@@ -1,27 +1,42 @@
-/**
- * Bounds how many requests of one key run at once. A place lives and dies with its request; nothing is written down, so no
- * crash or restart leaves a key locked.
- */
+/** Requests that one key may have in flight where its policy says nothing. */
+export const DEFAULT_IN_FLIGHT_PER_KEY = 64;
+
+/** A place that is taken. `release` is idempotent; a lease that is not released is lost until the process ends. */
+export interface Lease {
+  release(): void;
+}
+
+/** Bounds how many requests of one key run at once. A lease lives and dies with its request; nothing is written down, so no restart leaves a key locked. */
 export class Concurrency {
   readonly #inFlight = new Map<string, number>();
+  #total = 0;
 
-  /** Takes a place for the key; false when all `max` are taken. Each true wants exactly one `give`. */
-  take(keyId: string, max: number): boolean {
+  /** Takes a place for the key; null when all `max` are taken. */
+  acquire(keyId: string, max: number = DEFAULT_IN_FLIGHT_PER_KEY): Lease | null {
     const now = this.#inFlight.get(keyId) ?? 0;
-    if (now >= max) return false;
+    if (now >= max) return null;
     this.#inFlight.set(keyId, now + 1);
-    return true;
-  }
-
-  /** Gives a place back. */
-  give(keyId: string): void {
-    const left = (this.#inFlight.get(keyId) ?? 0) - 1;
-    if (left > 0) this.#inFlight.set(keyId, left);
-    else this.#inFlight.delete(keyId);
+    this.#total++;
+    let isHeld = true;
+    return {
+      release: () => {
+        if (!isHeld) return;
+        isHeld = false;
+        this.#total--;
+        const left = (this.#inFlight.get(keyId) ?? 1) - 1;
+        if (left === 0) this.#inFlight.delete(keyId);
+        else this.#inFlight.set(keyId, left);
+      },
+    };
   }
 
   /** Requests of the key that run now. */
   inFlight(keyId: string): number {
     return this.#inFlight.get(keyId) ?? 0;
+  }
+
+  /** Requests of all keys that run now. */
+  get total(): number {
+    return this.#total;
   }
 }

@@ -11,7 +11,7 @@ export const MAX_CREDENTIAL_LENGTH = 512;
  * @returns The credential, not yet checked, or null when there is none.
  * @throws PosternError `bad_request` when one of these headers comes twice: two parsers may each believe another one.
  */
-export function presentedKey(rawHeaders: readonly string[]): string | null {
+export function readCredential(rawHeaders: readonly string[]): string | null {
   let authorization: string | null = null;
   let xApiKey: string | null = null;
   let apiKey: string | null = null;

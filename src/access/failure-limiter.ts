@@ -14,8 +14,8 @@ export const DEFAULT_FAILURE_LIMITS: FailureLimits = { maxFailures: 20, windowMs
 /**
  * Counts failed identifications per address (a whole /64 of IPv6).
  *
- * Guessing 256 bits is hopeless anyway; this bounds the noise of trying. Whoever asks `retryAfterSeconds` only after an
- * identification has failed lets good keys go on working from an address where one client is broken.
+ * Only failures are counted and only failures are limited: a good key from the same address goes on working, so that one
+ * broken client does not lock out the office behind it. Guessing is hopeless anyway; this bounds its noise.
  */
 export class FailureLimiter {
   readonly #limits: FailureLimits;
@@ -25,22 +25,19 @@ export class FailureLimiter {
     this.#limits = { ...DEFAULT_FAILURE_LIMITS, ...limits };
   }
 
-  /** Seconds until the address may fail again, at least 1; 0 while it is below the limit. Any clock, as long as it is the same one as for `record`. */
-  retryAfterSeconds(address: string, nowMs: number): number {
-    const window = this.#windows.get(addressGroup(address));
-    if (window === undefined || window.failures < this.#limits.maxFailures) return 0;
-    const leftMs = window.startMs + this.#limits.windowMs - nowMs;
-    // A wall clock that was set back must not hold an address for longer than a window.
-    return leftMs <= 0 || leftMs > this.#limits.windowMs ? 0 : Math.max(1, Math.ceil(leftMs / 1000));
-  }
-
-  /** Notes a failed identification. */
-  record(address: string, nowMs: number): void {
+  /**
+   * Notes a failure.
+   *
+   * @param monotonicMs Monotonic time: a clock that jumps must neither free nor hold an address.
+   * @returns Seconds until the address may fail again, at least 1; or null while it is below the limit.
+   */
+  recordFailure(address: string, monotonicMs: number): number | null {
     const group = addressGroup(address);
-    const { windowMs, maxAddresses } = this.#limits;
-    const before = this.#windows.get(group);
-    const isOver = before === undefined || nowMs - before.startMs >= windowMs || nowMs < before.startMs;
-    const window = isOver ? { startMs: nowMs, failures: 1 } : { ...before, failures: before.failures + 1 };
+    const { maxFailures, windowMs, maxAddresses } = this.#limits;
+    let window = this.#windows.get(group);
+    if (window === undefined || monotonicMs - window.startMs >= windowMs)
+      window = { startMs: monotonicMs, failures: 0 };
+    window.failures++;
     // Back to the end of the order, so that the quietest address is the first to be forgotten.
     this.#windows.delete(group);
     this.#windows.set(group, window);
@@ -48,6 +45,8 @@ export class FailureLimiter {
       const quietest = this.#windows.keys().next();
       if (quietest.done !== true) this.#windows.delete(quietest.value);
     }
+    if (window.failures <= maxFailures) return null;
+    return Math.max(1, Math.ceil((window.startMs + windowMs - monotonicMs) / 1000));
   }
 
   /** How many addresses are remembered. */

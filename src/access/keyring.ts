@@ -1,13 +1,11 @@
 import { timingSafeEqual } from "node:crypto";
-import { PosternError } from "../errors.ts";
 import type { KeyRecord } from "./key.ts";
 import { hashKey, parseKey } from "./key-format.ts";
 
 /** Why nobody was identified. For the log only: the caller gets the same 401 for all of them. */
 export type IdentifyFailure = "missing" | "malformed" | "unknown" | "wrong" | "revoked" | "expired";
 
-/** Who it is, or for the log why it is nobody. */
-export type Identified = { key: KeyRecord; reason: null } | { key: null; reason: IdentifyFailure };
+export type Identified = { key: KeyRecord; failure: null } | { key: null; failure: IdentifyFailure };
 
 /**
  * All keys, in memory: identifying a caller touches no database.
@@ -40,20 +38,7 @@ export class Keyring {
     if (!isSame) return failed("wrong");
     if (key.revokedAtMs !== null) return failed("revoked");
     if (key.expiresAtMs !== null && key.expiresAtMs <= nowMs) return failed("expired");
-    return { key, reason: null };
-  }
-
-  /**
-   * Checks again, after a wait, that a key which `identify` gave out still holds.
-   *
-   * @throws PosternError `revoked` when it was revoked, removed or replaced meanwhile; `unauthorized` when it expired.
-   */
-  assertActive(key: KeyRecord, nowMs: number): void {
-    const now = this.#keys.get(key.id);
-    if (now === undefined || hasEnded(key, now)) throw new PosternError("revoked");
-    if (now.expiresAtMs !== null && now.expiresAtMs <= nowMs) {
-      throw new PosternError("unauthorized", { detail: { reason: "expired" } });
-    }
+    return { key, failure: null };
   }
 
   /** The key with this public id, revoked and expired ones included. */
@@ -143,8 +128,8 @@ export class Keyring {
 /** What an unknown id is compared with. No key has this hash. */
 const NOBODY = new Uint8Array(32);
 
-function failed(reason: IdentifyFailure): Identified {
-  return { key: null, reason };
+function failed(failure: IdentifyFailure): Identified {
+  return { key: null, failure };
 }
 
 function hasEnded(before: KeyRecord, after: KeyRecord | undefined): boolean {

@@ -1,4 +1,3 @@
-import { matchesGlob } from "../lib/glob.ts";
 import type { KeyRecord } from "./key.ts";
 
 /**
@@ -7,4 +6,32 @@ import type { KeyRecord } from "./key.ts";
  */
 export function mayUse(key: Pick<KeyRecord, "models">, model: string): boolean {
   return key.models === null || key.models.some((pattern) => matchesGlob(pattern, model));
+}
+
+/**
+ * Whether the text matches a glob with `*`. Linear in memory and at most text × pattern in time: no backtracking beyond the
+ * last `*`, so that a hostile name costs nothing.
+ */
+export function matchesGlob(pattern: string, text: string): boolean {
+  if (!pattern.includes("*")) return pattern === text;
+  let at = 0;
+  let inText = 0;
+  let star = -1;
+  let starText = 0;
+  while (inText < text.length) {
+    if (pattern[at] === "*") {
+      star = at++;
+      starText = inText;
+    } else if (at < pattern.length && pattern[at] === text[inText]) {
+      at++;
+      inText++;
+    } else if (star !== -1) {
+      at = star + 1;
+      inText = ++starText;
+    } else {
+      return false;
+    }
+  }
+  while (pattern[at] === "*") at++;
+  return at === pattern.length;
 }
