@@ -1,0 +1,25 @@
+import { z } from "zod";
+
+/** What the agent sends its engine process once, over the IPC channel (or stdin, for trying it by hand). Never in argv. */
+export const CHILD_CONFIG = z.strictObject({
+  apiKey: z.string().min(1),
+  engineFolder: z.string().min(1),
+  modelPath: z.string().min(1),
+  name: z.string().min(1),
+  contextLength: z.int().min(1),
+  sequences: z.int().min(1).max(64),
+  threads: z.int().min(1),
+  isEndless: z.boolean(),
+});
+
+export type ChildConfig = z.infer<typeof CHILD_CONFIG>;
+
+/** What the engine process says. */
+export const CHILD_MESSAGE = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("listening"), port: z.int().min(1).max(65_535) }),
+  z.object({ type: z.literal("loading"), share: z.number() }),
+  z.object({ type: z.literal("ready") }),
+  z.object({ type: z.literal("failed"), reason: z.string() }),
+]);
+
+export type ChildMessage = z.infer<typeof CHILD_MESSAGE>;

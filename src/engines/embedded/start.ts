@@ -1,0 +1,247 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { access, constants } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { basename, join, resolve } from "node:path";
+import { PosternError } from "../../errors.ts";
+import { type Clock, systemClock } from "../../lib/clock.ts";
+import type { Secret } from "../../lib/secret.ts";
+import { CHILD_MESSAGE, type ChildConfig } from "./child-protocol.ts";
+import { DEMO_CONTEXT_LENGTH, DEMO_MODEL_NAMES, type DemoVariant, ensureDemoModel } from "./demo-model.ts";
+import { installEngine } from "./install.ts";
+import { type OnEngineProgress, step } from "./progress.ts";
+
+export interface EmbeddedOptions {
+  /** The engine is installed into `engine/` below it, the demo model written into `models/`. */
+  dataFolder: string;
+  /** A GGUF file to serve; null for the demo model. */
+  modelPath: string | null;
+  /** The engine key: every request but `/health` must carry it as a Bearer token. */
+  apiKey: Secret;
+  onProgress?: OnEngineProgress;
+  /** Gives up at any stage: npm and the child are stopped. After the engine is ready it has no effect; use `stop`. */
+  signal?: AbortSignal;
+  /** Which demo model. Default `sentence`. Of no effect with `modelPath`. */
+  variant?: DemoVariant;
+  /** Most tokens of prompt and answer together. Default 8192, less where the model or memory allow less. */
+  contextLength?: number;
+  /** Requests answered at the same time. Default 8 for the demo model, 4 for others (each costs memory for a context). */
+  sequences?: number;
+  /** The child's script, where it is not `server.ts` (or `.js`) beside this file, as in a bundle. */
+  entry?: URL;
+  /** An existing install to use instead of `dataFolder/engine`. For tests, which share one. */
+  engineFolder?: string;
+  /** Longest from fork to ready; large models on slow disks need minutes. Default 5 minutes. */
+  startTimeLimitMs?: number;
+  clock?: Clock;
+}
+
+export interface EmbeddedEngine {
+  /** `http://127.0.0.1:PORT`, without a path. */
+  readonly url: URL;
+  readonly pid: number;
+  /** Name under which it serves the model. */
+  readonly modelName: string;
+  /** Ends the child, by force if it must be. Idempotent; resolves when the process is gone. */
+  stop(): Promise<void>;
+  /** Calls back once when the child is gone, asked for or not; at once if it already is. */
+  onExit(callback: (exit: EngineExit) => void): void;
+}
+
+export interface EngineExit {
+  /** Whether `stop` was called. */
+  isExpected: boolean;
+  exitCode: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+const DEFAULT_CONTEXT_LENGTH = DEMO_CONTEXT_LENGTH;
+const DEFAULT_SEQUENCES = { demo: 8, file: 4 } as const;
+const DEFAULT_START_LIMIT_MS = 300_000;
+/** How long the child may take after SIGTERM before SIGKILL. */
+const STOP_GRACE_MS = 3_000;
+/** How much of the child's last words is kept for the log. */
+const MAX_STDERR_CHARACTERS = 4_096;
+
+/**
+ * Starts llama.cpp in a process of its own and resolves when it is ready to answer.
+ *
+ * Installs the engine and writes the demo model where they are missing. The child listens on a free loopback port, speaks the
+ * OpenAI dialect and ends by itself when this process does.
+ *
+ * @throws PosternError `engine_install` (see `installEngine`), `engine_start` with the next step, `data_folder`.
+ */
+export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedEngine> {
+  const { onProgress, signal } = options;
+  if (options.modelPath !== null) await checkModel(options.modelPath);
+  const engineFolder =
+    options.engineFolder ??
+    (await installEngine({
+      folder: join(options.dataFolder, "engine"),
+      ...(onProgress === undefined ? {} : { onProgress }),
+      ...(signal === undefined ? {} : { signal }),
+    }));
+  const config = await childConfig(options, engineFolder);
+  if (signal?.aborted) throw cancelled();
+  onProgress?.(step("start", "Starting llama.cpp"));
+  const child = fork(options.entry ?? defaultEntry(), [], {
+    // No inspector port and no loader of the parent's; TypeScript needs none.
+    execArgv: [],
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
+  });
+  return await untilReady(child, config, options);
+}
+
+/** `server.ts` from sources, `server.js` when compiled: the child is what this file is. */
+function defaultEntry(): URL {
+  return new URL(import.meta.url.endsWith(".ts") ? "./server.ts" : "./server.js", import.meta.url);
+}
+
+async function childConfig(options: EmbeddedOptions, engineFolder: string): Promise<ChildConfig> {
+  const variant = options.variant ?? "sentence";
+  const isDemo = options.modelPath === null;
+  if (isDemo) options.onProgress?.(step("model", "Preparing the demo model"));
+  return {
+    apiKey: options.apiKey.reveal(),
+    engineFolder,
+    modelPath:
+      options.modelPath === null
+        ? await ensureDemoModel(join(options.dataFolder, "models"), variant)
+        : resolve(options.modelPath),
+    name: options.modelPath === null ? DEMO_MODEL_NAMES[variant] : basename(options.modelPath).replace(/\.gguf$/i, ""),
+    contextLength: options.contextLength ?? DEFAULT_CONTEXT_LENGTH,
+    sequences: options.sequences ?? (isDemo ? DEFAULT_SEQUENCES.demo : DEFAULT_SEQUENCES.file),
+    // The demo model is so small that a second thread only adds waiting.
+    threads: isDemo ? 1 : availableParallelism(),
+    isEndless: isDemo && variant === "endless",
+  };
+}
+
+async function untilReady(child: ChildProcess, config: ChildConfig, options: EmbeddedOptions): Promise<EmbeddedEngine> {
+  const clock = options.clock ?? systemClock;
+  const lastWords = collectTail(child);
+  const handle = new ChildHandle(child, clock);
+  let timer = { cancel(): void {} };
+  let onAbort = (): void => {};
+  try {
+    const port = await new Promise<number>((accept, reject) => {
+      let listeningPort = 0;
+      timer = clock.after(options.startTimeLimitMs ?? DEFAULT_START_LIMIT_MS, () =>
+        reject(failure("it was not ready in time", "Try a smaller model or a faster disk.")),
+      );
+      onAbort = () => reject(cancelled());
+      options.signal?.addEventListener("abort", onAbort, { once: true });
+      child.on("error", (cause) => reject(failure("its process could not be started", NEXT_STEP, {}, cause)));
+      handle.onExit(({ exitCode, signal }) =>
+        reject(failure("its process ended", NEXT_STEP, { exitCode, signal, stderr: lastWords() })),
+      );
+      child.on("message", (raw) => {
+        const message = CHILD_MESSAGE.safeParse(raw).data;
+        if (message === undefined) return;
+        switch (message.type) {
+          case "listening":
+            listeningPort = message.port;
+            break;
+          case "loading": {
+            const percent = Math.round(message.share * 100);
+            options.onProgress?.({ phase: "start", message: "Loading the model", done: percent, total: 100, unit: "percent" });
+            break;
+          }
+          case "ready":
+            accept(listeningPort);
+            break;
+          case "failed":
+            reject(failure("llama.cpp could not load the model", NEXT_STEP, { reason: message.reason }));
+            break;
+          default:
+            message satisfies never;
+        }
+      });
+      child.send(config, (error) => {
+        if (error !== null) reject(failure("its process could not be started", NEXT_STEP, { stderr: lastWords() }, error));
+      });
+    });
+    options.onProgress?.(step("ready", "The embedded engine is ready"));
+    return handle.asEngine(new URL(`http://127.0.0.1:${port}`), config.name);
+  } catch (error) {
+    await handle.stop();
+    throw error;
+  } finally {
+    timer.cancel();
+    options.signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+const NEXT_STEP = "Check that the file is a GGUF model that llama.cpp supports and that there is enough memory, then start again.";
+
+class ChildHandle {
+  readonly #child: ChildProcess;
+  readonly #clock: Clock;
+  readonly #exited: Promise<unknown>;
+  #exit: EngineExit | null = null;
+  #isStopping = false;
+  #callbacks: Array<(exit: EngineExit) => void> = [];
+
+  constructor(child: ChildProcess, clock: Clock) {
+    this.#child = child;
+    this.#clock = clock;
+    this.#exited = child.pid === undefined ? Promise.resolve() : once(child, "exit");
+    child.once("exit", (exitCode, signal) => {
+      this.#exit = { isExpected: this.#isStopping, exitCode, signal };
+      for (const callback of this.#callbacks.splice(0)) callback(this.#exit);
+    });
+  }
+
+  onExit(callback: (exit: EngineExit) => void): void {
+    if (this.#exit === null) this.#callbacks.push(callback);
+    else callback(this.#exit);
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    if (this.#exit !== null || this.#child.pid === undefined) return;
+    this.#child.kill("SIGTERM");
+    const timer = this.#clock.after(STOP_GRACE_MS, () => this.#child.kill("SIGKILL"));
+    await this.#exited;
+    timer.cancel();
+  }
+
+  asEngine(url: URL, name: string): EmbeddedEngine {
+    return {
+      url,
+      pid: this.#child.pid ?? -1,
+      modelName: name,
+      stop: () => this.stop(),
+      onExit: (callback) => this.onExit(callback),
+    };
+  }
+}
+
+function collectTail(child: ChildProcess): () => string {
+  let tail = "";
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    tail = (tail + text).slice(-MAX_STDERR_CHARACTERS);
+  });
+  return () => tail;
+}
+
+async function checkModel(path: string): Promise<void> {
+  try {
+    await access(path, constants.R_OK);
+  } catch (cause) {
+    throw failure("the model file cannot be read", "Check the path given with --model.", { path }, cause);
+  }
+}
+
+function cancelled(): PosternError {
+  return failure("it was cancelled", "Start again when you are ready.");
+}
+
+function failure(reason: string, hint: string, detail: Record<string, unknown> = {}, cause?: unknown): PosternError {
+  return new PosternError("engine_start", {
+    message: `The embedded engine could not be started: ${reason}`,
+    hint,
+    detail,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
