@@ -171,6 +171,8 @@ export const invitedNode = z.object({
   joinLineReason: z.string().nullable(),
   /** For a machine where Postern is installed already. */
   joinCommand: z.string(),
+  /** What will not work as it stands, with the next step. */
+  warnings: z.array(z.string()),
 });
 export type InvitedNode = z.infer<typeof invitedNode>;
 

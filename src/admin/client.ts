@@ -1,0 +1,183 @@
+import type { z } from "zod";
+import { ERRORS, type ErrorCode, PosternError } from "../errors.ts";
+import {
+  ADMIN_PREFIX,
+  adminError,
+  type BackupResult,
+  backupResult,
+  type CreatedKey,
+  type CreateKeyInput,
+  createdKey,
+  type InvitedNode,
+  type InviteNodeInput,
+  invitedNode,
+  type KeyView,
+  keyList,
+  keyView,
+  type ModelView,
+  modelList,
+  type NodeView,
+  nodeList,
+  nodeView,
+  type ProbeInput,
+  type ProbeResult,
+  probeResult,
+  type RemovedNode,
+  type RequestView,
+  removedNode,
+  requestView,
+  type Status,
+  status,
+  type UsageGroup,
+  type UsageReport,
+  usageReport,
+} from "./contract.ts";
+
+export interface AdminRequest {
+  method: "GET" | "POST" | "DELETE";
+  /** With prefix and query. */
+  path: string;
+  /** Sent as JSON; undefined: no body. */
+  body: unknown;
+  signal: AbortSignal;
+}
+
+/** Carries a request to wherever `/admin/v1` is: a socket, another machine, or the same process. */
+export interface AdminTransport {
+  /** Rejects with `gateway_unreachable` when nothing answers, and with the signal's reason. */
+  send(request: AdminRequest): Promise<{ status: number; text: string }>;
+  close(): Promise<void>;
+}
+
+const TIMEOUT_MS = 30_000;
+/** Added to what a probe or a backup takes by itself. */
+const SLOW_TIMEOUT_MS = 15 * 60_000;
+
+type Input<T> = { [Field in keyof T]?: T[Field] | undefined };
+
+/**
+ * The admin contract from the asking side. Each method rejects with the `PosternError` that the gateway answered, with
+ * `gateway_unreachable`, or with the signal's reason; the default deadline is 30 s, for probes and backups 15 min.
+ */
+export class AdminClient {
+  readonly #transport: AdminTransport;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(transport: AdminTransport, signal?: AbortSignal) {
+    this.#transport = transport;
+    this.#signal = signal;
+  }
+
+  status(): Promise<Status> {
+    return this.#ask("GET", "/status", status);
+  }
+
+  async listKeys(): Promise<KeyView[]> {
+    return (await this.#ask("GET", "/keys", keyList)).keys;
+  }
+
+  createKey(input: Pick<CreateKeyInput, "name"> & Input<CreateKeyInput>): Promise<CreatedKey> {
+    return this.#ask("POST", "/keys", createdKey, input);
+  }
+
+  showKey(idOrName: string): Promise<KeyView> {
+    return this.#ask("GET", `/keys/${encodeURIComponent(idOrName)}`, keyView);
+  }
+
+  revokeKey(idOrName: string): Promise<KeyView> {
+    return this.#ask("POST", `/keys/${encodeURIComponent(idOrName)}/revoke`, keyView);
+  }
+
+  async listNodes(): Promise<NodeView[]> {
+    return (await this.#ask("GET", "/nodes", nodeList)).nodes;
+  }
+
+  inviteNode(input: Pick<InviteNodeInput, "name"> & Input<InviteNodeInput>): Promise<InvitedNode> {
+    return this.#ask("POST", "/nodes", invitedNode, input);
+  }
+
+  showNode(name: string): Promise<NodeView> {
+    return this.#ask("GET", `/nodes/${encodeURIComponent(name)}`, nodeView);
+  }
+
+  removeNode(name: string): Promise<RemovedNode> {
+    return this.#ask("DELETE", `/nodes/${encodeURIComponent(name)}`, removedNode);
+  }
+
+  async listModels(): Promise<ModelView[]> {
+    return (await this.#ask("GET", "/models", modelList)).models;
+  }
+
+  probeModel(input: Pick<ProbeInput, "model"> & Input<ProbeInput>): Promise<ProbeResult> {
+    return this.#ask("POST", "/models/probe", probeResult, input, SLOW_TIMEOUT_MS);
+  }
+
+  usage(query: { by: UsageGroup; sinceMs?: number; untilMs?: number }): Promise<UsageReport> {
+    const given = Object.entries(query).filter(([, value]) => value !== undefined);
+    const search = new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
+    return this.#ask("GET", `/usage?${search}`, usageReport);
+  }
+
+  request(id: string): Promise<RequestView> {
+    return this.#ask("GET", `/requests/${encodeURIComponent(id)}`, requestView);
+  }
+
+  backup(path: string): Promise<BackupResult> {
+    return this.#ask("POST", "/backup", backupResult, { path }, SLOW_TIMEOUT_MS);
+  }
+
+  close(): Promise<void> {
+    return this.#transport.close();
+  }
+
+  async #ask<Schema extends z.ZodType>(
+    method: AdminRequest["method"],
+    path: string,
+    schema: Schema,
+    body?: unknown,
+    timeoutMs = TIMEOUT_MS,
+  ): Promise<z.output<Schema>> {
+    const deadline = AbortSignal.timeout(timeoutMs);
+    const signal = this.#signal === undefined ? deadline : AbortSignal.any([this.#signal, deadline]);
+    const answer = await this.#transport.send({ method, path: `${ADMIN_PREFIX}${path}`, body, signal });
+    const json = parseJson(answer.text);
+    if (answer.status >= 300) throw toError(answer.status, json);
+    const result = schema.safeParse(json);
+    if (result.success) return result.data;
+    throw new PosternError("version_mismatch", {
+      message: `The gateway's answer to ${method} ${ADMIN_PREFIX}${path.split("?")[0]} is not one that this version understands`,
+      hint: "Use the same version of Postern on both sides.",
+      detail: {
+        faults: result.error.issues.map(({ path: at, message }) => ({ path: at.map(String).join("."), message })),
+      },
+    });
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function toError(httpStatus: number, json: unknown): PosternError {
+  const parsed = adminError.safeParse(json);
+  if (!parsed.success) {
+    return new PosternError("gateway_unreachable", {
+      message: `Something that is not a Postern gateway answered with HTTP status ${httpStatus}`,
+    });
+  }
+  const { code, message, hint, faults } = parsed.data.error;
+  return new PosternError(isErrorCode(code) ? code : "internal", {
+    message,
+    ...(hint === null ? {} : { hint }),
+    ...(faults === undefined ? {} : { detail: { faults } }),
+  });
+}
+
+// A newer gateway may have codes that this version does not know.
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERRORS, code);
+}

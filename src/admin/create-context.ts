@@ -1,0 +1,82 @@
+import { statSync } from "node:fs";
+import { isAbsolute } from "node:path";
+import type { ResolvedConfig } from "../config/resolved.ts";
+import { PosternError } from "../errors.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Secret } from "../lib/secret.ts";
+import type { Store } from "../storage/store.ts";
+import type { AdminContext, LiveGateway } from "./context.ts";
+import { createKeyAdmin } from "./key-admin.ts";
+import { createNodeAdmin } from "./node-admin.ts";
+import { reportUsage } from "./usage-report.ts";
+
+/** What an admin context is made of. The two mints are passed in because keys and invitations have their own folders. */
+export interface AdminParts {
+  version: string;
+  config: ResolvedConfig;
+  store: Store;
+  clock: Clock;
+  /** Null when no gateway runs: the same contract over the store alone. */
+  live: LiveGateway | null;
+  mintKey(): { id: string; hash: Uint8Array; secret: Secret };
+  mintInvitation(): Promise<{ id: string; hash: Uint8Array; code: Secret }>;
+}
+
+/** The one implementation of the admin contract, for a running gateway (`live`) and for the offline CLI (no `live`). */
+export function createAdminContext(parts: AdminParts): AdminContext {
+  const { version, config, store, live } = parts;
+  const keys = createKeyAdmin(parts);
+  const nodes = createNodeAdmin(parts);
+  return {
+    ...keys,
+    ...nodes,
+    async status() {
+      const [keyList, nodeList, storeTrouble] = await Promise.all([keys.listKeys(), nodes.listNodes(), store.health()]);
+      const models = live?.models() ?? [];
+      return {
+        version,
+        gateway: live?.status() ?? null,
+        dataFolder: config.dataFolder,
+        configFile: config.file,
+        keys: { active: keyList.filter((key) => key.state === "active").length, total: keyList.length },
+        nodes: { connected: nodeList.filter(isConnected).length, total: nodeList.length },
+        models: { ready: models.filter((model) => model.ready).length, total: models.length },
+        storeTrouble,
+        ledgerTrouble: live?.ledgerTrouble() ?? null,
+      };
+    },
+    async listModels() {
+      return [...(live ?? needsGateway()).models()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    },
+    async probeModel(input, signal) {
+      return (live ?? needsGateway()).probeModel(input, signal);
+    },
+    usage: (query) => reportUsage(parts, query),
+    async request(id) {
+      const found = await store.usage.request(id);
+      if (found !== null) return found;
+      throw new PosternError("not_found", {
+        message: `There is no finished request with the id "${id}"`,
+        hint: "Its id is in the X-Request-Id header of the answer; requests that still run have no record yet.",
+      });
+    },
+    async backup(path) {
+      if (!isAbsolute(path)) {
+        throw new PosternError("invalid_input", { message: `The backup's path must be absolute, got "${path}"` });
+      }
+      await store.backup(path);
+      return { path, bytes: statSync(path).size };
+    },
+  };
+}
+
+function isConnected(node: { state: string }): boolean {
+  return node.state === "ready" || node.state === "connected";
+}
+
+function needsGateway(): never {
+  throw new PosternError("gateway_unreachable", {
+    message: "Only a running gateway knows that, and none runs on this data folder",
+    hint: "Start it with `postern up` or `postern gateway`.",
+  });
+}

@@ -1,0 +1,142 @@
+import { randomUUID } from "node:crypto";
+import { isLoopback } from "../config/listen-address.ts";
+import { publicUrlOf } from "../config/load.ts";
+import { PosternError, toPosternError } from "../errors.ts";
+import type { InvitationRecord, NodeRecord } from "../storage/store.ts";
+import type { AdminContext } from "./context.ts";
+import type { InviteNodeInput } from "./contract.ts";
+import type { AdminParts } from "./create-context.ts";
+import { joinLine } from "./join-line.ts";
+import { toDirectNodeView, toInvitationView, toNodeView } from "./node-view.ts";
+
+type NodeMethods = Pick<AdminContext, "listNodes" | "showNode" | "inviteNode" | "removeNode">;
+
+/** Nodes, their invitations and their removal. */
+export function createNodeAdmin(parts: AdminParts): NodeMethods {
+  const { store, clock, live, config } = parts;
+  return {
+    async listNodes() {
+      const [nodes, connectors, invitations] = await Promise.all([
+        store.nodes.list(),
+        store.nodes.connectors(),
+        store.nodes.invitations(),
+      ]);
+      const nowMs = clock.nowMs();
+      const views = [
+        ...nodes.map((node) => toNodeView({ node, connectors, invitations, live, nowMs })),
+        ...config.nodes.map((node) => toDirectNodeView(node, live)),
+      ];
+      return views.sort((a, b) => (a.name < b.name ? -1 : 1));
+    },
+    async showNode(name) {
+      const node = (await this.listNodes()).find((one) => one.name === name || one.id === name);
+      if (node === undefined) throw noSuchNode(name);
+      return node;
+    },
+    async inviteNode(input) {
+      refuseFileNode(input.name);
+      const gatewayUrl = addressToDial(input);
+      const node = (await findNode(input.name)) ?? (await addNode(input));
+      if (input.models !== null && !isSameList(input.models, node.grants)) {
+        throw new PosternError("invalid_input", {
+          message: `The node "${node.name}" exists with other models: ${node.grants?.join(" ") ?? "whatever no other node serves"}`,
+          hint: `Leave --models out, or remove it first: \`postern nodes remove ${node.name}\`.`,
+        });
+      }
+      const { code, record } = await addInvitation(node, input);
+      return {
+        node: node.name,
+        invitation: toInvitationView(record),
+        code,
+        gatewayUrl,
+        ...(await lineToPaste(gatewayUrl, code)),
+        joinCommand: `postern agent join ${gatewayUrl} ${code}`,
+        warnings: isLoopback(new URL(gatewayUrl).hostname.replace(/^\[|\]$/g, ""))
+          ? [
+              `${gatewayUrl} reaches the gateway from this machine only. For another machine say --url https://HOST, or set gateway.publicUrl.`,
+            ]
+          : [],
+      };
+    },
+    async removeNode(name) {
+      refuseFileNode(name);
+      const node = await findNode(name);
+      if (node === undefined) throw noSuchNode(name);
+      await store.nodes.remove(node.id);
+      return { name: node.name, linksClosed: (await live?.nodeRemoved(node)) ?? 0 };
+    },
+  };
+
+  async function findNode(name: string): Promise<NodeRecord | undefined> {
+    return (await store.nodes.list()).find((node) => node.name === name || node.id === name);
+  }
+
+  async function addNode({ name, models }: InviteNodeInput): Promise<NodeRecord> {
+    const node: NodeRecord = { id: randomUUID(), name, createdAtMs: clock.nowMs(), grants: models };
+    await store.nodes.insert(node);
+    live?.nodeAdded(node);
+    return node;
+  }
+
+  async function addInvitation(node: NodeRecord, input: InviteNodeInput) {
+    const { id, hash, code } = await parts.mintInvitation();
+    const nowMs = clock.nowMs();
+    const record: InvitationRecord = {
+      id,
+      nodeId: node.id,
+      hash,
+      createdAtMs: nowMs,
+      expiresAtMs: nowMs + input.expiresInMs,
+      maxUses: input.maxUses,
+      uses: 0,
+      isEphemeral: input.isEphemeral,
+    };
+    await store.nodes.insertInvitation(record);
+    return { code: code.reveal(), record };
+  }
+
+  function addressToDial(input: InviteNodeInput): string {
+    const url = new URL(input.url ?? live?.status().publicUrl ?? publicUrlOf(config));
+    if (url.protocol === "http:" && !isLoopback(url.hostname.replace(/^\[|\]$/g, ""))) {
+      throw new PosternError("invalid_input", {
+        message: `Agents join over https:// (http:// only on loopback), got ${url.origin}`,
+        hint: "Give the gateway a certificate (gateway.tls) or a TLS-terminating proxy in front, and say --url https://HOST.",
+      });
+    }
+    return url.origin;
+  }
+
+  async function lineToPaste(gatewayUrl: string, code: string) {
+    if (live === null) {
+      return { joinLine: null, joinLineReason: "The gateway is not running, so nobody could fetch the agent from it." };
+    }
+    try {
+      return {
+        joinLine: joinLine({ gatewayUrl, code, sha256: await live.agentPackageSha256() }),
+        joinLineReason: null,
+      };
+    } catch (error) {
+      const { message, hint } = toPosternError(error);
+      return { joinLine: null, joinLineReason: hint === undefined ? `${message}.` : `${message}. ${hint}` };
+    }
+  }
+
+  function refuseFileNode(name: string): void {
+    if (!config.nodes.some((node) => node.name === name)) return;
+    throw new PosternError("already_exists", {
+      message: `The node "${name}" is defined in ${config.file ?? "the configuration"} and is read-only here`,
+      hint: "Change it in that file, or choose another name.",
+    });
+  }
+}
+
+function noSuchNode(name: string): PosternError {
+  return new PosternError("not_found", {
+    message: `There is no node "${name}"`,
+    hint: "`postern nodes list` shows them; `postern nodes invite NAME` adds one.",
+  });
+}
+
+function isSameList(a: readonly string[], b: readonly string[] | null): boolean {
+  return b !== null && a.toSorted().join("\n") === b.toSorted().join("\n");
+}

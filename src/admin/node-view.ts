@@ -1,0 +1,138 @@
+import type { DirectNodeConfig } from "../config/resolved.ts";
+import type { ConnectorRecord, InvitationRecord, NodeRecord } from "../storage/store.ts";
+import type { Link, NodeReport } from "../tunnel/link.ts";
+import type { LiveGateway } from "./context.ts";
+import type { InvitationView, LinkView, NodeView } from "./contract.ts";
+
+interface NodeFacts {
+  node: NodeRecord;
+  connectors: readonly ConnectorRecord[];
+  invitations: readonly InvitationRecord[];
+  live: LiveGateway | null;
+  nowMs: number;
+}
+
+/** A node of the store, with what a running gateway sees of it. */
+export function toNodeView({ node, connectors, invitations, live, nowMs }: NodeFacts): NodeView {
+  const own = connectors.filter((connector) => connector.nodeId === node.id);
+  const usable = invitations.filter(
+    (one) => one.nodeId === node.id && one.expiresAtMs > nowMs && one.uses < one.maxUses,
+  );
+  const links = (live?.links() ?? []).filter((link) => link.id.nodeId === node.id && link.state !== "closed");
+  const connected = new Set(links.map((link) => link.id.connectorId));
+  const reports = [...connected].map((id) => live?.report(id) ?? null).filter((report) => report !== null);
+  return {
+    id: node.id,
+    name: node.name,
+    origin: "store",
+    createdAtMs: node.createdAtMs,
+    grants: node.grants,
+    state: stateOf(live, links, own.length, usable.length),
+    agentVersion: reports[0]?.agentVersion ?? null,
+    hardware: reports[0]?.hardware ?? null,
+    ...mergeReports(reports, (model) => live?.isGranted(node.id, model) ?? false),
+    connectors: own.map(({ id, createdAtMs, lastSeenAtMs, isEphemeral }) => ({
+      id,
+      createdAtMs,
+      lastSeenAtMs,
+      isEphemeral,
+    })),
+    links: links.map(toLinkView),
+    invitations: usable.map(toInvitationView),
+  };
+}
+
+/** A node that `postern.yaml` names by URL. */
+export function toDirectNodeView(node: DirectNodeConfig, live: LiveGateway | null): NodeView {
+  const offered = (live?.models() ?? []).flatMap((model) =>
+    model.targets.filter((target) => target.node === node.name).map((target) => ({ model, target })),
+  );
+  const engines = new Map(offered.map(({ target }) => [target.engine, target]));
+  return {
+    id: node.name,
+    name: node.name,
+    origin: "file",
+    createdAtMs: null,
+    grants: null,
+    state: live === null ? "unknown" : offered.some(({ target }) => target.ready) ? "ready" : "away",
+    agentVersion: null,
+    hardware: null,
+    engines: [...engines.values()].map(({ engine, kind, ready, reason }) => ({
+      name: engine,
+      kind,
+      version: null,
+      ready,
+      reason,
+    })),
+    models: offered.map(({ target }) => ({
+      name: target.engineModel,
+      engine: target.engine,
+      loaded: target.loaded,
+      contextLength: target.contextLength,
+      sizeBytes: target.sizeBytes,
+      quantization: target.quantization,
+      granted: true,
+    })),
+    connectors: [],
+    links: [],
+    invitations: [],
+  };
+}
+
+/** An invitation as it may be shown: everything but its hash. */
+export function toInvitationView(one: InvitationRecord): InvitationView {
+  const { id, createdAtMs, expiresAtMs, maxUses, uses, isEphemeral } = one;
+  return { id, createdAtMs, expiresAtMs, maxUses, uses, isEphemeral };
+}
+
+function stateOf(
+  live: LiveGateway | null,
+  links: readonly Link[],
+  connectors: number,
+  invitations: number,
+): NodeView["state"] {
+  if (links.some((link) => link.state === "ready")) return "ready";
+  if (links.length > 0) return "connected";
+  if (connectors === 0 && invitations > 0) return "invited";
+  return live === null ? "unknown" : "away";
+}
+
+function toLinkView(link: Link): LinkView {
+  const stats = link.stats();
+  return {
+    connectorId: link.id.connectorId,
+    slot: link.id.slot,
+    state: link.state,
+    carrier: link.carrier,
+    remoteAddress: link.remoteAddress,
+    connectedAtMs: link.connectedAtMs,
+    lastPingMs: stats.lastPingMs,
+    streamsActive: stats.streamsActive,
+  };
+}
+
+/** Connectors of one node may share engines (replicas of a pod), so equal names are one. */
+function mergeReports(
+  reports: readonly NodeReport[],
+  isGranted: (model: string) => boolean,
+): Pick<NodeView, "engines" | "models"> {
+  const engines = new Map<string, NodeView["engines"][number]>();
+  const models = new Map<string, NodeView["models"][number]>();
+  for (const engine of reports.flatMap((report) => report.engines)) {
+    const { name, kind, version, ready, reason } = engine;
+    if (!engines.has(name)) engines.set(name, { name, kind, version, ready, reason });
+    for (const model of engine.models) {
+      const { contextLength, loaded, sizeBytes, quantization } = model;
+      models.set(`${name}\n${model.name}`, {
+        name: model.name,
+        engine: name,
+        loaded,
+        contextLength,
+        sizeBytes,
+        quantization,
+        granted: isGranted(model.name),
+      });
+    }
+  }
+  return { engines: [...engines.values()], models: [...models.values()] };
+}

@@ -1,0 +1,113 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { isIPv6 } from "node:net";
+import type { ListenAddress } from "../config/resolved.ts";
+import { listenError } from "../lib/listen-error.ts";
+
+/** Most open connections; a scraper and a probe need two. */
+const MAX_CONNECTIONS = 64;
+const MAX_HEADER_BYTES = 8 * 1024;
+const HEAD_TIMEOUT_MS = 5000;
+const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
+
+export interface ObserverOptions {
+  listen: ListenAddress;
+  /** Further `Host` names, without port. */
+  hosts: readonly string[];
+  /** Empty when ready; otherwise the reasons. Must not throw. */
+  notReadyReasons(): readonly string[];
+  /** The text for Prometheus. */
+  metrics(): Promise<{ contentType: string; text: string }>;
+}
+
+/** The admin listener: health, readiness and metrics, and nothing else, until the admin API is complete. */
+export interface Observer {
+  /** @throws PosternError `port_taken` or `listen_failed`. */
+  start(): Promise<ListenAddress>;
+  /** Closes the listener and its connections at once. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Makes the admin listener. `GET /healthz`, `/readyz`, `/metrics`; anything else is 404. A request whose `Host` is not
+ * loopback, the listener's own or a configured one is refused with 421, so that a web page cannot reach it by a name that
+ * it points at 127.0.0.1 (DNS rebinding).
+ */
+export function createObserver(options: ObserverOptions): Observer {
+  const names = allowedNames(options);
+  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, requireHostHeader: false }, (request, response) => {
+    answer(request, response, options, names).catch(() => response.destroy());
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  server.headersTimeout = HEAD_TIMEOUT_MS;
+  server.requestTimeout = HEAD_TIMEOUT_MS;
+  return {
+    start: () => startServer(server, options.listen),
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: ObserverOptions,
+  names: ReadonlySet<string>,
+): Promise<void> {
+  if (!isKnownHost(request, names)) return send(response, 421, "text/plain", "Unknown Host\n");
+  if (request.method !== "GET") return send(response, 404, "text/plain", "Not found\n");
+  switch (request.url) {
+    case "/healthz":
+      return send(response, 200, "text/plain", "ok\n");
+    case "/readyz": {
+      const reasons = options.notReadyReasons();
+      const body = JSON.stringify({ ready: reasons.length === 0, reasons });
+      return send(response, reasons.length === 0 ? 200 : 503, "application/json", `${body}\n`);
+    }
+    case "/metrics": {
+      const { contentType, text } = await options.metrics();
+      return send(response, 200, contentType, text);
+    }
+    default:
+      return send(response, 404, "text/plain", "Not found\n");
+  }
+}
+
+function send(response: ServerResponse, status: number, contentType: string, body: string): void {
+  response.writeHead(status, {
+    "content-type": contentType,
+    "content-length": Buffer.byteLength(body),
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    // A body that nobody read would be taken for the next request.
+    connection: "close",
+  });
+  response.end(body);
+}
+
+/** Judged on the raw headers: Node's parsed form hides a second `Host`. */
+function isKnownHost(request: IncomingMessage, names: ReadonlySet<string>): boolean {
+  const hosts = request.rawHeaders.filter(
+    (_, index, raw) => index % 2 === 1 && raw[index - 1]?.toLowerCase() === "host",
+  );
+  const [host] = hosts;
+  if (hosts.length !== 1 || host === undefined) return false;
+  return names.has(host.toLowerCase().replace(/:\d{1,5}$/, ""));
+}
+
+function allowedNames({ listen, hosts }: ObserverOptions): ReadonlySet<string> {
+  const own = isIPv6(listen.host) ? `[${listen.host}]` : listen.host;
+  return new Set([...LOOPBACK_NAMES, own, ...hosts].map((name) => name.toLowerCase()));
+}
+
+function startServer(server: Server, { host, port }: ListenAddress): Promise<ListenAddress> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error) => reject(listenError(error, { host, port })));
+    server.listen(port, host, () => {
+      const address = server.address();
+      resolve({ host, port: typeof address === "object" && address !== null ? address.port : port });
+    });
+  });
+}
