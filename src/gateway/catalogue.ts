@@ -1,0 +1,291 @@
+import { matchesGlob } from "../access/model-rules.ts";
+import type { ModelTargetView, ModelView } from "../admin/contract.ts";
+import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
+import type { Catalogue, CatalogueEntry, Target } from "../proxy/target.ts";
+import type { EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
+
+/** Most models that one node may bring in. A hostile agent must not fill the catalogue. */
+export const MAX_MODELS_PER_NODE = 2000;
+
+/** A node as the catalogue needs to know it. */
+export interface CatalogueNode {
+  id: string;
+  name: string;
+  /** Globs of what it may serve; null: names that no other node serves. */
+  grants: readonly string[] | null;
+}
+
+/** How to reach an engine of a node. One for links, one for direct URLs. */
+export interface Reach extends Exchanger {
+  canAccept(): boolean;
+}
+
+/** Finds the way to an engine through the connectors that report it. */
+export type ReachOf = (nodeId: string, engine: string, connectorIds: ReadonlySet<string>) => Reach;
+
+interface LiveEntry extends CatalogueEntry {
+  targets: readonly LiveTarget[];
+}
+
+interface Alias {
+  name: string;
+  targets: ReadonlyArray<{ model: string; node: string | null }>;
+}
+
+/**
+ * Which models there are and where, from what connectors report, what their nodes were granted, and the aliases of the
+ * configuration. Rebuilt when one of these changes; reads are plain map look-ups.
+ *
+ * A node without a grant may serve names that no other node serves: the first to offer a name keeps it as long as the
+ * node exists, so that a second node cannot draw another's requests by reporting its model.
+ */
+export class LiveCatalogue implements Catalogue {
+  readonly #reachOf: ReachOf;
+  readonly #nowMs: () => number;
+  readonly #nodes = new Map<string, CatalogueNode>();
+  readonly #reports = new Map<string, { nodeId: string; report: NodeReport }>();
+  readonly #owners = new Map<string, string>();
+  readonly #firstSeen = new Map<string, number>();
+  readonly #targets = new Map<string, LiveTarget>();
+  #aliases: readonly Alias[] = [];
+  #entries = new Map<string, LiveEntry>();
+  #offered: ReadonlyArray<{ nodeId: string; model: string }> = [];
+
+  constructor(reachOf: ReachOf, nowMs: () => number) {
+    this.#reachOf = reachOf;
+    this.#nowMs = nowMs;
+  }
+
+  find(model: string): CatalogueEntry | undefined {
+    return this.#entries.get(model);
+  }
+
+  list(): Iterable<CatalogueEntry> {
+    return this.#entries.values();
+  }
+
+  /** The entry with what operators see of it: kind, reasons, sizes. */
+  views(): ModelView[] {
+    const views = [...this.#entries.values()].map(
+      (entry): ModelView => ({
+        name: entry.name,
+        ready: entry.targets.some((target) => target.canAccept()),
+        source: this.isAlias(entry.name) ? "alias" : "node",
+        operations: [...new Set(entry.targets.flatMap((target) => [...target.operations]))],
+        targets: entry.targets.map((target) => target.view()),
+      }),
+    );
+    const known = new Set(views.map((view) => view.name));
+    for (const { model } of this.#offered) {
+      if (known.has(model)) continue;
+      known.add(model);
+      views.push({ name: model, ready: false, source: "offered", operations: [], targets: [] });
+    }
+    return views;
+  }
+
+  /** Models that a node reports and may not serve. Shown, never routed. */
+  get offered(): ReadonlyArray<{ nodeId: string; model: string }> {
+    return this.#offered;
+  }
+
+  isAlias(model: string): boolean {
+    return this.#aliases.some((alias) => alias.name === model);
+  }
+
+  setNode(node: CatalogueNode): void {
+    this.#nodes.set(node.id, node);
+    this.#rebuild();
+  }
+
+  removeNode(nodeId: string): void {
+    this.#nodes.delete(nodeId);
+    for (const [connectorId, { nodeId: owner }] of this.#reports)
+      if (owner === nodeId) this.#reports.delete(connectorId);
+    for (const [model, owner] of this.#owners) if (owner === nodeId) this.#owners.delete(model);
+    this.#rebuild();
+  }
+
+  setAliases(aliases: readonly Alias[]): void {
+    this.#aliases = aliases;
+    this.#rebuild();
+  }
+
+  setReport(nodeId: string, connectorId: string, report: NodeReport): void {
+    this.#reports.set(connectorId, { nodeId, report });
+    this.#rebuild();
+  }
+
+  dropReport(connectorId: string): void {
+    if (this.#reports.delete(connectorId)) this.#rebuild();
+  }
+
+  report(connectorId: string): NodeReport | null {
+    return this.#reports.get(connectorId)?.report ?? null;
+  }
+
+  /** Whether the node may serve the name. Claims it for the node where nobody has it and the node has no grant. */
+  isGranted(nodeId: string, model: string): boolean {
+    const node = this.#nodes.get(nodeId);
+    if (node === undefined) return false;
+    if (node.grants !== null) return node.grants.some((glob) => matchesGlob(glob, model));
+    const owner = this.#owners.get(model);
+    return owner === undefined || owner === nodeId;
+  }
+
+  #rebuild(): void {
+    const entries = new Map<string, { name: string; targets: LiveTarget[] }>();
+    const offered: Array<{ nodeId: string; model: string }> = [];
+    const seen = new Set<string>();
+    for (const [connectorId, { nodeId, report }] of this.#reports) {
+      const node = this.#nodes.get(nodeId);
+      if (node === undefined) continue;
+      let count = 0;
+      for (const engine of report.engines) {
+        for (const model of engine.models) {
+          if (++count > MAX_MODELS_PER_NODE) break;
+          if (model.remote) continue;
+          if (!this.isGranted(nodeId, model.name)) {
+            offered.push({ nodeId, model: model.name });
+            continue;
+          }
+          if (!this.#owners.has(model.name)) this.#owners.set(model.name, nodeId);
+          const target = this.#target(node, engine, model, connectorId, seen);
+          const entry = entries.get(model.name) ?? { name: model.name, targets: [] };
+          if (!entry.targets.includes(target)) entry.targets.push(target);
+          entries.set(model.name, entry);
+        }
+      }
+    }
+    for (const id of this.#targets.keys()) if (!seen.has(id)) this.#targets.delete(id);
+    this.#entries = new Map();
+    for (const { name, targets } of entries.values()) this.#entries.set(name, this.#entry(name, targets));
+    for (const alias of this.#aliases) {
+      const targets = alias.targets.flatMap((wanted) =>
+        (entries.get(wanted.model)?.targets ?? []).filter(
+          (one) => wanted.node === null || one.nodeName === wanted.node,
+        ),
+      );
+      if (targets.length > 0) this.#entries.set(alias.name, this.#entry(alias.name, targets));
+    }
+    this.#offered = offered;
+  }
+
+  #target(
+    node: CatalogueNode,
+    engine: EngineReport,
+    model: ModelReport,
+    connectorId: string,
+    seen: Set<string>,
+  ): LiveTarget {
+    const id = `${node.id}/${engine.name}/${model.name}`;
+    let target = this.#targets.get(id);
+    if (target === undefined) {
+      const connectors = new Set<string>();
+      target = new LiveTarget(
+        id,
+        node,
+        engine.name,
+        model.name,
+        connectors,
+        this.#reachOf(node.id, engine.name, connectors),
+      );
+      this.#targets.set(id, target);
+    }
+    if (!seen.has(id)) target.begin(node.name);
+    seen.add(id);
+    target.learn(engine, model, connectorId);
+    return target;
+  }
+
+  #entry(name: string, targets: readonly LiveTarget[]): LiveEntry {
+    let createdAtMs = this.#firstSeen.get(name);
+    if (createdAtMs === undefined) {
+      createdAtMs = this.#nowMs();
+      this.#firstSeen.set(name, createdAtMs);
+    }
+    return { name, createdAtMs, targets };
+  }
+}
+
+/** One (node, engine, model). Kept over rebuilds, so that its count of running attempts stays true. */
+class LiveTarget implements Target {
+  readonly id: string;
+  readonly nodeId: string;
+  nodeName: string;
+  readonly engine: string;
+  readonly engineModel: string;
+  isLoaded: boolean | null = null;
+  sizeBytes: number | null = null;
+  operations: ReadonlySet<string> = new Set();
+  inFlight = 0;
+  #isReady = false;
+  #report: { engine: EngineReport; model: ModelReport } | null = null;
+  readonly #connectors: Set<string>;
+  readonly #reach: Reach;
+
+  constructor(id: string, node: CatalogueNode, engine: string, model: string, connectors: Set<string>, reach: Reach) {
+    this.id = id;
+    this.nodeId = node.id;
+    this.nodeName = node.name;
+    this.engine = engine;
+    this.engineModel = model;
+    this.#connectors = connectors;
+    this.#reach = reach;
+  }
+
+  /** Forgets what connectors said, before they are asked again. */
+  begin(nodeName: string): void {
+    this.nodeName = nodeName;
+    this.#connectors.clear();
+    this.#isReady = false;
+    this.#report = null;
+    this.isLoaded = null;
+  }
+
+  learn(engine: EngineReport, model: ModelReport, connectorId: string): void {
+    if (this.#report === null || engine.ready) this.#report = { engine, model };
+    if (!engine.ready) return;
+    this.#isReady = true;
+    this.#connectors.add(connectorId);
+    this.operations = new Set(engine.operations);
+    this.isLoaded = this.isLoaded === true ? true : model.loaded;
+    this.sizeBytes = model.sizeBytes;
+  }
+
+  view(): ModelTargetView {
+    const report = this.#report;
+    return {
+      node: this.nodeName,
+      engine: this.engine,
+      kind: report?.engine.kind ?? "openai",
+      engineModel: this.engineModel,
+      ready: this.canAccept(),
+      reason: this.#isReady
+        ? this.#reach.canAccept()
+          ? null
+          : "the node is away"
+        : (report?.engine.reason ?? "the engine is not ready"),
+      loaded: this.isLoaded,
+      contextLength: report?.model.contextLength ?? null,
+      sizeBytes: this.sizeBytes,
+      quantization: report?.model.quantization ?? null,
+    };
+  }
+
+  canAccept(): boolean {
+    return this.#isReady && this.#reach.canAccept();
+  }
+
+  began(): void {
+    this.inFlight += 1;
+  }
+
+  ended(): void {
+    this.inFlight -= 1;
+  }
+
+  start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {
+    return this.#reach.start(request, handler);
+  }
+}

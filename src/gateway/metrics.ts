@@ -1,0 +1,137 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { ProxyObserver, RequestSummary } from "../proxy/observer.ts";
+
+const DURATION_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+const FIRST_TOKEN_BUCKETS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
+const OVERHEAD_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1];
+
+/** Most label sets kept ready. Models and nodes come from the catalogue, so this is never reached by a caller's doing. */
+const MAX_LABEL_SETS = 1000;
+
+/** Numbers that are read at the moment of a scrape. */
+export interface GaugeReadings {
+  links(): Iterable<{ node: string; state: string }>;
+}
+
+/**
+ * The metrics of DESIGN §5 "Metrics". No label holds a caller's text: models are public names that were resolved, nodes
+ * are names that the operator gave.
+ */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly #requests = this.#counter("postern_requests_total", "Requests by outcome.", [
+    "model",
+    "node",
+    "dialect",
+    "outcome",
+  ]);
+  readonly #duration = this.#histogram(
+    "postern_request_duration_seconds",
+    "From the request's arrival to its end.",
+    DURATION_BUCKETS,
+  );
+  readonly #firstToken = this.#histogram(
+    "postern_time_to_first_token_seconds",
+    "From the request's arrival to its first content.",
+    FIRST_TOKEN_BUCKETS,
+  );
+  readonly #overhead = this.#histogram(
+    "postern_overhead_seconds",
+    "From the whole request to its dispatch.",
+    OVERHEAD_BUCKETS,
+  );
+  readonly #tokens = this.#counter("postern_tokens_total", "Tokens by type: in, in_cached, out.", [
+    "type",
+    "model",
+    "node",
+  ]);
+  readonly #failovers = this.#counter("postern_failovers_total", "Attempts that another target took over.", [
+    "from",
+    "to",
+    "reason",
+  ]);
+  readonly #streams = new Gauge({
+    name: "postern_streams_active",
+    help: "Requests running now.",
+    registers: [this.registry],
+  });
+  readonly #ready = new Map<string, ReadyLabels>();
+
+  constructor(readings: GaugeReadings) {
+    new Gauge({
+      name: "postern_links",
+      help: "Tunnel connections by node and state.",
+      labelNames: ["node", "state"],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { node, state } of readings.links()) this.inc({ node, state });
+      },
+    });
+    new Gauge({
+      name: "postern_process_memory_bytes",
+      help: "Resident memory of the gateway's process.",
+      registers: [this.registry],
+      collect() {
+        this.set(process.memoryUsage.rss());
+      },
+    });
+  }
+
+  /** Counts one finished request. */
+  ended(summary: RequestSummary): void {
+    const closed = summary.closed;
+    const model = summary.opened?.model ?? "";
+    const node = summary.servedBy?.replace(/^(node|provider)\//, "") ?? "";
+    const labels = this.#labels(model, node, summary.dialect ?? "", closed?.outcome ?? "refused");
+    labels.requests.inc();
+    if (closed === null) return;
+    labels.duration.observe(summary.durationMs / 1000);
+    if (summary.overheadMs !== null) labels.overhead.observe(summary.overheadMs / 1000);
+    if (closed.timeToFirstTokenMs !== null) labels.firstToken.observe(closed.timeToFirstTokenMs / 1000);
+    if (closed.tokensIn > 0) labels.tokensIn.inc(closed.tokensIn);
+    if (closed.tokensInCached > 0) labels.tokensInCached.inc(closed.tokensInCached);
+    if (closed.tokensOut > 0) labels.tokensOut.inc(closed.tokensOut);
+  }
+
+  failover: ProxyObserver["failover"] = (from, to, reason) => this.#failovers.inc({ from, to, reason });
+  streamStarted = (): void => this.#streams.inc();
+  streamEnded = (): void => this.#streams.dec();
+
+  /** Looked up once for each set of labels: hashing label objects is what makes metrics expensive on the request path. */
+  #labels(model: string, node: string, dialect: string, outcome: string): ReadyLabels {
+    const name = `${outcome}\n${dialect}\n${node}\n${model}`;
+    const found = this.#ready.get(name);
+    if (found !== undefined) return found;
+    if (this.#ready.size >= MAX_LABEL_SETS) this.#ready.clear();
+    const made: ReadyLabels = {
+      requests: this.#requests.labels({ model, node, dialect, outcome }),
+      duration: this.#duration.labels({ model, node }),
+      overhead: this.#overhead.labels({ model, node }),
+      firstToken: this.#firstToken.labels({ model, node }),
+      tokensIn: this.#tokens.labels({ type: "in", model, node }),
+      tokensInCached: this.#tokens.labels({ type: "in_cached", model, node }),
+      tokensOut: this.#tokens.labels({ type: "out", model, node }),
+    };
+    this.#ready.set(name, made);
+    return made;
+  }
+
+  #counter<T extends string>(name: string, help: string, labelNames: T[]): Counter<T> {
+    return new Counter({ name, help, labelNames, registers: [this.registry] });
+  }
+
+  #histogram(name: string, help: string, buckets: number[]): Histogram<"model" | "node"> {
+    return new Histogram({ name, help, buckets, labelNames: ["model", "node"], registers: [this.registry] });
+  }
+}
+
+interface ReadyLabels {
+  requests: Counter.Internal;
+  duration: Histogram.Internal<"model" | "node">;
+  overhead: Histogram.Internal<"model" | "node">;
+  firstToken: Histogram.Internal<"model" | "node">;
+  tokensIn: Counter.Internal;
+  tokensInCached: Counter.Internal;
+  tokensOut: Counter.Internal;
+}

@@ -1,0 +1,108 @@
+import { PosternError } from "../errors.ts";
+
+/** What the pipeline needs of a caller's request head, read once from the raw headers. */
+export interface CallerHead {
+  /** Lower case, without port. */
+  host: string;
+  /** Null when the body is chunked or absent. */
+  contentLength: number | null;
+  hasBody: boolean;
+  /** `X-Postern-Node`. */
+  node: string | null;
+  /** `X-Postern-Policy: local-only`. */
+  isLocalOnly: boolean;
+  /** `X-Postern-Session`, for affinity. */
+  session: string | null;
+}
+
+interface RawRequest {
+  method?: string | undefined;
+  httpVersion: string;
+  rawHeaders: readonly string[];
+}
+
+const HOST_SYNTAX = /^(?:\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?)(?::([0-9]{1,5}))?$/;
+const LENGTH_SYNTAX = /^[0-9]{1,15}$/;
+const NAME_SYNTAX = /^[\x21-\x7e]{1,128}$/;
+
+/**
+ * Judges a request head on the raw headers, because Node's parser lets duplicate `Host`, HTTP/1.0 and odd framing through
+ * (DESIGN §7). The `Content-Type` is not looked at: the body is scanned as JSON in UTF-8 whatever it claims to be.
+ *
+ * @throws PosternError `bad_request`, `bad_host`, `body_encoding`. After the first two the connection must be closed.
+ * @see RFC 9112 §3.2, §6.1, §6.3
+ */
+export function readHead(request: RawRequest): CallerHead {
+  if (request.httpVersion !== "1.1") throw bad("only HTTP/1.1 is served");
+  const raw = request.rawHeaders;
+  let host: string | null = null;
+  let length: string | null = null;
+  let coding: string | null = null;
+  const head: CallerHead = {
+    host: "",
+    contentLength: null,
+    hasBody: false,
+    node: null,
+    isLocalOnly: false,
+    session: null,
+  };
+  for (let index = 0; index < raw.length; index += 2) {
+    const value = raw[index + 1] ?? "";
+    switch ((raw[index] ?? "").toLowerCase()) {
+      case "host":
+        if (host !== null) throw bad("two Host headers");
+        host = value;
+        break;
+      case "content-length":
+        if (length !== null) throw bad("two Content-Length headers");
+        length = value;
+        break;
+      case "transfer-encoding":
+        if (coding !== null) throw bad("two Transfer-Encoding headers");
+        coding = value;
+        break;
+      case "content-encoding":
+        if (value.toLowerCase() !== "identity") throw new PosternError("body_encoding");
+        break;
+      case "expect":
+        throw bad("Expect is not served");
+      case "upgrade":
+        throw bad("Upgrade is not served here");
+      case "x-postern-node":
+        if (head.node !== null || !NAME_SYNTAX.test(value)) throw bad("X-Postern-Node must be one node's name");
+        head.node = value;
+        break;
+      case "x-postern-policy":
+        if (value !== "local-only") throw bad('X-Postern-Policy knows only "local-only"');
+        head.isLocalOnly = true;
+        break;
+      case "x-postern-session":
+        if (NAME_SYNTAX.test(value)) head.session = value;
+        break;
+    }
+  }
+  head.host = checkHost(host);
+  return checkFraming(head, request.method ?? "", length, coding);
+}
+
+function checkHost(host: string | null): string {
+  if (host === null) throw bad("no Host header");
+  const lower = host.toLowerCase();
+  const match = HOST_SYNTAX.exec(lower);
+  if (match === null || Number(match[1] ?? 0) > 65_535) throw bad("the Host header is malformed");
+  return match[1] === undefined ? lower : lower.slice(0, lower.length - match[1].length - 1);
+}
+
+function checkFraming(head: CallerHead, method: string, length: string | null, coding: string | null): CallerHead {
+  if (coding !== null && coding.toLowerCase() !== "chunked") throw bad("Transfer-Encoding must be a lone chunked");
+  if (coding !== null && length !== null) throw bad("Transfer-Encoding and Content-Length together");
+  if (length !== null && !LENGTH_SYNTAX.test(length)) throw bad("the Content-Length is malformed");
+  head.contentLength = length === null ? null : Number(length);
+  head.hasBody = coding !== null || (head.contentLength ?? 0) > 0;
+  if (head.hasBody && method !== "POST") throw bad(`${method} with a body`);
+  return head;
+}
+
+function bad(rule: string): PosternError {
+  return new PosternError("bad_request", { message: `Cannot read the request: ${rule}` });
+}

@@ -1,0 +1,41 @@
+import type { ExchangeHeaders } from "../lib/exchange.ts";
+
+/**
+ * Headers of an answer that may reach the caller, in lower case. Everything else that an engine says stays here: cookies,
+ * HSTS, locations, server names, CORS, hop-by-hop headers (reference: engine-apis §6).
+ */
+const ANSWER_HEADERS: ReadonlySet<string> = new Set([
+  "retry-after",
+  "retry-after-ms",
+  "x-should-retry",
+  "openai-processing-ms",
+]);
+
+/** Headers of a streamed answer: no proxy on the way may cache, transform or collect it. */
+export const EVENT_STREAM_HEADERS: readonly string[] = [
+  "Content-Type",
+  "text/event-stream; charset=utf-8",
+  "Cache-Control",
+  "no-cache, no-transform",
+  "X-Accel-Buffering",
+  "no",
+];
+
+/** Builds the headers of the upstream request. The caller's own headers are never copied. */
+export function upstreamHeaders(bodyBytes: number, isStream: boolean): Record<string, string> {
+  return {
+    "content-type": "application/json",
+    "content-length": String(bodyBytes),
+    accept: isStream ? "text/event-stream" : "application/json",
+    "accept-encoding": "identity",
+    "user-agent": "postern",
+  };
+}
+
+/** Appends to `out` (name, value, name, value, …) what of an answer's headers the caller may see. */
+export function passAnswerHeaders(headers: ExchangeHeaders, out: string[]): void {
+  for (const name in headers) {
+    const value = headers[name];
+    if (value !== undefined && ANSWER_HEADERS.has(name)) out.push(name, value);
+  }
+}

@@ -1,0 +1,33 @@
+import type { RequestClosed, RequestOpened } from "../usage/record.ts";
+
+/** What is told of a request when it is over. No prompt, no reply, no key. */
+export interface RequestSummary {
+  id: string;
+  /** Null where the request was refused before it was known. */
+  opened: RequestOpened | null;
+  closed: RequestClosed | null;
+  method: string;
+  /** Id of the operation; null for an unknown one (the path itself is the caller's text and stays out of logs). */
+  operation: string | null;
+  dialect: string | null;
+  keyId: string | null;
+  remoteAddress: string;
+  status: number;
+  errorCode: string | null;
+  /** For the log only: why in more words. */
+  detail: Record<string, unknown> | null;
+  servedBy: string | null;
+  durationMs: number;
+  /** Time from the request's arrival to the first dispatch, waiting for the body left out. */
+  overheadMs: number | null;
+  bytesOut: number;
+}
+
+/** Where the data plane reports: metrics and the access log. Must be quick and must not throw. */
+export interface ProxyObserver {
+  streamStarted(): void;
+  streamEnded(): void;
+  /** An attempt failed and another target took over. */
+  failover(from: string, to: string, reason: string): void;
+  ended(summary: RequestSummary): void;
+}

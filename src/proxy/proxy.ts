@@ -1,0 +1,282 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Concurrency } from "../access/concurrency.ts";
+import type { FailureLimiter } from "../access/failure-limiter.ts";
+import type { KeyRecord } from "../access/key.ts";
+import type { Keyring } from "../access/keyring.ts";
+import type { LimitConfig, TimeoutConfig } from "../config/resolved.ts";
+import { classify } from "../dialects/classify.ts";
+import { codecFor } from "../dialects/codecs.ts";
+import { modelItemBody, modelListBody } from "../dialects/openai/models.ts";
+import type { Operation } from "../dialects/operations.ts";
+import { PosternError, toPosternError } from "../errors.ts";
+import type { Clock } from "../lib/clock.ts";
+import { scanBody } from "../lib/json-scan.ts";
+import { planAttempts } from "../routing/plan.ts";
+import type { Ledger } from "../usage/record.ts";
+import { BodyMemory } from "./body-memory.ts";
+import { findEndpoint } from "./endpoint.ts";
+import { type CallerHead, readHead } from "./head.ts";
+import { identify } from "./identify.ts";
+import type { ProxyObserver } from "./observer.ts";
+import { readBody } from "./read-body.ts";
+import { refuse } from "./refuse.ts";
+import { Relay } from "./relay.ts";
+import { Reservations } from "./reservations.ts";
+import { resolveModel, visibleModels } from "./resolve-model.ts";
+import { type SettleDeps, settleLocal, settleRelayed } from "./settle.ts";
+import { Sweeper } from "./sweeper.ts";
+import type { Catalogue, CatalogueEntry } from "./target.ts";
+
+/** What the data plane is made of. Chosen once, at the composition root. */
+export interface ProxyDeps {
+  clock: Clock;
+  keyring: Keyring;
+  failures: FailureLimiter;
+  concurrency: Concurrency;
+  catalogue: Catalogue;
+  ledger: Ledger;
+  observer: ProxyObserver;
+  limits: LimitConfig;
+  timeouts: TimeoutConfig;
+  /** Makes UUIDv7s. */
+  newId: () => string;
+  /** Host of `gateway.publicUrl`, lower case, or null. */
+  publicHost: string | null;
+}
+
+/** One request on its way through the pipeline. */
+export interface Run {
+  readonly id: string;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly remoteAddress: string;
+  readonly startedMs: number;
+  readonly startedAtMs: number;
+  readonly reservations: Reservations;
+  head: CallerHead | null;
+  operation: Operation | null;
+  key: KeyRecord | null;
+  relay: Relay | null;
+  /** The key was revoked after it had been accepted. */
+  isRevoked: boolean;
+}
+
+/**
+ * The public data plane: the eleven steps of DESIGN §2 in their order, each in a module of its own.
+ *
+ * A refusal anywhere answers in the dialect of the path and gives back whatever was reserved before it.
+ */
+export class Proxy {
+  readonly #deps: ProxyDeps;
+  readonly #sweeper: Sweeper;
+  readonly #bodies: BodyMemory;
+  readonly #settle: SettleDeps;
+  readonly #runs = new Set<Run>();
+  #turn = 0;
+  #isDraining = false;
+  #onIdle: (() => void) | null = null;
+
+  constructor(deps: ProxyDeps) {
+    this.#deps = deps;
+    this.#sweeper = new Sweeper(deps.clock);
+    this.#bodies = new BodyMemory(deps.limits.bodyMemoryBytes);
+    this.#settle = { ledger: deps.ledger, observer: deps.observer, clock: deps.clock };
+  }
+
+  /**
+   * Serves one request, to its end.
+   *
+   * @param remoteAddress The caller's address as far as it is known (behind a trusted proxy: what that proxy says).
+   */
+  handle(request: IncomingMessage, response: ServerResponse, remoteAddress: string): void {
+    const { clock } = this.#deps;
+    const startedAtMs = clock.nowMs();
+    const run: Run = {
+      id: this.#deps.newId(),
+      request,
+      response,
+      remoteAddress,
+      startedMs: clock.monotonicMs(),
+      startedAtMs,
+      reservations: new Reservations(),
+      head: null,
+      operation: null,
+      key: null,
+      relay: null,
+      isRevoked: false,
+    };
+    try {
+      const body = this.#beforeBody(run);
+      if (body === null) return;
+      body.then((scan) => this.#afterBody(run, scan)).catch((error: unknown) => this.#refuse(run, error));
+    } catch (error) {
+      this.#refuse(run, error);
+    }
+  }
+
+  get running(): number {
+    return this.#runs.size;
+  }
+
+  /**
+   * Refuses new requests and waits for those that run.
+   *
+   * @param drainMs After this long what still runs is ended with `shutting_down`.
+   */
+  async drain(drainMs: number): Promise<void> {
+    this.#isDraining = true;
+    if (this.#runs.size === 0) return;
+    const timer = this.#deps.clock.after(drainMs, () => this.stopAll());
+    await new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+    });
+    timer.cancel();
+  }
+
+  /** Ends everything that runs, telling the callers. */
+  stopAll(): void {
+    this.#isDraining = true;
+    for (const run of this.#runs) run.relay?.stop("shutting_down");
+  }
+
+  /** Steps 1 to 5, and the start of 6. Null when the request has its answer. */
+  #beforeBody(run: Run): ReturnType<typeof readBody> | null {
+    const { request, remoteAddress } = run;
+    const { clock, keyring, failures, limits, catalogue, publicHost } = this.#deps;
+    run.head = readHead(request);
+    const { operation, modelId } = classify(request.method ?? "", request.url ?? "");
+    run.operation = operation;
+    findEndpoint(run.head.host, publicHost, request.socket.localAddress);
+    const key = identify(request.rawHeaders, remoteAddress, keyring, failures, clock);
+    run.key = key;
+    if (this.#isDraining) throw new PosternError("shutting_down", { retryAfterSeconds: 5 });
+    if (operation.kind !== "infer") {
+      this.#answerFromCatalogue(run, visibleModels(key, catalogue), modelId);
+      return null;
+    }
+    if (this.#runs.size >= limits.requests) throw new PosternError("overloaded", { retryAfterSeconds: 2 });
+    this.#runs.add(run);
+    run.reservations.add(() => this.#forget(run));
+    const lease = this.#deps.concurrency.acquire(key.id, limits.requestsPerKey);
+    if (lease === null) throw new PosternError("too_many_requests", { retryAfterSeconds: 1 });
+    run.reservations.add(lease.release);
+    run.reservations.add(keyring.watch(key.id, () => this.#onRevoked(run)));
+    return readBody(request, run.head.contentLength, limits.bodyBytes, this.#bodies);
+  }
+
+  /** Steps 6 to 10. */
+  #afterBody(run: Run, body: Awaited<ReturnType<typeof readBody>>): void {
+    run.reservations.add(() => body.release());
+    const { limits, timeouts, catalogue, clock, ledger } = this.#deps;
+    const { operation, key, head, response } = run;
+    const codec = operation?.dialect ? codecFor(operation.dialect) : undefined;
+    if (operation === null || key === null || head === null || codec === undefined) throw new PosternError("internal");
+    const arrivedMs = clock.monotonicMs();
+    const requestBytes = body.bytes.length;
+    const scan = scanBody(body.bytes, { maxDepth: limits.jsonDepth, maxValues: limits.jsonValues });
+    const facts = codec.inspect(scan);
+    const entry = resolveModel(facts.model, key, catalogue);
+    const targets = planAttempts({
+      targets: entry.targets,
+      operationId: operation.id,
+      pinnedNode: head.node,
+      turn: this.#turn++,
+    });
+    // Much may have happened while the body came in.
+    if (response.destroyed) return run.reservations.release();
+    if (run.isRevoked) throw new PosternError("unauthorized", { detail: { reason: "revoked" } });
+
+    const openedAtMs = clock.nowMs();
+    const opened = {
+      id: run.id,
+      endpointId: key.endpointId,
+      keyId: key.id,
+      operation: operation.id,
+      model: entry.name,
+      isStream: facts.isStream,
+      openedAtMs,
+      requestBytes,
+    };
+    ledger.open(opened);
+    this.#deps.observer.streamStarted();
+    const overheadMs = clock.monotonicMs() - arrivedMs;
+    run.relay = new Relay(
+      {
+        id: run.id,
+        response,
+        operation,
+        codec,
+        facts,
+        body,
+        scan,
+        requestBytes,
+        targets,
+        startedMs: run.startedMs,
+        overheadMs,
+        timeouts,
+      },
+      {
+        sweeper: this.#sweeper,
+        monotonicMs: () => clock.monotonicMs(),
+        nowMs: () => clock.nowMs(),
+        newId: this.#deps.newId,
+        failover: (from, to, reason) => this.#deps.observer.failover(from, to, reason),
+        refuse: (error) => this.#answerError(run, error),
+        settle: (result) => {
+          run.reservations.release();
+          this.#deps.observer.streamEnded();
+          settleRelayed(this.#settle, run, opened, result, overheadMs);
+        },
+      },
+    );
+    run.relay.start();
+  }
+
+  #answerFromCatalogue(run: Run, visible: CatalogueEntry[], modelId: string | null): void {
+    const listed = visible.map(({ name, createdAtMs }) => ({ id: name, createdAtMs }));
+    const wanted = modelId === null ? null : listed.find((one) => one.id === modelId);
+    if (wanted === undefined) throw new PosternError("model_not_found", { param: "model" });
+    const body = wanted === null ? modelListBody(listed) : modelItemBody(wanted);
+    run.response
+      .writeHead(200, [
+        "Content-Type",
+        "application/json",
+        "Content-Length",
+        String(body.length),
+        "X-Request-Id",
+        run.id,
+        "Request-Id",
+        run.id,
+      ])
+      .end(body);
+    settleLocal(this.#settle, run, 200, null, null);
+  }
+
+  #refuse(run: Run, thrown: unknown): void {
+    const error = toPosternError(thrown);
+    run.reservations.release();
+    this.#answerError(run, error);
+    settleLocal(this.#settle, run, error.status, error.code, error);
+  }
+
+  #answerError(run: Run, error: PosternError): void {
+    refuse(
+      run.request,
+      run.response,
+      error,
+      run.operation?.family ?? "openai",
+      run.id,
+      run.head?.contentLength ?? null,
+    );
+  }
+
+  #onRevoked(run: Run): void {
+    run.isRevoked = true;
+    run.relay?.stop("revoked");
+  }
+
+  #forget(run: Run): void {
+    this.#runs.delete(run);
+    if (this.#runs.size === 0) this.#onIdle?.();
+  }
+}

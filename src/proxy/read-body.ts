@@ -1,0 +1,86 @@
+import type { IncomingMessage } from "node:http";
+import { PosternError } from "../errors.ts";
+import type { BodyMemory } from "./body-memory.ts";
+
+/** A body and the memory that it holds. Whoever gets one calls `release` once it needs the bytes no more. */
+export interface HeldBody {
+  bytes: Buffer;
+  /** Gives the memory back and forgets the bytes. Idempotent. */
+  release(): void;
+}
+
+const NO_BYTES = Buffer.alloc(0);
+
+/**
+ * Collects a request body under a cap.
+ *
+ * @param limitBytes Largest body; a larger declared length is refused before a byte is read.
+ * @param declaredBytes `Content-Length`, or null when the body is chunked.
+ * @throws PosternError `body_too_large`, `overloaded` (the process holds too many bodies), `bad_request` (the caller left
+ *   or its framing broke). Nothing stays reserved then.
+ */
+export function readBody(
+  request: IncomingMessage,
+  declaredBytes: number | null,
+  limitBytes: number,
+  memory: BodyMemory,
+): Promise<HeldBody> {
+  return new Promise((resolve, reject) => {
+    let heldBytes = 0;
+    let receivedBytes = 0;
+    const chunks: Buffer[] = [];
+
+    function hold(bytes: number): boolean {
+      if (bytes <= heldBytes) return true;
+      if (!memory.reserve(bytes - heldBytes)) return false;
+      heldBytes = bytes;
+      return true;
+    }
+    function release(): void {
+      memory.release(heldBytes);
+      heldBytes = 0;
+    }
+    function fail(error: PosternError): void {
+      request.off("data", onData).off("end", onEnd).off("close", onClose);
+      request.pause();
+      release();
+      reject(error);
+    }
+    function onData(chunk: Buffer): void {
+      receivedBytes += chunk.length;
+      if (receivedBytes > limitBytes) fail(tooLarge(limitBytes));
+      else if (!hold(receivedBytes)) fail(outOfMemory());
+      else chunks.push(chunk);
+    }
+    function onEnd(): void {
+      request.off("close", onClose);
+      const only = chunks.length === 1 ? chunks[0] : undefined;
+      const held: HeldBody = {
+        bytes: only ?? Buffer.concat(chunks, receivedBytes),
+        release() {
+          held.bytes = NO_BYTES;
+          release();
+        },
+      };
+      resolve(held);
+    }
+    function onClose(): void {
+      fail(new PosternError("bad_request", { message: "Cannot read the request: the body did not arrive whole" }));
+    }
+
+    if ((declaredBytes ?? 0) > limitBytes) return fail(tooLarge(limitBytes));
+    if (!hold(declaredBytes ?? 0)) return fail(outOfMemory());
+    request.on("data", onData).on("end", onEnd).on("close", onClose);
+  });
+}
+
+function tooLarge(limitBytes: number): PosternError {
+  return new PosternError("body_too_large", { message: `The request body is larger than ${limitBytes} bytes` });
+}
+
+function outOfMemory(): PosternError {
+  return new PosternError("overloaded", {
+    message: "The server holds too many request bodies at the moment",
+    retryAfterSeconds: 2,
+  });
+}

@@ -1,0 +1,41 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { errorAnswer, type Family } from "../dialects/error-body.ts";
+import type { PosternError } from "../errors.ts";
+
+/** A request body up to this size is read to its end and dropped after a refusal, so that the connection can be kept. */
+const DROPPED_BODY_BYTES = 256 * 1024;
+
+/** Refusals after which nothing more that comes on the connection can be trusted to be where a request begins. */
+const CLOSING: ReadonlySet<string> = new Set([
+  "bad_request",
+  "bad_host",
+  "bad_target",
+  "headers_too_large",
+  "request_timeout",
+  "body_too_large",
+]);
+
+/**
+ * Answers with an error in the dialect of the path. Does nothing when an answer has begun.
+ *
+ * @param declaredBytes Length of a body that may not have been read; null when it is chunked.
+ */
+export function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: PosternError,
+  family: Family,
+  requestId: string,
+  declaredBytes: number | null,
+): void {
+  if (response.headersSent || response.destroyed) return;
+  const { status, body, headers } = errorAnswer(family, error);
+  const isBodyLeft = !request.complete && (declaredBytes === null || declaredBytes > DROPPED_BODY_BYTES);
+  const out = ["Content-Length", String(body.length), "X-Request-Id", requestId, "Request-Id", requestId];
+  for (const name in headers) {
+    const value = headers[name];
+    if (value !== undefined) out.push(name, value);
+  }
+  if (isBodyLeft || CLOSING.has(error.code)) out.push("Connection", "close");
+  response.writeHead(status, out).end(request.method === "HEAD" ? undefined : body);
+}

@@ -1,0 +1,492 @@
+import type { ServerResponse } from "node:http";
+import type { TimeoutConfig } from "../config/resolved.ts";
+import type { DialectCodec, RequestFacts, StreamTap, Usage } from "../dialects/dialect.ts";
+import type { Operation } from "../dialects/operations.ts";
+import { type ErrorCode, PosternError } from "../errors.ts";
+import type { CancelReason, Exchange, ExchangeFailure, ExchangeHandler, ExchangeHeaders } from "../lib/exchange.ts";
+import type { BodyScan } from "../lib/json-scan.ts";
+import { type AttemptFailure, classifyAnswer, classifyFailure } from "../routing/classify-failure.ts";
+import { planRetry } from "../routing/retry.ts";
+import type { AttemptRecord, Outcome } from "../usage/record.ts";
+import { EVENT_STREAM_HEADERS, passAnswerHeaders, upstreamHeaders } from "./hop-headers.ts";
+import type { HeldBody } from "./read-body.ts";
+import type { Sweeper, Watched } from "./sweeper.ts";
+import type { Target } from "./target.ts";
+
+/** Largest answer that is not streamed. Such an answer is held whole, so that a broken one can still be told by its status. */
+export const MAX_WHOLE_ANSWER_BYTES = 64 * 1024 * 1024;
+/** Most of an engine's error body that is kept and passed on. */
+export const MAX_ERROR_BODY_BYTES = 64 * 1024;
+/** Most that is held back of a stream before its first content. */
+export const MAX_HELD_BYTES = 256 * 1024;
+const GIB = 1024 ** 3;
+
+/** Everything that is decided by the time a request may go out. */
+export interface RelayJob {
+  id: string;
+  response: ServerResponse;
+  operation: Operation;
+  codec: DialectCodec;
+  facts: RequestFacts;
+  /** The request body and its scan; dropped, and their memory given back, as soon as no retry can need them. */
+  body: HeldBody;
+  scan: BodyScan | null;
+  requestBytes: number;
+  /** In the order of the plan; at least one. */
+  targets: readonly Target[];
+  /** Monotonic time of the request's arrival. */
+  startedMs: number;
+  /** Milliseconds between the whole request and its dispatch. */
+  overheadMs: number;
+  timeouts: TimeoutConfig;
+}
+
+/** How it ended. Handed to `settle` before the last byte goes to the caller. */
+export interface RelayResult {
+  outcome: Outcome;
+  status: number;
+  errorCode: ErrorCode | null;
+  usage: Usage;
+  timeToFirstTokenMs: number | null;
+  attempts: AttemptRecord[];
+  servedBy: string | null;
+  bytesOut: number;
+  detail: Record<string, unknown> | null;
+}
+
+/** What the relay asks of its surroundings. */
+export interface RelayHost {
+  sweeper: Sweeper;
+  monotonicMs(): number;
+  nowMs(): number;
+  /** A UUIDv7. */
+  newId(): string;
+  /** Called exactly once. */
+  settle(result: RelayResult): void;
+  /** Answers with an error's own status and body; nothing has been sent yet. */
+  refuse(error: PosternError): void;
+  failover(from: string, to: string, reason: string): void;
+}
+
+type AnswerKind = "none" | "stream" | "whole" | "error";
+
+const NO_USAGE: Usage = { tokensIn: 0, tokensInCached: 0, tokensOut: 0, isEstimated: false };
+
+/**
+ * Sends one request to its targets and one answer to its caller.
+ *
+ * The commit rule (DESIGN §2 step 10, reference engine-apis §7.3): nothing goes to the caller until the answer is certain,
+ * which is its whole body, or for a stream its first content or the end of the hold time. Until the first content byte
+ * another target may still take over; after it, trouble is told in-band and the stream never gets its clean end.
+ *
+ * The relay owns the response, the running exchange and the body; all three are given back in `#settle`.
+ */
+export class Relay implements ExchangeHandler, Watched {
+  readonly #job: RelayJob;
+  readonly #host: RelayHost;
+  #tap: StreamTap | null = null;
+  #exchange: Exchange | null = null;
+  #target: Target | null = null;
+  #kind: AnswerKind = "none";
+  #status = 0;
+  #headers: ExchangeHeaders = {};
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #isCommitted = false;
+  /** Status that the caller got, or 0. */
+  #callerStatus = 0;
+  #isSettled = false;
+  #isCallerSlow = false;
+  #callerSlowSinceMs = 0;
+  #attemptIndex = -1;
+  #attemptStartedMs = 0;
+  #attemptStartedAtMs = 0;
+  #lastDataMs = 0;
+  #lastWriteMs = 0;
+  #attemptBytes = 0;
+  #bytesOut = 0;
+  #firstTokenMs: number | null = null;
+  #attempts: AttemptRecord[] = [];
+  readonly #tried = new Set<string>();
+
+  constructor(job: RelayJob, host: RelayHost) {
+    this.#job = job;
+    this.#host = host;
+  }
+
+  /** Starts the first attempt. Call once. */
+  start(): void {
+    const { response } = this.#job;
+    response.on("drain", () => this.#onDrain());
+    response.on("close", () => this.#onCallerGone());
+    this.#host.sweeper.watch(this);
+    this.#attempt(this.#job.targets[0]);
+  }
+
+  /** Ends the request from our side: revocation, shutdown. The caller is told in its dialect. */
+  stop(code: "revoked" | "shutting_down" | "deadline"): void {
+    if (this.#isSettled) return;
+    this.#cancel(code === "revoked" ? "revoked" : code === "deadline" ? "deadline" : "shutdown");
+    this.#end(code, "stopped", null);
+  }
+
+  // Attempts
+
+  #attempt(target: Target | undefined): void {
+    if (target === undefined) return this.#end("no_target", "failed", null);
+    const { codec, scan, facts, operation } = this.#job;
+    if (scan === null) return this.#end("internal", "failed", { reason: "retry without a body" });
+    this.#target = target;
+    this.#tried.add(target.id);
+    this.#attemptIndex += 1;
+    this.#kind = "none";
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#attemptBytes = 0;
+    this.#status = 0;
+    this.#attemptStartedMs = this.#host.monotonicMs();
+    this.#attemptStartedAtMs = this.#host.nowMs();
+    this.#lastDataMs = this.#attemptStartedMs;
+    const body = codec.rewrite(scan, facts, { model: target.engineModel, forceUsage: facts.isStream });
+    target.began();
+    this.#exchange = target.start(
+      { method: operation.method, path: operation.path, headers: this.#requestHeaders(body.length), body },
+      this,
+    );
+  }
+
+  #requestHeaders(bodyBytes: number): Record<string, string> {
+    const headers = upstreamHeaders(bodyBytes, this.#job.facts.isStream);
+    headers["postern-operation"] = this.#job.operation.id;
+    headers["postern-request"] = this.#job.id;
+    return headers;
+  }
+
+  #closeAttempt(errorCode: ErrorCode | null): void {
+    const target = this.#target;
+    if (target === null) return;
+    this.#target = null;
+    this.#exchange = null;
+    target.ended();
+    this.#attempts.push({
+      id: this.#host.newId(),
+      index: this.#attemptIndex,
+      target: `node/${target.nodeName}`,
+      nodeId: target.nodeId,
+      engine: target.engine,
+      engineModel: target.engineModel,
+      startedAtMs: this.#attemptStartedAtMs,
+      endedAtMs: Math.max(this.#attemptStartedAtMs, this.#host.nowMs()),
+      status: this.#status,
+      errorCode,
+      bytesOut: this.#attemptBytes,
+    });
+  }
+
+  #cancel(reason: CancelReason): void {
+    this.#exchange?.cancel(reason);
+    this.#exchange = null;
+  }
+
+  // ExchangeHandler
+
+  onHead(status: number, headers: ExchangeHeaders): void {
+    if (this.#isSettled) return;
+    this.#status = status;
+    this.#headers = headers;
+    this.#lastDataMs = this.#host.sweeper.nowMs;
+    const type = headers["content-type"] ?? "";
+    if (status >= 400 && status <= 599) {
+      this.#kind = "error";
+    } else if (status !== 200) {
+      this.#giveUp("engine_bad_answer", { status });
+    } else if (this.#job.facts.isStream) {
+      if (!type.startsWith("text/event-stream")) return this.#giveUp("engine_bad_answer", { contentType: type });
+      this.#kind = "stream";
+      this.#tap = this.#job.codec.tap(this.#job.facts, this.#job.requestBytes);
+    } else {
+      if (!type.startsWith("application/json")) return this.#giveUp("engine_bad_answer", { contentType: type });
+      this.#kind = "whole";
+    }
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.#isSettled) return;
+    this.#lastDataMs = this.#host.sweeper.nowMs;
+    this.#attemptBytes += chunk.length;
+    if (this.#kind === "stream") this.#onStreamData(chunk);
+    else this.#hold(chunk, this.#kind === "error" ? MAX_ERROR_BODY_BYTES : MAX_WHOLE_ANSWER_BYTES);
+  }
+
+  #onStreamData(chunk: Buffer): void {
+    const tap = this.#tap;
+    if (tap === null) return;
+    let out: Buffer;
+    try {
+      out = tap.push(chunk);
+    } catch (error) {
+      return this.#giveUp("engine_bad_answer", {
+        reason: error instanceof Error ? error.message : "unreadable stream",
+      });
+    }
+    if (this.#firstTokenMs !== null) {
+      if (out.length > 0) this.#write(out);
+      return;
+    }
+    if (tap.completion === "engine_error" && !this.#isCommitted) return this.#giveUp("engine_failed", null);
+    if (!tap.hasContent) {
+      if (this.#isCommitted && out.length > 0) this.#write(out);
+      else if (out.length > 0) this.#hold(out, MAX_HELD_BYTES);
+      return;
+    }
+    this.#firstTokenMs = this.#host.monotonicMs() - this.#job.startedMs;
+    this.#dropBody();
+    this.#commit();
+    if (out.length > 0) this.#write(out);
+  }
+
+  onEnd(): void {
+    if (this.#isSettled) return;
+    switch (this.#kind) {
+      case "stream":
+        return this.#onStreamEnd();
+      case "whole":
+        return this.#onWholeEnd();
+      case "error":
+        return this.#onErrorEnd();
+      case "none":
+        return this.#giveUp("engine_bad_answer", { reason: "ended without a head" });
+      default:
+        this.#kind satisfies never;
+    }
+  }
+
+  #onStreamEnd(): void {
+    const tap = this.#tap;
+    const tail = tap?.finish() ?? null;
+    if (tap === null || tail === null) {
+      if (tap?.completion !== "engine_error") return this.#giveUp("engine_cut", null);
+      // The engine told of its own trouble and the caller has it already: no second error, and no clean end.
+      this.#closeAttempt("engine_failed");
+      this.#settle("failed", "engine_failed", tap.usage(), null);
+      this.#breakOff(null);
+      return;
+    }
+    if (!this.#isCommitted) this.#commit();
+    this.#closeAttempt(null);
+    this.#bytesOut += tail.length;
+    this.#settle("ok", null, tap.usage(), null);
+    this.#job.response.end(tail);
+  }
+
+  #onWholeEnd(): void {
+    const body = Buffer.concat(this.#held, this.#heldBytes);
+    const usage = this.#job.codec.readAnswer(body, this.#job.requestBytes);
+    if (usage === null) return this.#giveUp("engine_bad_answer", { reason: "not an answer of this dialect" });
+    this.#firstTokenMs = this.#host.monotonicMs() - this.#job.startedMs;
+    this.#respondWhole(200, "application/json", body, () => this.#settle("ok", null, usage, null));
+  }
+
+  #onErrorEnd(): void {
+    const failure = classifyAnswer(this.#status);
+    if (this.#retry(failure)) return;
+    const isOurs = failure.code !== "engine_failed";
+    if (this.#isCommitted || isOurs) return this.#end(failure.code, "failed", { status: this.#status });
+    // The engine's own words about the request itself are what its client's author needs to see.
+    const type = this.#headers["content-type"] ?? "";
+    const body = type.startsWith("application/json") ? Buffer.concat(this.#held, this.#heldBytes) : Buffer.alloc(0);
+    if (body.length === 0) return this.#end("engine_failed", "failed", { status: this.#status });
+    this.#respondWhole(this.#status, "application/json", body, () =>
+      this.#settle("failed", "engine_failed", NO_USAGE, { status: this.#status }),
+    );
+  }
+
+  onFailure(failure: ExchangeFailure): void {
+    if (this.#isSettled) return;
+    this.#exchange = null;
+    this.#afterFailure(classifyFailure(failure), { phase: failure.phase, kind: failure.kind, reason: failure.detail });
+  }
+
+  // Trouble
+
+  /** The attempt is of no use: stop it, and go elsewhere where that is allowed. */
+  #giveUp(code: ErrorCode, detail: Record<string, unknown> | null, reason: CancelReason = "protocol"): void {
+    this.#cancel(reason);
+    this.#afterFailure({ code, isCurable: true }, detail);
+  }
+
+  #afterFailure(failure: AttemptFailure, detail: Record<string, unknown> | null): void {
+    if (!this.#retry(failure)) this.#end(failure.code, "failed", detail);
+  }
+
+  #retry(failure: AttemptFailure): boolean {
+    const next = planRetry(failure, {
+      hasContent: this.#firstTokenMs !== null,
+      attempts: this.#attemptIndex + 1,
+      remainingMs: this.#job.timeouts.totalMs - (this.#host.monotonicMs() - this.#job.startedMs),
+    });
+    if (!next) return false;
+    const target = this.#job.targets.find((one) => !this.#tried.has(one.id) && one.canAccept());
+    if (target === undefined) return false;
+    const from = this.#target?.nodeName ?? "";
+    this.#cancel("superseded");
+    this.#closeAttempt(failure.code);
+    this.#host.failover(`node/${from}`, `node/${target.nodeName}`, failure.code);
+    this.#attempt(target);
+    return true;
+  }
+
+  #end(code: ErrorCode, outcome: Outcome, detail: Record<string, unknown> | null): void {
+    this.#closeAttempt(code);
+    const error = new PosternError(code, detail === null ? {} : { detail });
+    if (!this.#isCommitted) {
+      this.#settle(outcome, code, this.#usageSoFar(), detail, error.status);
+      this.#host.refuse(error);
+      return;
+    }
+    const told = this.#job.codec.inBandError(error);
+    this.#settle(outcome, code, this.#usageSoFar(), detail);
+    this.#breakOff(told);
+  }
+
+  /** Ends a committed stream so that nobody takes it for complete: no terminator of the dialect, none of HTTP. */
+  #breakOff(lastWords: Buffer | null): void {
+    const { response } = this.#job;
+    if (lastWords === null) response.destroy();
+    else response.write(lastWords, () => response.destroy());
+  }
+
+  #onCallerGone(): void {
+    if (this.#isSettled) return;
+    this.#cancel("caller_left");
+    this.#closeAttempt(null);
+    this.#settle("aborted", null, this.#usageSoFar(), null);
+  }
+
+  // The answer
+
+  #hold(chunk: Buffer, limitBytes: number): void {
+    this.#heldBytes += chunk.length;
+    if (this.#heldBytes > limitBytes)
+      return this.#giveUp("engine_bad_answer", { reason: "answer too large", limitBytes });
+    this.#held.push(chunk);
+  }
+
+  /** Sends the head of a stream and what was held back. After this the status cannot change any more. */
+  #commit(): void {
+    if (this.#isCommitted) return;
+    this.#isCommitted = true;
+    this.#callerStatus = 200;
+    const headers = [...EVENT_STREAM_HEADERS];
+    this.#pushFacts(headers, this.#kind === "stream" ? this.#servedBy() : "pending");
+    passAnswerHeaders(this.#headers, headers);
+    this.#job.response.writeHead(200, headers);
+    if (this.#held.length === 0) this.#job.response.flushHeaders();
+    for (const chunk of this.#held) this.#write(chunk);
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#lastWriteMs = this.#host.sweeper.nowMs;
+  }
+
+  #respondWhole(status: number, type: string, body: Buffer, settle: () => void): void {
+    const headers = ["Content-Type", type, "Content-Length", String(body.length)];
+    this.#pushFacts(headers, this.#servedBy());
+    passAnswerHeaders(this.#headers, headers);
+    this.#bytesOut += body.length;
+    this.#isCommitted = true;
+    this.#callerStatus = status;
+    this.#closeAttempt(status === 200 ? null : "engine_failed");
+    settle();
+    this.#job.response.writeHead(status, headers).end(body);
+  }
+
+  #pushFacts(headers: string[], servedBy: string): void {
+    const { id, facts, overheadMs } = this.#job;
+    headers.push("X-Request-Id", id, "Request-Id", id, "X-Postern-Served-By", servedBy);
+    headers.push("X-Postern-Attempts", String(this.#attemptIndex + 1), "X-Postern-Overhead-Ms", overheadMs.toFixed(2));
+    if (facts.removedFields.length > 0) headers.push("X-Postern-Removed-Fields", facts.removedFields.join(", "));
+  }
+
+  #servedBy(): string {
+    return `node/${this.#target?.nodeName ?? this.#attempts.at(-1)?.target.slice(5) ?? "none"}`;
+  }
+
+  #write(chunk: Buffer): void {
+    this.#bytesOut += chunk.length;
+    this.#lastWriteMs = this.#host.sweeper.nowMs;
+    if (this.#job.response.write(chunk) || this.#isCallerSlow) return;
+    this.#isCallerSlow = true;
+    this.#callerSlowSinceMs = this.#host.sweeper.nowMs;
+    this.#exchange?.pause();
+  }
+
+  #onDrain(): void {
+    if (!this.#isCallerSlow) return;
+    this.#isCallerSlow = false;
+    this.#lastDataMs = this.#host.sweeper.nowMs;
+    this.#exchange?.resume();
+  }
+
+  // Time
+
+  check(nowMs: number): void {
+    const { timeouts, startedMs, facts } = this.#job;
+    if (nowMs - startedMs > timeouts.totalMs) return this.stop("deadline");
+    if (this.#isCallerSlow) {
+      if (nowMs - this.#callerSlowSinceMs > timeouts.callerIdleMs) this.#job.response.destroy();
+      return;
+    }
+    if (this.#firstTokenMs === null) {
+      if (nowMs - this.#attemptStartedMs > this.#firstTokenLimitMs()) {
+        return this.#giveUp("engine_timeout", { limitMs: this.#firstTokenLimitMs() }, "deadline");
+      }
+      if (facts.isStream && !this.#isCommitted && nowMs - startedMs > timeouts.holdMs) this.#commit();
+    } else if (nowMs - this.#lastDataMs > timeouts.betweenTokensMs) {
+      return this.#giveUp("engine_stalled", { limitMs: timeouts.betweenTokensMs }, "deadline");
+    }
+    if (this.#isCommitted && nowMs - this.#lastWriteMs > timeouts.keepAliveMs) this.#write(this.#job.codec.keepAlive);
+  }
+
+  /** A whole answer is silent until its end, so it gets the time between tokens only through the total. */
+  #firstTokenLimitMs(): number {
+    const { timeouts, facts } = this.#job;
+    if (!facts.isStream) return timeouts.totalMs;
+    if (this.#target?.isLoaded !== false) return timeouts.firstTokenMs;
+    return timeouts.firstTokenColdMs + ((this.#target.sizeBytes ?? 0) / GIB) * timeouts.firstTokenColdPerGibMs;
+  }
+
+  // The end
+
+  #dropBody(): void {
+    this.#job.scan = null;
+    this.#job.body.release();
+  }
+
+  #usageSoFar(): Usage {
+    return this.#tap?.usage() ?? NO_USAGE;
+  }
+
+  #settle(
+    outcome: Outcome,
+    errorCode: ErrorCode | null,
+    usage: Usage,
+    detail: Record<string, unknown> | null,
+    status = this.#callerStatus,
+  ): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#host.sweeper.unwatch(this);
+    this.#dropBody();
+    this.#host.settle({
+      outcome,
+      status,
+      errorCode,
+      usage,
+      timeToFirstTokenMs: this.#firstTokenMs,
+      attempts: this.#attempts,
+      servedBy: this.#attempts.at(-1)?.target ?? null,
+      bytesOut: this.#bytesOut,
+      detail,
+    });
+  }
+}

@@ -1,0 +1,25 @@
+import type { KeyRecord } from "../access/key.ts";
+import { mayUse } from "../access/model-rules.ts";
+import { modelNotFoundMessage } from "../dialects/error-body.ts";
+import { PosternError } from "../errors.ts";
+import type { Catalogue, CatalogueEntry } from "./target.ts";
+
+/**
+ * Step 7: from the name that the caller wrote to the model, with the key's policy applied to the name after resolution.
+ * A model that does not exist and one that the key may not use look the same.
+ *
+ * @throws PosternError `model_not_found`, naming what the key may use.
+ */
+export function resolveModel(name: string, key: KeyRecord, catalogue: Catalogue): CatalogueEntry {
+  const entry = catalogue.find(name);
+  if (entry !== undefined && mayUse(key, entry.name)) return entry;
+  const usable = visibleModels(key, catalogue).map((one) => one.name);
+  throw new PosternError("model_not_found", { message: modelNotFoundMessage(name, usable), param: "model" });
+}
+
+/** What a key sees in lists. */
+export function visibleModels(key: KeyRecord, catalogue: Catalogue): CatalogueEntry[] {
+  const visible: CatalogueEntry[] = [];
+  for (const entry of catalogue.list()) if (mayUse(key, entry.name)) visible.push(entry);
+  return visible;
+}

@@ -1,0 +1,38 @@
+import type { Exchanger } from "../lib/exchange.ts";
+
+/** A place that can answer a model, as the gateway's catalogue gives it out. Live: facts change under it. */
+export interface Target extends Exchanger {
+  /** Unique and stable: node, engine and the engine's model name. */
+  readonly id: string;
+  readonly nodeId: string;
+  readonly nodeName: string;
+  readonly engine: string;
+  readonly engineModel: string;
+  /** Null where the engine does not say. */
+  readonly isLoaded: boolean | null;
+  readonly sizeBytes: number | null;
+  /** Ids of the operations that it takes. */
+  readonly operations: ReadonlySet<string>;
+  /** Whether a new attempt may go there now. */
+  canAccept(): boolean;
+  /** Attempts running there, counted by the relay through `began` and `ended`. */
+  readonly inFlight: number;
+  began(): void;
+  ended(): void;
+}
+
+/** A public model name with the places that can answer it. */
+export interface CatalogueEntry {
+  /** Public name. */
+  name: string;
+  /** When it first appeared here, UTC milliseconds. */
+  createdAtMs: number;
+  targets: readonly Target[];
+}
+
+/** Which models there are. Answers from memory; kept up to date by the gateway. */
+export interface Catalogue {
+  /** The entry of a public name after alias resolution, or undefined. */
+  find(model: string): CatalogueEntry | undefined;
+  list(): Iterable<CatalogueEntry>;
+}
