@@ -1,5 +1,5 @@
 import type { KeyRecord } from "../access/key.ts";
-import type { Outcome, RequestClosed, RequestOpened } from "../usage/record.ts";
+import type { RequestClosed, RequestOpened } from "../usage/record.ts";
 
 /**
  * Everything durable that a gateway knows. Asynchronous, off the request path; one implementation per database.
@@ -87,17 +87,40 @@ export interface SettingStore {
   set(name: string, value: Uint8Array): Promise<void>;
 }
 
+/** What became of a block of journal lines. */
+export interface IngestResult {
+  /** Requests that are new in the store. */
+  taken: number;
+  /** Requests that were there before: a replay. */
+  known: number;
+  /** Lines that are not a record. They were skipped. */
+  unreadable: number;
+}
+
 export interface UsageStore {
-  /** Takes journal entries in; idempotent by id, any order, any repetition. */
-  ingest(opened: RequestOpened[], closed: RequestClosed[]): Promise<void>;
-  /** Ids among `ids` that are already closed in the store. */
-  closedAmong(ids: string[]): Promise<Set<string>>;
+  /**
+   * Takes closed requests in: journal lines as `journal-line.ts` writes them. They cross to the database's thread as bytes and
+   * are read there. Idempotent by request id, any order, any repetition; durable (on the disk) when it resolves.
+   *
+   * @param lines Handed over: the caller must not use the buffer afterwards, it may have moved to another thread.
+   */
+  ingest(lines: Uint8Array): Promise<IngestResult>;
+  /** Sums per group, largest number of requests first; days in order. Reads one consistent state; never blocks a writer. */
   report(query: UsageQuery): Promise<UsageRow[]>;
   request(id: string): Promise<RequestDetail | null>;
-  /** Deletes requests and attempts closed before `beforeMs` in small steps; daily rollups stay. Returns the number deleted. */
+  /**
+   * Deletes requests and attempts closed before `beforeMs` in small steps; daily rollups stay. Returns the number deleted.
+   * Call it only when the journal has been replayed: a record that is replayed after it was pruned counts twice.
+   */
   prune(beforeMs: number): Promise<number>;
 }
 
+/**
+ * Requests that were closed from `sinceMs` up to, not including, `untilMs`.
+ *
+ * Whole UTC days come from rollups, which are kept for ever; the days that the limits cut come from the requests themselves, so
+ * what was pruned is missing there. Where that matters, ask from midnight.
+ */
 export interface UsageQuery {
   by: "key" | "model" | "node" | "day";
   sinceMs: number;
@@ -105,9 +128,13 @@ export interface UsageQuery {
 }
 
 export interface UsageRow {
-  /** Key id, model, node id or `YYYY-MM-DD` (UTC), by `UsageQuery.by`. */
+  /**
+   * Key id, model, node id or `YYYY-MM-DD` (UTC), by `UsageQuery.by`. By node: `provider/NAME` where a provider answered last,
+   * empty where nothing was tried.
+   */
   group: string;
   requests: number;
+  /** Neither complete nor left by the caller: outcomes `failed`, `stopped` and `interrupted`. */
   failed: number;
   aborted: number;
   tokensIn: number;
@@ -115,11 +142,12 @@ export interface UsageRow {
   tokensOut: number;
   /** Requests among them whose counts are estimates. */
   estimated: number;
+  /** Mean over the requests that had a first token; null when none had. */
   timeToFirstTokenMs: number | null;
+  /** Tokens over time of generation, both summed, estimates left out (see `generationOf`); null when there is nothing to divide. */
   tokensPerSecond: number | null;
   costMicros: number;
 }
 
-export interface RequestDetail extends RequestOpened, Omit<RequestClosed, "outcome"> {
-  outcome: Outcome;
-}
+/** The whole truth of one request that is closed. */
+export interface RequestDetail extends RequestOpened, RequestClosed {}

@@ -1,0 +1,160 @@
+import { type ColumnDefinitionBuilder, type Kysely, type RawBuilder, sql } from "kysely";
+
+/** What differs between databases in a table's definition. */
+export interface ColumnTypes {
+  bytes: "blob" | "bytea";
+  /** A 64-bit integer. */
+  integer: "integer" | "bigint";
+  /** Appended to every `create table`; null for nothing. */
+  tableSuffix: RawBuilder<unknown> | null;
+  /** Appended to tables that live in the order of their primary key. */
+  clusteredSuffix: RawBuilder<unknown> | null;
+}
+
+/** One forward step of the schema. Runs in a transaction of its own; once released it is never changed. */
+export interface Migration {
+  version: number;
+  name: string;
+  up(db: Kysely<unknown>, types: ColumnTypes): Promise<void>;
+}
+
+/** Every migration in order; `version` is its place in the list, from 1. */
+export const MIGRATIONS: readonly Migration[] = [{ version: 1, name: "first", up: createFirstTables }];
+
+const required = (column: ColumnDefinitionBuilder) => column.notNull();
+const primary = (column: ColumnDefinitionBuilder) => column.notNull().primaryKey();
+
+async function createFirstTables(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
+  const { bytes, integer } = types;
+  const create = (name: string) => withSuffix(db.schema.createTable(name), types.tableSuffix);
+
+  await create("settings").addColumn("name", "text", primary).addColumn("value", bytes, required).execute();
+
+  await create("keys")
+    .addColumn("id", "text", primary)
+    .addColumn("name", "text", required)
+    .addColumn("hash", bytes, required)
+    .addColumn("endpoint_id", "text", required)
+    .addColumn("models", "text")
+    .addColumn("created_at_ms", integer, required)
+    .addColumn("expires_at_ms", integer)
+    .addColumn("revoked_at_ms", integer)
+    .execute();
+
+  await create("nodes")
+    .addColumn("id", "text", primary)
+    .addColumn("name", "text", (column) => column.notNull().unique())
+    .addColumn("created_at_ms", integer, required)
+    .addColumn("grants", "text")
+    .execute();
+
+  const ofNode = (column: ColumnDefinitionBuilder) => column.notNull().references("nodes.id").onDelete("cascade");
+  await create("connectors")
+    .addColumn("id", "text", primary)
+    .addColumn("node_id", "text", ofNode)
+    .addColumn("public_key", bytes, required)
+    .addColumn("created_at_ms", integer, required)
+    .addColumn("last_seen_at_ms", integer)
+    .addColumn("last_epoch", integer, required)
+    .addColumn("is_ephemeral", integer, required)
+    .execute();
+  await db.schema.createIndex("connectors_node").on("connectors").column("node_id").execute();
+
+  await create("invitations")
+    .addColumn("id", "text", primary)
+    .addColumn("node_id", "text", ofNode)
+    .addColumn("hash", bytes, required)
+    .addColumn("created_at_ms", integer, required)
+    .addColumn("expires_at_ms", integer, required)
+    .addColumn("max_uses", integer, required)
+    .addColumn("uses", integer, required)
+    .addColumn("is_ephemeral", integer, required)
+    .execute();
+  await db.schema.createIndex("invitations_node").on("invitations").column("node_id").execute();
+
+  await createUsageTables(db, types);
+}
+
+// No foreign keys here: a request outlives the key and the node that it names, and these tables take thousands of rows a second.
+async function createUsageTables(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
+  const { integer } = types;
+
+  await withSuffix(db.schema.createTable("requests"), types.tableSuffix)
+    .addColumn("id", "text", primary)
+    .addColumn("endpoint_id", "text", required)
+    .addColumn("key_id", "text", required)
+    .addColumn("operation", "text", required)
+    .addColumn("model", "text", required)
+    .addColumn("is_stream", integer, required)
+    .addColumn("opened_at_ms", integer, required)
+    .addColumn("request_bytes", integer, required)
+    .addColumn("closed_at_ms", integer, required)
+    .addColumn("outcome", "text", required)
+    .addColumn("status", integer, required)
+    .addColumn("error_code", "text")
+    .addColumn("tokens_in", integer, required)
+    .addColumn("tokens_in_cached", integer, required)
+    .addColumn("tokens_out", integer, required)
+    .addColumn("is_estimated", integer, required)
+    .addColumn("time_to_first_token_ms", integer)
+    .addColumn("duration_ms", integer, required)
+    .addColumn("cost_micros", integer, required)
+    .addColumn("served_by", "text", required)
+    .addColumn("generation_tokens", integer, required)
+    .addColumn("generation_ms", integer, required)
+    .execute();
+  // The only way in besides the id: the edges of a report, and pruning.
+  await db.schema.createIndex("requests_closed").on("requests").column("closed_at_ms").execute();
+
+  await withSuffix(db.schema.createTable("attempts"), types.clusteredSuffix)
+    .addColumn("request_id", "text", required)
+    .addColumn("position", integer, required)
+    .addColumn("id", "text", required)
+    .addColumn("target", "text", required)
+    .addColumn("node_id", "text")
+    .addColumn("engine", "text", required)
+    .addColumn("engine_model", "text", required)
+    .addColumn("started_at_ms", integer, required)
+    .addColumn("ended_at_ms", integer, required)
+    .addColumn("status", integer, required)
+    .addColumn("error_code", "text")
+    .addColumn("bytes_out", integer, required)
+    .addPrimaryKeyConstraint("attempts_key", ["request_id", "position"])
+    .execute();
+
+  await withSuffix(db.schema.createTable("daily_usage"), types.clusteredSuffix)
+    .addColumn("day", integer, required)
+    .addColumn("endpoint_id", "text", required)
+    .addColumn("key_id", "text", required)
+    .addColumn("model", "text", required)
+    .addColumn("served_by", "text", required)
+    .addColumn("requests", integer, required)
+    .addColumn("failed", integer, required)
+    .addColumn("aborted", integer, required)
+    .addColumn("estimated", integer, required)
+    .addColumn("tokens_in", integer, required)
+    .addColumn("tokens_in_cached", integer, required)
+    .addColumn("tokens_out", integer, required)
+    .addColumn("first_token_count", integer, required)
+    .addColumn("first_token_ms", integer, required)
+    .addColumn("generation_tokens", integer, required)
+    .addColumn("generation_ms", integer, required)
+    .addColumn("cost_micros", integer, required)
+    .addPrimaryKeyConstraint("daily_usage_key", ["day", "endpoint_id", "key_id", "model", "served_by"])
+    .execute();
+}
+
+function withSuffix<T extends { modifyEnd(modifier: RawBuilder<unknown>): T }>(
+  builder: T,
+  suffix: RawBuilder<unknown> | null,
+): T {
+  return suffix === null ? builder : builder.modifyEnd(suffix);
+}
+
+/** The definitions that SQLite takes: STRICT tables refuse values of the wrong type instead of keeping them. */
+export const SQLITE_TYPES: ColumnTypes = {
+  bytes: "blob",
+  integer: "integer",
+  tableSuffix: sql`strict`,
+  clusteredSuffix: sql`strict, without rowid`,
+};

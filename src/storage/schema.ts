@@ -1,0 +1,109 @@
+/**
+ * The tables as Kysely sees them, one set for every database.
+ *
+ * Times are integer UTC milliseconds, money integer micro-dollars, booleans 0 or 1 (SQLite has no other), lists JSON text,
+ * ids UUIDv7 text. A column that is added here is added by a new migration, never by a change to an old one.
+ */
+export interface Tables {
+  schema_versions: { version: number; name: string; applied_at_ms: number };
+  settings: { name: string; value: Uint8Array };
+  keys: {
+    id: string;
+    name: string;
+    hash: Uint8Array;
+    endpoint_id: string;
+    /** JSON array of globs, or null for every model. */
+    models: string | null;
+    created_at_ms: number;
+    expires_at_ms: number | null;
+    revoked_at_ms: number | null;
+  };
+  nodes: { id: string; name: string; created_at_ms: number; grants: string | null };
+  connectors: {
+    id: string;
+    node_id: string;
+    public_key: Uint8Array;
+    created_at_ms: number;
+    last_seen_at_ms: number | null;
+    last_epoch: number;
+    is_ephemeral: number;
+  };
+  invitations: {
+    id: string;
+    node_id: string;
+    hash: Uint8Array;
+    created_at_ms: number;
+    expires_at_ms: number;
+    max_uses: number;
+    uses: number;
+    is_ephemeral: number;
+  };
+  requests: RequestTable;
+  attempts: AttemptTable;
+  daily_usage: DailyUsageTable;
+}
+
+/** Append-only: a row is written when the request is closed and never changed. */
+export interface RequestTable {
+  id: string;
+  endpoint_id: string;
+  key_id: string;
+  operation: string;
+  model: string;
+  is_stream: number;
+  opened_at_ms: number;
+  request_bytes: number;
+  closed_at_ms: number;
+  outcome: string;
+  status: number;
+  error_code: string | null;
+  tokens_in: number;
+  tokens_in_cached: number;
+  tokens_out: number;
+  is_estimated: number;
+  time_to_first_token_ms: number | null;
+  duration_ms: number;
+  cost_micros: number;
+  /** Node of the last attempt, `provider/NAME` where a provider was last, empty where nothing was tried. */
+  served_by: string;
+  /** Tokens and milliseconds that count towards tokens per second (see `generationOf`). */
+  generation_tokens: number;
+  generation_ms: number;
+}
+
+export interface AttemptTable {
+  request_id: string;
+  position: number;
+  id: string;
+  target: string;
+  node_id: string | null;
+  engine: string;
+  engine_model: string;
+  started_at_ms: number;
+  ended_at_ms: number;
+  status: number;
+  error_code: string | null;
+  bytes_out: number;
+}
+
+/** Sums per UTC day of closing, written in the transaction that writes the requests: always in step with them. */
+export interface DailyUsageTable {
+  /** Days since 1970-01-01 UTC. */
+  day: number;
+  endpoint_id: string;
+  key_id: string;
+  model: string;
+  served_by: string;
+  requests: number;
+  failed: number;
+  aborted: number;
+  estimated: number;
+  tokens_in: number;
+  tokens_in_cached: number;
+  tokens_out: number;
+  first_token_count: number;
+  first_token_ms: number;
+  generation_tokens: number;
+  generation_ms: number;
+  cost_micros: number;
+}

@@ -1,0 +1,226 @@
+import { statSync } from "node:fs";
+import { extname, join, resolve } from "node:path";
+import { PosternError } from "../../errors.ts";
+import { type Clock, systemClock } from "../../lib/clock.ts";
+import { prepareFile, prepareFolder } from "../folder.ts";
+import { type FolderLock, lockFolder } from "../folder-lock.ts";
+import type { Store } from "../store.ts";
+import { writeWhole } from "./backup.ts";
+import type { CallName, StoreCalls } from "./protocol.ts";
+import { toStoreError } from "./sqlite-error.ts";
+import { WorkerClient } from "./worker-client.ts";
+
+export interface SqliteStoreOptions {
+  /** The data folder; made with mode 0700 if it is not there. */
+  folder: string;
+  clock?: Clock;
+  /** How long a call waits while another program has the file locked. Default 5 s. */
+  busyTimeoutMs?: number;
+  /** Longest time of a call. Default 30 s. */
+  callTimeoutMs?: number;
+  /** Longest time of a report, a backup or an integrity check. Default 10 min. */
+  reportTimeoutMs?: number;
+  /** Files up to this size are checked for damage before the store opens, larger ones afterwards. Default 64 MiB. */
+  checkBeforeOpenBytes?: number;
+}
+
+const FILE_NAME = "postern.db";
+/** A reader's thread without work ends after this; it costs some 10 MB, and reports are rare. */
+const READER_IDLE_MS = 30_000;
+/** Requests deleted per transaction when pruning: a few milliseconds, between which other calls get their turn. */
+const PRUNE_STEP_ROWS = 1_000;
+
+/**
+ * Opens the SQLite store of a data folder and takes the folder for this process until `close`.
+ *
+ * SQLite runs in worker threads: one writer, and a reader that is started for reports, backups and checks, so that neither the
+ * main thread nor a writer ever waits for them. A damaged file, one of another program, one of a newer Postern, one that cannot
+ * be written or that another process holds are refused in plain words, and nothing is changed.
+ *
+ * @throws PosternError `store_locked`, `store_readonly`, `store_corrupt`, `store_newer`, `store_full`, `store_failed`, `data_folder`
+ */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
+  const folder = resolve(options.folder);
+  const path = join(folder, FILE_NAME);
+  const lock = take(folder, path);
+  const { clock = systemClock, busyTimeoutMs = 5_000, callTimeoutMs = 30_000, reportTimeoutMs = 600_000 } = options;
+  const script = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
+  const writer = new WorkerClient({
+    script,
+    data: { role: "writer", path, busyTimeoutMs },
+    clock,
+    callTimeoutMs,
+    idleStopMs: null,
+  });
+  const reader = new WorkerClient({
+    script,
+    data: { role: "reader", path, busyTimeoutMs },
+    clock,
+    callTimeoutMs: reportTimeoutMs,
+    idleStopMs: READER_IDLE_MS,
+  });
+  const store = new SqliteStore(path, writer, reader, lock);
+  try {
+    await writer.start();
+    await store.checkForDamage(statSync(path).size <= (options.checkBeforeOpenBytes ?? 64 * 1024 * 1024));
+    return store;
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+function take(folder: string, path: string): FolderLock {
+  let lock: FolderLock | undefined;
+  try {
+    prepareFolder(folder, FILE_NAME);
+    lock = lockFolder(folder);
+    prepareFile(path);
+    return lock;
+  } catch (error) {
+    lock?.release();
+    throw toStoreError(error, "open the store", path);
+  }
+}
+
+class SqliteStore implements Store {
+  readonly #path: string;
+  readonly #writer: WorkerClient;
+  readonly #reader: WorkerClient;
+  readonly #lock: FolderLock;
+  /** What the last write that failed said; forgotten with the next one that works. */
+  #trouble: PosternError | null = null;
+  /** Found after opening, in a large file. */
+  #damage: PosternError | null = null;
+
+  constructor(path: string, writer: WorkerClient, reader: WorkerClient, lock: FolderLock) {
+    this.#path = path;
+    this.#writer = writer;
+    this.#reader = reader;
+    this.#lock = lock;
+  }
+
+  readonly keys: Store["keys"] = {
+    insert: (key) => this.#write("keys.insert", [key]),
+    list: () => this.#write("keys.list", []),
+    revoke: (id, atMs) => this.#write("keys.revoke", [id, atMs]),
+  };
+
+  readonly nodes: Store["nodes"] = {
+    list: () => this.#write("nodes.list", []),
+    insert: (node) => this.#write("nodes.insert", [node]),
+    remove: (id) => this.#write("nodes.remove", [id]),
+    connectors: () => this.#write("nodes.connectors", []),
+    removeConnector: (id) => this.#write("nodes.removeConnector", [id]),
+    touchConnector: (id, seenAtMs, epoch) => this.#write("nodes.touchConnector", [id, seenAtMs, epoch]),
+    insertInvitation: (invitation) => this.#write("nodes.insertInvitation", [invitation]),
+    invitations: () => this.#write("nodes.invitations", []),
+    redeemInvitation: (id, hash, connector, nowMs) =>
+      this.#write("nodes.redeemInvitation", [id, hash, connector, nowMs]),
+  };
+
+  readonly settings: Store["settings"] = {
+    get: (name) => this.#write("settings.get", [name]),
+    set: (name, value) => this.#write("settings.set", [name, value]),
+  };
+
+  readonly usage: Store["usage"] = {
+    ingest: (lines) => this.#write("usage.ingest", [lines], movable(lines)),
+    report: (query) => this.#reader.call("usage.report", [query]),
+    request: (id) => this.#reader.call("usage.request", [id]),
+    prune: (beforeMs) => this.#prune(beforeMs),
+  };
+
+  async backup(path: string): Promise<void> {
+    const target = resolve(path);
+    try {
+      await writeWhole(target, (emptyFile) => this.#reader.call("copyInto", [emptyFile]));
+    } catch (error) {
+      throw toStoreError(error, "write the backup", target);
+    }
+  }
+
+  async health(): Promise<string | null> {
+    if (this.#damage !== null) return inWords(this.#damage);
+    try {
+      // After a failed write only another write can tell whether the trouble is over.
+      await this.#write(this.#trouble === null ? "nodes.list" : "probe", []);
+      return null;
+    } catch (error) {
+      return inWords(toStoreError(error, "use the store", this.#path));
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#reader.stop(), this.#writer.stop()]);
+    this.#lock.release();
+  }
+
+  /** Looks for damage; when `isAwaited` it throws what it finds, otherwise `health` will say it. */
+  async checkForDamage(isAwaited: boolean): Promise<void> {
+    if (isAwaited) {
+      const damage = await this.#writer.call("findDamage", []);
+      if (damage !== null) throw damaged(this.#path, damage);
+      return;
+    }
+    this.#reader.call("findDamage", []).then(
+      (damage) => {
+        if (damage !== null) this.#damage = damaged(this.#path, damage);
+      },
+      // Closed meanwhile, or a trouble that the next call will meet as well.
+      () => undefined,
+    );
+  }
+
+  async #write<Name extends CallName>(
+    name: Name,
+    args: Parameters<StoreCalls[Name]>,
+    transfer: ArrayBuffer[] = [],
+  ): Promise<Awaited<ReturnType<StoreCalls[Name]>>> {
+    try {
+      const value = await this.#writer.call(name, args, transfer);
+      if (!READS.has(name)) this.#trouble = null;
+      return value;
+    } catch (error) {
+      const trouble = toStoreError(error, "use the store", this.#path);
+      if (trouble.code.startsWith("store_")) this.#trouble = trouble;
+      throw trouble;
+    }
+  }
+
+  async #prune(beforeMs: number): Promise<number> {
+    let deleted = 0;
+    for (;;) {
+      const step = await this.#write("usage.pruneStep", [beforeMs, PRUNE_STEP_ROWS]);
+      deleted += step;
+      if (step < PRUNE_STEP_ROWS) return deleted;
+    }
+  }
+}
+
+/** Calls that succeed on a disk that takes no writes, and so prove nothing. */
+const READS: ReadonlySet<CallName> = new Set<CallName>([
+  "keys.list",
+  "nodes.list",
+  "nodes.connectors",
+  "nodes.invitations",
+  "settings.get",
+]);
+
+/** A view on a whole buffer moves to the other thread; a part of one is copied, because moving would take its neighbours along. */
+function movable(bytes: Uint8Array): ArrayBuffer[] {
+  const { buffer } = bytes;
+  return buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength ? [buffer] : [];
+}
+
+function damaged(path: string, damage: string): PosternError {
+  return new PosternError("store_corrupt", {
+    message: `Cannot use the store at ${path}: it is damaged`,
+    hint: `Move ${path} and the files beside it (-wal, -shm) away and restore a backup, or start with an empty one.`,
+    detail: { path, damage },
+  });
+}
+
+function inWords(error: PosternError): string {
+  return error.hint === undefined ? error.message : `${error.message}. ${error.hint}`;
+}

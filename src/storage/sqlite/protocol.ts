@@ -1,0 +1,71 @@
+import { type ErrorCode, PosternError } from "../../errors.ts";
+import type { KeyStore, NodeStore, SettingStore, UsageStore } from "../store.ts";
+
+/**
+ * What the main thread may ask of a worker: one entry per call, with the types of the store's own methods.
+ * Arguments and results cross by structured clone, so they are plain data.
+ */
+export interface StoreCalls {
+  "keys.insert": KeyStore["insert"];
+  "keys.list": KeyStore["list"];
+  "keys.revoke": KeyStore["revoke"];
+  "nodes.list": NodeStore["list"];
+  "nodes.insert": NodeStore["insert"];
+  "nodes.remove": NodeStore["remove"];
+  "nodes.connectors": NodeStore["connectors"];
+  "nodes.removeConnector": NodeStore["removeConnector"];
+  "nodes.touchConnector": NodeStore["touchConnector"];
+  "nodes.insertInvitation": NodeStore["insertInvitation"];
+  "nodes.invitations": NodeStore["invitations"];
+  "nodes.redeemInvitation": NodeStore["redeemInvitation"];
+  "settings.get": SettingStore["get"];
+  "settings.set": SettingStore["set"];
+  "usage.ingest": UsageStore["ingest"];
+  "usage.report": UsageStore["report"];
+  "usage.request": UsageStore["request"];
+  "usage.pruneStep": (beforeMs: number, limit: number) => Promise<number>;
+  /** Writes something, to find out whether that works. */
+  probe: () => Promise<void>;
+  /** Null, or what is damaged. */
+  findDamage: () => Promise<string | null>;
+  /** Copies the store into an empty file that exists. */
+  copyInto: (path: string) => Promise<void>;
+}
+
+export type CallName = keyof StoreCalls;
+
+/** What a worker is started with. */
+export interface WorkerData {
+  role: "writer" | "reader";
+  path: string;
+  busyTimeoutMs: number;
+}
+
+export type ToWorker =
+  | { kind: "call"; id: number; name: CallName; args: unknown[] }
+  /** Close the database and end. */
+  | { kind: "stop" };
+
+export type FromWorker =
+  | { kind: "ready" }
+  | { kind: "failed"; error: ErrorMessage }
+  | { kind: "answer"; id: number; value: unknown }
+  | { kind: "refusal"; id: number; error: ErrorMessage };
+
+/** A `PosternError` on its way between threads; structured clone would keep neither its class nor its fields. */
+export interface ErrorMessage {
+  code: ErrorCode;
+  message: string;
+  hint: string | undefined;
+  detail: Record<string, unknown>;
+}
+
+/** Packs an error up for the other thread. Its cause stays behind; what matters of it is in `detail`. */
+export function packError(error: PosternError): ErrorMessage {
+  return { code: error.code, message: error.message, hint: error.hint, detail: error.detail };
+}
+
+/** The error again, on this side. */
+export function unpackError({ code, message, hint, detail }: ErrorMessage): PosternError {
+  return new PosternError(code, { message, detail, ...(hint === undefined ? {} : { hint }) });
+}

@@ -1,0 +1,92 @@
+import type { DatabaseSync } from "node:sqlite";
+import { parentPort, workerData } from "node:worker_threads";
+import { Kysely } from "kysely";
+import { createKeyStore } from "../key-queries.ts";
+import { migrate } from "../migrate.ts";
+import { SQLITE_TYPES } from "../migrations.ts";
+import { createNodeStore } from "../node-queries.ts";
+import type { Tables } from "../schema.ts";
+import { createSettingStore } from "../setting-queries.ts";
+import { createIngest } from "../usage-ingest.ts";
+import { findRequest, pruneStep } from "../usage-queries.ts";
+import { reportUsage } from "../usage-report.ts";
+import { createSqliteDialect } from "./dialect.ts";
+import { findDamage, openDatabase } from "./open-database.ts";
+import { type FromWorker, packError, type StoreCalls, type ToWorker, type WorkerData } from "./protocol.ts";
+import { toStoreError } from "./sqlite-error.ts";
+
+// The program of the store's threads: one writer, which owns the schema, and readers for what may take long. Everything that
+// touches SQLite happens here, so that nothing it does can hold up a stream.
+
+type Handlers = { [Name in keyof StoreCalls]: StoreCalls[Name] };
+
+function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
+  const keys = createKeyStore(db);
+  const nodes = createNodeStore(db);
+  const settings = createSettingStore(db);
+  return {
+    "keys.insert": keys.insert,
+    "keys.list": keys.list,
+    "keys.revoke": keys.revoke,
+    "nodes.list": nodes.list,
+    "nodes.insert": nodes.insert,
+    "nodes.remove": nodes.remove,
+    "nodes.connectors": nodes.connectors,
+    "nodes.removeConnector": nodes.removeConnector,
+    "nodes.touchConnector": nodes.touchConnector,
+    "nodes.insertInvitation": nodes.insertInvitation,
+    "nodes.invitations": nodes.invitations,
+    "nodes.redeemInvitation": nodes.redeemInvitation,
+    "settings.get": settings.get,
+    "settings.set": settings.set,
+    "usage.ingest": createIngest(db),
+    "usage.report": (query) => reportUsage(db, query),
+    "usage.request": (id) => findRequest(db, id),
+    "usage.pruneStep": (beforeMs, limit) => pruneStep(db, beforeMs, limit),
+    probe: () => settings.set("store.probe", new Uint8Array()),
+    findDamage: async () => findDamage(database),
+    copyInto: async (path) => void database.prepare("vacuum into ?").run(path),
+  };
+}
+
+async function serve(port: NonNullable<typeof parentPort>, { role, path, busyTimeoutMs }: WorkerData): Promise<void> {
+  const send = (message: FromWorker) => port.postMessage(message);
+  let database: DatabaseSync | undefined;
+  try {
+    database = openDatabase({ path, isReadOnly: role === "reader", busyTimeoutMs });
+    const db = new Kysely<Tables>({ dialect: createSqliteDialect(database, { isReadOnly: role === "reader" }) });
+    if (role === "writer") await migrate(db, SQLITE_TYPES, Date.now());
+    listen(port, send, createHandlers(db, database), database, path);
+    send({ kind: "ready" });
+  } catch (error) {
+    database?.close();
+    send({ kind: "failed", error: packError(toStoreError(error, "open the store", path)) });
+    port.close();
+  }
+}
+
+function listen(
+  port: NonNullable<typeof parentPort>,
+  send: (message: FromWorker) => void,
+  handlers: Handlers,
+  database: DatabaseSync,
+  path: string,
+): void {
+  port.on("message", (message: ToWorker) => {
+    if (message.kind === "stop") {
+      database.close();
+      port.close();
+      return;
+    }
+    const { id, name, args } = message;
+    // The main thread's types vouch for name and arguments: both ends are this program.
+    const handler = handlers[name] as (...args: unknown[]) => Promise<unknown>;
+    handler(...args).then(
+      (value) => send({ kind: "answer", id, value }),
+      (error: unknown) => send({ kind: "refusal", id, error: packError(toStoreError(error, "use the store", path)) }),
+    );
+  });
+}
+
+if (parentPort === null) throw new Error("This file is the program of a worker thread");
+await serve(parentPort, workerData as WorkerData);
