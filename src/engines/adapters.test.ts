@@ -245,6 +245,14 @@ describe("adapters read what their servers say", () => {
     ]);
   });
 
+  test("sglang: without running the generation that its health endpoint is", async () => {
+    const engine = await serve(answerFrom(replies("sglang/__fixtures__/sglang-0.5.handwritten.json")));
+    const probe = openProbe({ url: engine.url, host: "localhost", apiKey: null });
+    await adapterOf("sglang").read(probe, { kind: "sglang", version: null });
+    await probe.close();
+    expect(engine.requests.map((request) => request.path)).not.toContain("/health");
+  });
+
   test("lm-studio: loaded instances, of the current and the older list", async () => {
     const current = await read1("lm-studio/__fixtures__/lm-studio-0.4.handwritten.json");
     expect(current.state.models).toEqual([

@@ -3,6 +3,8 @@ import type { ExchangeHeaders } from "../lib/exchange.ts";
 /** Headers of an engine's answer that go on (reference: engine-apis §6). Everything else is dropped. */
 const KEPT_HEADERS: ReadonlySet<string> = new Set([
   "content-type",
+  // The HTTP client has checked it, and fails the answer that breaks it; the tunnel then needs no trailer.
+  "content-length",
   "retry-after",
   "retry-after-ms",
   "x-should-retry",

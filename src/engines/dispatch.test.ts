@@ -124,7 +124,11 @@ describe("connectEngine()", () => {
         "X-RateLimit-Remaining-Tokens: 7",
       ]),
     );
-    expect(recorder.headers).toEqual({ "content-type": "application/json", "x-ratelimit-remaining-tokens": "7" });
+    expect(recorder.headers).toEqual({
+      "content-type": "application/json",
+      "content-length": "2",
+      "x-ratelimit-remaining-tokens": "7",
+    });
   });
 
   test("keeps trailers to itself", async () => {
@@ -171,7 +175,8 @@ describe("connectEngine() with a hostile engine", () => {
 
   test("drops a value with bytes that the next hop could not carry", async () => {
     const recorder = await exchange(raw("HTTP/1.1 200 OK\r\nRetry-After: \xff\xfe\r\nContent-Length: 0\r\n\r\n"));
-    expect(recorder).toMatchObject({ isEnded: true, headers: {} });
+    expect(recorder.isEnded).toBe(true);
+    expect(recorder.headers).toEqual({ "content-length": "0" });
   });
 
   const cut: Record<string, string> = {

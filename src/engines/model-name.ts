@@ -2,7 +2,7 @@
 const MAX_MODEL_NAME_LENGTH = 200;
 
 /** Most models of one engine that are reported; the rest is left out. */
-export const MAX_MODELS = 1_000;
+export const MAX_MODELS = 512;
 
 /**
  * Whether an engine's word may serve as a model's name: printable ASCII without quotes and backslashes, no space at either

@@ -17,8 +17,12 @@ export function readJson<T>(answer: ProbeAnswer | null, schema: z.ZodType<T>): T
   return parsed.success ? parsed.data : null;
 }
 
-/** A string of at most 100 characters, else null: versions, states and names that are only shown. */
-export const shortText = z.string().max(100).nullish().catch(null);
+/** Plain text of at most 64 characters, else null: versions, states and formats, which end in terminals and logs. */
+export const shortText = z
+  .string()
+  .regex(/^[\x20-\x7e]{1,64}$/)
+  .nullish()
+  .catch(null);
 
 /** A count that makes sense, else null. */
 export const count = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).nullish().catch(null);

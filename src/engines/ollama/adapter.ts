@@ -6,7 +6,7 @@ import { plainModel } from "../openai-models.ts";
 import { OPENAI_OPERATIONS } from "../openai-operations.ts";
 import { count, readJson, refusalReason, shortText, tryGet } from "../read-answer.ts";
 
-const version = z.object({ version: z.string().min(1).max(100) });
+const version = z.object({ version: z.string().regex(/^[\x21-\x7e]{1,64}$/) });
 
 const installed = z.object({
   name: z.string(),
@@ -14,7 +14,11 @@ const installed = z.object({
   remote_host: z.string().nullish().catch("unreadable"),
   remote_model: z.string().nullish().catch("unreadable"),
   details: z.object({ quantization_level: shortText }).nullish().catch(null),
-  capabilities: z.array(z.string().max(40)).max(20).nullish().catch(null),
+  capabilities: z
+    .array(z.string().regex(/^[\x21-\x7e]{1,32}$/))
+    .max(16)
+    .nullish()
+    .catch(null),
 });
 const loaded = z.object({ name: z.string(), context_length: count });
 const list = z.object({ models: z.array(z.unknown()).nullish() });

@@ -18,12 +18,10 @@ export const sglangAdapter: EngineAdapter = {
     return { kind: "sglang", version: info?.version ?? null };
   },
 
-  // `/health` only: `/health_generate` runs a generation.
+  // Never `/health`: unless SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION is off, it runs a generation as `/health_generate` does.
   async read(probe: EngineProbe): Promise<EngineState> {
-    const health = await tryGet(probe, "/health");
     const listed = await tryGet(probe, "/v1/models");
     const models = readListedModels(listed);
-    if (health?.status !== 200) return { ready: false, reason: refusalReason(health), models: [], slots: null };
     if (models === null) return { ready: false, reason: refusalReason(listed), models: [], slots: null };
     const info = readJson(await tryGet(probe, "/get_model_info"), modelInfo);
     const capabilities = info?.is_generation === false ? ["embedding"] : info?.is_generation ? ["completion"] : [];

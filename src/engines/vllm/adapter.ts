@@ -4,7 +4,7 @@ import { isOwnedBy, plainModel, readListedModels } from "../openai-models.ts";
 import { OPENAI_OPERATIONS } from "../openai-operations.ts";
 import { readJson, refusalReason, tryGet } from "../read-answer.ts";
 
-const version = z.object({ version: z.string().min(1).max(100) });
+const version = z.object({ version: z.string().regex(/^[\x21-\x7e]{1,64}$/) });
 /** What vLLM answers without its key: a plain string where others put an object. */
 const unauthorized = z.object({ error: z.literal("Unauthorized") });
 
