@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import type { ListenAddress } from "../config/resolved.ts";
-import { PosternError } from "../errors.ts";
+import { listenError } from "../lib/listen-error.ts";
 
 /** Idle time of a kept connection. Above the 60 s of common proxies, so that they close first. */
 const KEEP_ALIVE_MS = 75_000;
@@ -10,6 +10,8 @@ const KEEP_ALIVE_MS = 75_000;
 const MAX_HEADERS = 100;
 /** How often Node looks for connections that are too slow with their request. */
 const CHECK_CONNECTIONS_MS = 5_000;
+/** Connections that wait to be accepted. */
+const BACKLOG = 1024;
 
 export interface PublicListenerOptions {
   listen: ListenAddress;
@@ -72,33 +74,13 @@ export function closeWith(socket: Duplex, status: string): void {
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
 }
 
-function listen(server: Server, { host, port }: ListenAddress): Promise<void> {
+function listen(server: Server, address: ListenAddress): Promise<void> {
   return new Promise((resolve, reject) => {
-    function onError(cause: NodeJS.ErrnoException): void {
-      if (cause.code === "EADDRINUSE") {
-        reject(
-          new PosternError("port_taken", {
-            message: `Cannot listen on ${host}:${port}: another program has the port`,
-            hint: `Stop that program, or choose another port with --listen ${host}:PORT.`,
-            detail: { host, port },
-            cause,
-          }),
-        );
-        return;
-      }
-      reject(
-        new PosternError("listen_failed", {
-          message: `Cannot listen on ${host}:${port}: ${cause.code ?? cause.message}`,
-          hint:
-            cause.code === "EACCES"
-              ? "Ports below 1024 need more rights; choose a higher one."
-              : "Check that the address belongs to this machine.",
-          cause,
-        }),
-      );
+    function onError(cause: Error): void {
+      reject(listenError(cause, address, "--listen or gateway.listen"));
     }
     server.once("error", onError);
-    server.listen({ host, port, backlog: 1024 }, () => {
+    server.listen({ ...address, backlog: BACKLOG }, () => {
       server.off("error", onError);
       resolve();
     });

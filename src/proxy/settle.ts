@@ -2,7 +2,7 @@ import type { ErrorCode, PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Ledger, RequestClosed, RequestOpened } from "../usage/record.ts";
 import type { ProxyObserver } from "./observer.ts";
-import type { Run } from "./proxy.ts";
+import type { Run } from "./pipeline.ts";
 import type { RelayResult } from "./relay.ts";
 
 export interface SettleDeps {

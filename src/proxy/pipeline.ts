@@ -28,7 +28,7 @@ import { Sweeper } from "./sweeper.ts";
 import type { Catalogue, CatalogueEntry } from "./target.ts";
 
 /** What the data plane is made of. Chosen once, at the composition root. */
-export interface ProxyDeps {
+export interface PipelineDeps {
   clock: Clock;
   keyring: Keyring;
   failures: FailureLimiter;
@@ -66,8 +66,8 @@ export interface Run {
  *
  * A refusal anywhere answers in the dialect of the path and gives back whatever was reserved before it.
  */
-export class Proxy {
-  readonly #deps: ProxyDeps;
+export class Pipeline {
+  readonly #deps: PipelineDeps;
   readonly #sweeper: Sweeper;
   readonly #bodies: BodyMemory;
   readonly #settle: SettleDeps;
@@ -76,7 +76,7 @@ export class Proxy {
   #isDraining = false;
   #onIdle: (() => void) | null = null;
 
-  constructor(deps: ProxyDeps) {
+  constructor(deps: PipelineDeps) {
     this.#deps = deps;
     this.#sweeper = new Sweeper(deps.clock);
     this.#bodies = new BodyMemory(deps.limits.bodyMemoryBytes);

@@ -1,0 +1,48 @@
+import type { IncomingMessage } from "node:http";
+import { BlockList, isIP } from "node:net";
+import { PosternError } from "../errors.ts";
+
+/**
+ * Tells the caller's address: the peer's own, or behind a declared proxy the last address in `X-Forwarded-For` that is not
+ * itself a declared proxy.
+ *
+ * @param trustedProxies Addresses and CIDR ranges.
+ * @returns a function of the request. It throws `bad_request` when a trusted proxy sends an address that is none: guessing
+ *   there would let somebody choose the address that rules are applied to.
+ */
+export function callerAddressFrom(trustedProxies: readonly string[]): (request: IncomingMessage) => string {
+  const trusted = new BlockList();
+  for (const range of trustedProxies) addRange(trusted, range);
+  return (request) => {
+    const peer = plain(request.socket.remoteAddress ?? "");
+    if (trustedProxies.length === 0 || !contains(trusted, peer)) return peer;
+    const forwarded = request.headers["x-forwarded-for"];
+    if (forwarded === undefined) return peer;
+    const hops = String(forwarded)
+      .split(",")
+      .map((hop) => plain(hop.trim()));
+    if (hops.some((hop) => isIP(hop) === 0)) {
+      throw new PosternError("bad_request", {
+        message: "Cannot read the request: X-Forwarded-For holds something that is no address",
+      });
+    }
+    return hops.findLast((hop) => !contains(trusted, hop)) ?? peer;
+  };
+}
+
+function addRange(list: BlockList, range: string): void {
+  const [address = "", prefix] = range.split("/");
+  const family = isIP(address) === 6 ? "ipv6" : "ipv4";
+  if (prefix === undefined) list.addAddress(address, family);
+  else list.addSubnet(address, Number(prefix), family);
+}
+
+function contains(list: BlockList, address: string): boolean {
+  const version = isIP(address);
+  return version !== 0 && list.check(address, version === 6 ? "ipv6" : "ipv4");
+}
+
+/** IPv4 addresses that came in on an IPv6 socket in their own form, so that one rule fits both. */
+function plain(address: string): string {
+  return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
+}

@@ -1,0 +1,319 @@
+import { randomBytes } from "node:crypto";
+import type { Server } from "node:http";
+import { type AddressInfo, connect, type Socket } from "node:net";
+import { Concurrency } from "../../src/access/concurrency.ts";
+import { FailureLimiter } from "../../src/access/failure-limiter.ts";
+import { createKey } from "../../src/access/key-format.ts";
+import { Keyring } from "../../src/access/keyring.ts";
+import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, type LimitConfig, type TimeoutConfig } from "../../src/config/resolved.ts";
+import { startPublicListener } from "../../src/gateway/public-listener.ts";
+import { ManualClock } from "../../src/lib/clock.ts";
+import type { CancelReason, Exchange, ExchangeHandler, ExchangeRequest } from "../../src/lib/exchange.ts";
+import { createUuidV7 } from "../../src/lib/uuidv7.ts";
+import type { RequestSummary } from "../../src/proxy/observer.ts";
+import { Pipeline } from "../../src/proxy/pipeline.ts";
+import type { Catalogue, CatalogueEntry, Target } from "../../src/proxy/target.ts";
+import type { Ledger, RequestClosed, RequestOpened } from "../../src/usage/record.ts";
+
+/**
+ * The data plane over a real listener, with targets that a test plays by hand and a clock that it moves.
+ *
+ * Differs from a gateway in that there is no tunnel, no store and no journal: records are kept in arrays.
+ */
+export interface DataPlane {
+  readonly port: number;
+  readonly clock: ManualClock;
+  readonly keyring: Keyring;
+  readonly pipeline: Pipeline;
+  readonly server: Server;
+  readonly opened: RequestOpened[];
+  readonly closed: RequestClosed[];
+  readonly summaries: RequestSummary[];
+  /** A key that may use everything. */
+  readonly key: string;
+  readonly keyId: string;
+  /** Adds a model with one played target per node name. */
+  serve(model: string, ...nodes: string[]): PlayedTarget[];
+  addKey(models: string[] | null, fields?: { expiresAtMs?: number }): { key: string; id: string };
+  /** Sends bytes on a new connection. */
+  raw(bytes: string | Buffer): RawConnection;
+  close(): Promise<void>;
+}
+
+export interface DataPlaneOptions {
+  limits?: Partial<LimitConfig>;
+  timeouts?: Partial<TimeoutConfig>;
+  publicHost?: string;
+}
+
+export async function startDataPlane(options: DataPlaneOptions = {}): Promise<DataPlane> {
+  const clock = new ManualClock();
+  const keyring = new Keyring();
+  const entries = new Map<string, CatalogueEntry>();
+  const catalogue: Catalogue = { find: (model) => entries.get(model), list: () => entries.values() };
+  const opened: RequestOpened[] = [];
+  const closed: RequestClosed[] = [];
+  const summaries: RequestSummary[] = [];
+  const ledger: Ledger = {
+    open: (record) => opened.push(record),
+    close: (record) => closed.push(record),
+    health: () => ({ state: "ok", reason: null, waiting: 0, lost: 0 }),
+  };
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
+  const pipeline = new Pipeline({
+    clock,
+    keyring,
+    failures: new FailureLimiter({ maxFailures: limits.authFailuresPerMinute }),
+    concurrency: new Concurrency(),
+    catalogue,
+    ledger,
+    observer: { streamStarted() {}, streamEnded() {}, failover() {}, ended: (summary) => summaries.push(summary) },
+    limits,
+    timeouts,
+    newId: createUuidV7(),
+    publicHost: options.publicHost ?? null,
+  });
+  const server = await startPublicListener({
+    listen: { host: "127.0.0.1", port: 0 },
+    tls: null,
+    maxConnections: limits.connections,
+    maxHeadBytes: limits.headersBytes,
+    requestHeadMs: timeouts.requestHeadMs,
+    requestBodyMs: timeouts.requestBodyMs,
+    onRequest: (request, response) => pipeline.handle(request, response, request.socket.remoteAddress ?? ""),
+    onUpgrade: (_request, socket) => socket.destroy(),
+  });
+  const { port } = server.address() as AddressInfo;
+
+  function addKey(models: string[] | null, fields: { expiresAtMs?: number } = {}) {
+    const { key, id, hash } = createKey((size) => randomBytes(size));
+    keyring.add({
+      id,
+      name: id,
+      hash,
+      endpointId: "default",
+      models,
+      createdAtMs: clock.nowMs(),
+      expiresAtMs: fields.expiresAtMs ?? null,
+      revokedAtMs: null,
+    });
+    return { key: key.reveal(), id };
+  }
+  const main = addKey(null);
+
+  return {
+    port,
+    clock,
+    keyring,
+    pipeline,
+    server,
+    opened,
+    closed,
+    summaries,
+    key: main.key,
+    keyId: main.id,
+    addKey,
+    serve(model, ...nodes) {
+      const targets = nodes.map((node) => new PlayedTarget(model, node));
+      entries.set(model, { name: model, createdAtMs: clock.nowMs(), targets });
+      return targets;
+    },
+    raw: (bytes) => new RawConnection(port, bytes),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+/** A target whose answers the test gives: take the next attempt with `next()` and call its handler. */
+export class PlayedTarget implements Target {
+  readonly id: string;
+  readonly nodeId: string;
+  readonly nodeName: string;
+  readonly engine = "played";
+  readonly engineModel: string;
+  isLoaded: boolean | null = true;
+  sizeBytes: number | null = null;
+  operations: ReadonlySet<string> = new Set(["openai.chat", "openai.completions", "openai.embeddings"]);
+  inFlight = 0;
+  isAccepting = true;
+  readonly attempts: PlayedAttempt[] = [];
+  #waiting: Array<(attempt: PlayedAttempt) => void> = [];
+  #taken = 0;
+
+  constructor(model: string, node: string) {
+    this.id = `${node}/${model}`;
+    this.nodeId = `id-${node}`;
+    this.nodeName = node;
+    this.engineModel = model;
+  }
+
+  canAccept(): boolean {
+    return this.isAccepting;
+  }
+
+  began(): void {
+    this.inFlight += 1;
+  }
+
+  ended(): void {
+    this.inFlight -= 1;
+  }
+
+  start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {
+    const attempt = new PlayedAttempt(request, handler);
+    this.attempts.push(attempt);
+    this.#waiting.shift()?.(attempt);
+    return attempt;
+  }
+
+  /** The next attempt that was not taken yet; waits for it. */
+  next(): Promise<PlayedAttempt> {
+    const ready = this.attempts[this.#taken];
+    this.#taken += 1;
+    if (ready !== undefined) return Promise.resolve(ready);
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+export class PlayedAttempt implements Exchange {
+  readonly request: ExchangeRequest;
+  readonly handler: ExchangeHandler;
+  isPaused = false;
+  cancelled: CancelReason | null = null;
+  readonly whenCancelled: Promise<CancelReason>;
+  #onCancel: (reason: CancelReason) => void = () => {};
+
+  constructor(request: ExchangeRequest, handler: ExchangeHandler) {
+    this.request = request;
+    this.handler = handler;
+    this.whenCancelled = new Promise((resolve) => {
+      this.#onCancel = resolve;
+    });
+  }
+
+  pause(): void {
+    this.isPaused = true;
+  }
+
+  resume(): void {
+    this.isPaused = false;
+  }
+
+  cancel(reason: CancelReason): void {
+    if (this.cancelled !== null) return;
+    this.cancelled = reason;
+    this.#onCancel(reason);
+  }
+
+  /** Head of a stream. */
+  streamHead(): void {
+    this.handler.onHead(200, { "content-type": "text/event-stream" });
+  }
+
+  data(text: string): void {
+    this.handler.onData(Buffer.from(text));
+  }
+
+  /** A chat chunk with this text. */
+  token(text: string): void {
+    this.data(
+      `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", choices: [{ index: 0, delta: { content: text }, finish_reason: null }] })}\n\n`,
+    );
+  }
+
+  /** Finish reason, usage and `[DONE]`, then the clean end. */
+  finish(tokensIn = 3, tokensOut = 2): void {
+    this.data(`data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}\n\n`);
+    this.data(
+      `data: ${JSON.stringify({ id: "c", choices: [], usage: { prompt_tokens: tokensIn, completion_tokens: tokensOut, total_tokens: tokensIn + tokensOut } })}\n\n`,
+    );
+    this.data("data: [DONE]\n\n");
+    this.handler.onEnd();
+  }
+
+  /** A whole JSON answer. */
+  answer(status: number, body: unknown): void {
+    this.handler.onHead(status, { "content-type": "application/json" });
+    this.handler.onData(Buffer.from(JSON.stringify(body)));
+    this.handler.onEnd();
+  }
+}
+
+/** A connection whose bytes a test sees as they are. */
+export class RawConnection {
+  readonly socket: Socket;
+  received: Buffer = Buffer.alloc(0);
+  isClosed = false;
+  #watchers: Array<() => void> = [];
+
+  constructor(port: number, bytes: string | Buffer) {
+    this.socket = connect(port, "127.0.0.1");
+    this.socket.setNoDelay(true);
+    this.socket.write(bytes);
+    this.socket.on("data", (chunk: Buffer) => {
+      this.received = Buffer.concat([this.received, chunk]);
+      this.#notify();
+    });
+    this.socket.on("close", () => {
+      this.isClosed = true;
+      this.#notify();
+    });
+    this.socket.on("error", () => {});
+  }
+
+  get text(): string {
+    return this.received.toString("latin1");
+  }
+
+  /** Status of the first answer, or 0. */
+  get status(): number {
+    return Number(/^HTTP\/1\.1 (\d{3})/.exec(this.text)?.[1] ?? 0);
+  }
+
+  /** Resolves when what was received contains the text. Rejects when the connection closes first. */
+  async until(text: string): Promise<void> {
+    await this.#when(() => this.text.includes(text) || this.isClosed);
+    if (!this.text.includes(text))
+      throw new Error(`closed without ${JSON.stringify(text)}; got ${JSON.stringify(this.text)}`);
+  }
+
+  /** Resolves with everything received when the peer closes. */
+  async untilClosed(): Promise<string> {
+    await this.#when(() => this.isClosed);
+    return this.text;
+  }
+
+  #when(condition: () => boolean): Promise<void> {
+    if (condition()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const check = () => {
+        if (!condition()) return;
+        this.#watchers = this.#watchers.filter((one) => one !== check);
+        resolve();
+      };
+      this.#watchers.push(check);
+    });
+  }
+
+  #notify(): void {
+    for (const watcher of [...this.#watchers]) watcher();
+  }
+}
+
+/** A chat request as bytes. */
+export function chatRequest(key: string, body: unknown, extraHeaders = ""): string {
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  return (
+    `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${key}\r\n` +
+    `Content-Type: application/json\r\n${extraHeaders}Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`
+  );
+}
+
+/** A smallest chat body. */
+export function chatBody(model: string, fields: Record<string, unknown> = {}): Record<string, unknown> {
+  return { model, messages: [{ role: "user", content: "hi" }], ...fields };
+}
