@@ -8,7 +8,18 @@ const entry = z.object({
   id: z.string(),
   owned_by: shortText,
   max_model_len: count,
-  meta: z.object({ n_ctx: count, n_ctx_train: count, size: count }).nullish().catch(null),
+  meta: z
+    .object({
+      n_ctx: count,
+      size: count,
+      capabilities: z
+        .array(z.string().regex(/^[\x21-\x7e]{1,32}$/))
+        .max(16)
+        .nullish()
+        .catch(null),
+    })
+    .nullish()
+    .catch(null),
   status: z.object({ value: shortText }).nullish().catch(null),
 });
 

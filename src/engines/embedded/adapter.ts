@@ -29,8 +29,9 @@ export const embeddedAdapter: EngineAdapter = {
       models: models.map((model) => ({
         ...plainModel(model.id),
         loaded: true,
-        contextLength: model.meta?.n_ctx ?? model.max_model_len ?? null,
+        contextLength: model.meta?.n_ctx ?? null,
         sizeBytes: model.meta?.size ?? null,
+        capabilities: model.meta?.capabilities ?? [],
       })),
     };
   },

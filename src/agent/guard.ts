@@ -1,0 +1,105 @@
+import { codecFor } from "../dialects/codecs.ts";
+import type { DialectCodec } from "../dialects/dialect.ts";
+import { OPERATIONS, type Operation } from "../dialects/operations.ts";
+import { toPosternError } from "../errors.ts";
+import type { ExchangeFailure, ExchangeRequest } from "../lib/exchange.ts";
+import { scanBody } from "../lib/json-scan.ts";
+import type { WatchedEngine } from "./watched-engine.ts";
+
+/** What the gateway asks for, as the tunnel hands it over. */
+export interface GuardedRequest {
+  method: string;
+  /** Exactly as it came. */
+  path: string;
+  /** Name of the engine on this node. */
+  engine: string;
+  /** Id of the operation, or an empty string. */
+  operation: string;
+}
+
+export interface GuardOptions {
+  /** The engine of this name, among those that are configured or were found; nothing else is ever dialled. */
+  findEngine(name: string): WatchedEngine | undefined;
+  /** Models that the engine forwards to somebody else's cloud and that the operator allows all the same. */
+  remoteModels: ReadonlySet<string>;
+}
+
+/** An attempt whose head may pass; its body is still to be looked at. */
+export interface Admitted {
+  engine: WatchedEngine;
+  operation: Operation;
+  codec: DialectCodec;
+}
+
+const POST_PATHS: ReadonlyMap<string, Operation> = new Map(
+  OPERATIONS.filter((operation) => operation.kind === "infer" && operation.method === "POST").map((operation) => [
+    operation.path,
+    operation,
+  ]),
+);
+
+const STREAM_HEADERS = { "content-type": "application/json", accept: "text/event-stream", "user-agent": "postern" };
+const JSON_HEADERS = { "content-type": "application/json", accept: "application/json", "user-agent": "postern" };
+
+/**
+ * The second policy point, on the machine of the engines. A gateway that was taken over must not get further than one that
+ * was not: exact operations, known engines, models that they serve, listed fields. What the gateway sent as headers is
+ * never used.
+ */
+export class Guard {
+  readonly #options: GuardOptions;
+
+  constructor(options: GuardOptions) {
+    this.#options = options;
+  }
+
+  /** Judges method, path, operation and engine. Returns why the attempt is not served, or who serves it. Does not throw. */
+  admit(request: GuardedRequest): Admitted | ExchangeFailure {
+    const operation = request.method === "POST" ? POST_PATHS.get(request.path) : undefined;
+    if (operation === undefined || operation.dialect === null) return denied("no such operation");
+    if (request.operation !== "" && request.operation !== operation.id)
+      return denied("another operation was announced");
+    const engine = this.#options.findEngine(request.engine);
+    if (engine === undefined) return denied("no such engine");
+    if (engine.connections === null || !engine.state.ready) {
+      const reason = engine.state.reason ?? "it was not found yet";
+      return { phase: "connect", kind: "unreachable", detail: `the engine "${engine.name}" is not ready: ${reason}` };
+    }
+    if (!engine.operations.has(operation.id)) return denied("the engine does not speak this operation");
+    return { engine, operation, codec: codecFor(operation.dialect) };
+  }
+
+  /**
+   * Judges the body, with one strict scan, and builds what the engine gets: members that no table lists are taken out and
+   * numbers brought down to their bounds, whatever the gateway let through. Does not throw.
+   */
+  inspect({ engine, operation, codec }: Admitted, body: Buffer): ExchangeRequest | ExchangeFailure {
+    try {
+      const scan = scanBody(body);
+      const facts = codec.inspect(scan);
+      const model = engine.models.get(facts.model);
+      if (model === undefined) return denied("the engine does not serve this model");
+      if (model.remote && !this.#options.remoteModels.has(facts.model)) {
+        return denied("the model runs in somebody else's cloud");
+      }
+      return {
+        method: "POST",
+        path: operation.path,
+        headers: facts.isStream ? STREAM_HEADERS : JSON_HEADERS,
+        body: codec.rewrite(scan, facts, { model: facts.model, forceUsage: false, engineKind: engine.kind }),
+      };
+    } catch (error) {
+      const { code, param } = toPosternError(error);
+      return denied(param === undefined ? code : `${code} (${param})`);
+    }
+  }
+}
+
+/** Tells the two outcomes of the guard apart. */
+export function isFailure(outcome: object): outcome is ExchangeFailure {
+  return "kind" in outcome && "phase" in outcome;
+}
+
+function denied(detail: string): ExchangeFailure {
+  return { phase: "connect", kind: "denied", detail };
+}

@@ -1,0 +1,171 @@
+import { readFileSync } from "node:fs";
+import { ADAPTERS, adapterOf } from "../engines/adapters.ts";
+import { connectEngine, type EngineConnections } from "../engines/dispatch.ts";
+import type { EngineState } from "../engines/engine.ts";
+import { plainHostHeader } from "../engines/engine-url.ts";
+import { type IdentifiedEngine, identifyEngine } from "../engines/identify.ts";
+import { type OpenProbe, openProbe } from "../engines/probe.ts";
+import { PosternError } from "../errors.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Secret } from "../lib/secret.ts";
+import type { EngineKind, EngineReport } from "../tunnel/link.ts";
+
+/** How to reach one engine, and what to tell it. */
+export interface EngineSettings {
+  /** Unique on this node. */
+  name: string;
+  url: URL;
+  /** Null: found out from what the server says. */
+  kind: EngineKind | null;
+  apiKey: Secret | null;
+  /** Value of the `Host` header; null: as the kind needs it. */
+  host: string | null;
+  /** PEM file of the authority that signed the engine's certificate; null: the system's. */
+  caFile: string | null;
+  serverName: string | null;
+  /** The operator knows that others can reach the engine. */
+  exposureAccepted: boolean;
+}
+
+const AWAY: EngineState = { ready: false, reason: "it does not answer", models: [], slots: null };
+
+/** After this many readings the engine is asked again what it is: it may have been replaced between two of them. */
+const READINGS_PER_IDENTITY = 30;
+
+/** One engine of this node: how it is reached, what it said last, and the connections that attempts use. */
+export class WatchedEngine {
+  readonly name: string;
+  readonly settings: EngineSettings;
+  readonly #ca: string | null;
+  readonly #probe: OpenProbe;
+  #connections: EngineConnections | null = null;
+  #identified: IdentifiedEngine | null = null;
+  #state: EngineState = AWAY;
+  #readings = 0;
+  /** Model names for the guard; rebuilt with each reading, read for each attempt. */
+  #models: ReadonlyMap<string, { remote: boolean }> = new Map();
+  #operations: ReadonlySet<string> = new Set();
+
+  /** @throws PosternError `config_invalid` when the CA file cannot be read. */
+  constructor(settings: EngineSettings, clock: Clock) {
+    this.name = settings.name;
+    this.settings = settings;
+    this.#ca = settings.caFile === null ? null : readAuthority(settings.caFile, settings.name);
+    this.#probe = openProbe({
+      url: settings.url,
+      host: settings.host ?? this.#hostOf(settings.kind),
+      apiKey: settings.apiKey,
+      ca: this.#ca,
+      serverName: settings.serverName,
+      clock,
+    });
+  }
+
+  /** What the engine said at the last reading. */
+  get state(): EngineState {
+    return this.#state;
+  }
+
+  get kind(): EngineKind {
+    return this.#identified?.identity.kind ?? this.settings.kind ?? "openai";
+  }
+
+  get operations(): ReadonlySet<string> {
+    return this.#operations;
+  }
+
+  /** Models by the engine's own name. */
+  get models(): ReadonlyMap<string, { remote: boolean }> {
+    return this.#models;
+  }
+
+  /** The way for attempts. Null until the engine has said once what it is. */
+  get connections(): EngineConnections | null {
+    return this.#connections;
+  }
+
+  /** Whether nothing answers there at all. One that answers and is not ready may be so any moment. */
+  get isAway(): boolean {
+    return this.#state.reason === AWAY.reason;
+  }
+
+  /** Asks the engine what it is, where that is not known, and what it serves. Does not throw; an engine that is away is a state. */
+  async read(): Promise<void> {
+    if (this.#readings % READINGS_PER_IDENTITY === 0 || this.#identified === null) await this.#identify();
+    this.#readings += 1;
+    const engine = this.#identified;
+    this.#settle(engine === null ? await this.#whyUnknown() : await engine.adapter.read(this.#probe, engine.identity));
+    // Whoever answers next at this address may be another program.
+    if (!this.#state.ready && this.#state.models.length === 0) this.#readings = 0;
+  }
+
+  report(): EngineReport {
+    return {
+      name: this.name,
+      kind: this.kind,
+      version: this.#identified?.identity.version ?? null,
+      ready: this.#state.ready,
+      reason: this.#state.reason,
+      operations: [...this.#operations],
+      models: this.#state.models,
+      slots: this.#state.slots,
+    };
+  }
+
+  /** Ends every connection. Attempts that run fail. */
+  async stop(): Promise<void> {
+    await Promise.all([this.#probe.close(), this.#connections?.destroy()]);
+  }
+
+  async #identify(): Promise<void> {
+    const { kind, url, host, apiKey, serverName } = this.settings;
+    const found = await identifyEngine(this.#probe, kind === null ? ADAPTERS : [adapterOf(kind)]);
+    // A server that is away now keeps its name and its connections: attempts then fail at once, as they should.
+    if (found === null) return;
+    this.#identified = found;
+    this.#operations = new Set(found.adapter.operations(found.identity));
+    this.#connections ??= connectEngine({
+      url,
+      host: host ?? found.adapter.hostHeader(url),
+      apiKey,
+      ca: this.#ca,
+      serverName,
+    });
+  }
+
+  async #whyUnknown(): Promise<EngineState> {
+    try {
+      const { status } = await this.#probe.get("/v1/models");
+      if (status === 401 || status === 403)
+        return { ...AWAY, reason: "it wants another API key than the one configured" };
+      const { kind } = this.settings;
+      return {
+        ...AWAY,
+        reason: `it does not answer like ${kind === null ? "an inference server that is known here" : kind}`,
+      };
+    } catch {
+      return AWAY;
+    }
+  }
+
+  #settle(state: EngineState): void {
+    this.#state = state;
+    this.#models = new Map(state.models.map((model) => [model.name, { remote: model.remote }]));
+  }
+
+  #hostOf(kind: EngineKind | null): string {
+    return kind === null ? plainHostHeader(this.settings.url) : adapterOf(kind).hostHeader(this.settings.url);
+  }
+}
+
+function readAuthority(file: string, engine: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new PosternError("config_invalid", {
+      message: `Cannot read "${file}", the authority of the engine "${engine}"`,
+      hint: "Give the path of a PEM file.",
+      cause,
+    });
+  }
+}
