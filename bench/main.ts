@@ -1,0 +1,225 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { planCells } from "./cells.ts";
+import { killAll } from "./children.ts";
+import { type FirstToken, measureFirstToken } from "./first-token.ts";
+import { type Findings, judge } from "./goals.ts";
+import { describeMachine } from "./machine.ts";
+import {
+  type MemoryOptions,
+  type MemoryResult,
+  measureMemory,
+  type RestResult,
+  type SoakResult,
+  soak,
+} from "./memory.ts";
+import type { Ground, Peer, RunningPeer } from "./peer.ts";
+import { direct } from "./peers/direct.ts";
+import { haproxy } from "./peers/haproxy.ts";
+import { portkey } from "./peers/portkey.ts";
+import { posternPeer } from "./peers/postern.ts";
+import { relay } from "./peers/relay.ts";
+import { buildPrograms, makeCertificate, startOnPort } from "./programs.ts";
+import { type Report, toMarkdown, writeReadme } from "./report.ts";
+import { runRounds, type Series } from "./rounds.ts";
+import { summarise } from "./summary.ts";
+
+const PEERS: readonly Peer[] = [
+  direct,
+  relay(false),
+  relay(true),
+  haproxy(false),
+  haproxy(true),
+  portkey,
+  posternPeer("direct"),
+  posternPeer("tunnel"),
+  posternPeer("tunnel-tls"),
+];
+
+const USAGE = `npm run bench -- [options]
+  --quick            short windows, one round (below two minutes; figures are rough)
+  --only NAME,...    only these: alone busy prompt streams-200x50 streams-1000x5 memory soak first-token
+  --peers NAME,...   only these: ${PEERS.map((peer) => peer.name).join(" ")}
+  --soak MINUTES     length of the load under which memory is watched (default 0.5; the claim needs 10)
+  --json FILE        everything that was measured
+  --write            put the result into bench/README.md
+`;
+
+/** `--quick` leaves the others out, unless `--peers` names them. */
+const QUICK_PEERS: readonly string[] = ["direct", "relay-tls", "haproxy-tls", "portkey", "postern-tunnel-tls"];
+
+/** Spoilt measurements are repeated only within this time, so that the run stays below twelve minutes. */
+const REPEAT_WITHIN_MS = 6 * 60_000;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: "boolean", default: false },
+      only: { type: "string" },
+      peers: { type: "string" },
+      soak: { type: "string" },
+      json: { type: "string" },
+      write: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    console.log(USAGE);
+    return;
+  }
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort(new Error(signal)));
+  process.once("exit", killAll);
+  const folder = mkdtempSync(join(tmpdir(), "postern-bench-"));
+  try {
+    const soakMinutes = values.soak === undefined ? (values.quick ? 0 : 0.5) : Number(values.soak);
+    const report = await bench({
+      folder,
+      isQuick: values.quick,
+      only: values.only?.split(",") ?? null,
+      peers: values.peers?.split(",") ?? null,
+      soakMinutes,
+      signal: stop.signal,
+    });
+    const markdown = toMarkdown(report);
+    console.log(markdown);
+    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+    if (values.write) writeReadme(join(import.meta.dirname, "README.md"), markdown);
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    process.exitCode = 130;
+  } finally {
+    killAll();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+interface Options {
+  folder: string;
+  isQuick: boolean;
+  only: readonly string[] | null;
+  peers: readonly string[] | null;
+  soakMinutes: number;
+  signal: AbortSignal;
+}
+
+async function bench(options: Options): Promise<Report> {
+  const beganMs = Date.now();
+  const wants = (name: string) => options.only === null || options.only.includes(name);
+  const programs = await buildPrograms();
+  const certificate = await makeCertificate();
+  const engine = await startOnPort("engine", programs.engine, []);
+  const ground: Ground = { enginePort: engine.port, certificate, folder: options.folder };
+  const names = options.peers ?? (options.isQuick ? QUICK_PEERS : null);
+  const chosen = PEERS.filter((peer) => names?.includes(peer.name) ?? true).filter(
+    (peer) => programs.hasTls || !peer.isTls,
+  );
+  const attendance: { peer: Peer; version: string; failure: string | null }[] = [];
+  const running: { peer: Peer; running: RunningPeer }[] = [];
+  try {
+    for (const peer of chosen) {
+      options.signal.throwIfAborted();
+      try {
+        const one = await peer.start(ground);
+        running.push({ peer, running: one });
+        attendance.push({ peer, version: one.version, failure: null });
+      } catch (error) {
+        options.signal.throwIfAborted();
+        const failure = oneLine(error);
+        attendance.push({ peer, version: "", failure });
+        tell(`${peer.name} is not there: ${failure}`);
+      }
+    }
+    const cells = planCells(options.isQuick).filter((cell) => wants(cell.name));
+    const repeatUntilMs = Date.now() + (options.isQuick ? 20_000 : REPEAT_WITHIN_MS);
+    const common = { client: programs.client, signal: options.signal, report: tell };
+    if (cells.length > 0) await warmUp(running, { ...common, enginePid: engine.child.pid, repeatUntilMs });
+    const series: Series[] = await runRounds({
+      ...common,
+      enginePid: engine.child.pid,
+      peers: running,
+      cells,
+      repeatUntilMs,
+    });
+
+    const memoryOptions: MemoryOptions = { ...common, ground, isQuick: options.isQuick };
+    const soaks: SoakResult[] = [];
+    if (wants("soak") && options.soakMinutes > 0) {
+      for (const one of running.filter(({ peer }) => peer.name === "postern-tunnel-tls")) {
+        soaks.push(await soak(one.peer, one.running, options.soakMinutes, memoryOptions));
+      }
+    }
+    for (const one of running.splice(0)) await one.running.stop();
+    const { rest, memory } = wants("memory")
+      ? await measureAllMemory(attendance, memoryOptions)
+      : { rest: [], memory: [] };
+    const firstToken = wants("first-token") && !options.isQuick ? await tryFirstToken() : null;
+
+    const findings: Findings = { summaries: series.map(summarise), rest, memory, soaks, firstToken };
+    return {
+      ...findings,
+      date: new Date().toISOString().slice(0, 10),
+      machine: describeMachine(),
+      minutes: (Date.now() - beganMs) / 60_000,
+      isQuick: options.isQuick,
+      peers: attendance,
+      cells,
+      verdicts: judge(findings),
+    };
+  } finally {
+    for (const one of running) await one.running.stop();
+    await engine.child.stop();
+  }
+}
+
+/** Every peer is asked for a while before anything counts: a just-in-time compiler needs it. */
+async function warmUp(
+  peers: readonly { peer: Peer; running: RunningPeer }[],
+  options: Omit<Parameters<typeof runRounds>[0], "peers" | "cells">,
+): Promise<void> {
+  const cells = planCells(true)
+    .filter((cell) => cell.name === "busy" || cell.name === "streams-200x50")
+    .map((cell) => ({ ...cell, rounds: 1 }));
+  await runRounds({ ...options, peers, cells, repeatUntilMs: 0, report: () => {} });
+}
+
+async function measureAllMemory(attendance: readonly { peer: Peer; failure: string | null }[], options: MemoryOptions) {
+  const rest: RestResult[] = [];
+  const memory: MemoryResult[] = [];
+  for (const { peer, failure } of attendance) {
+    if (!peer.hasMemory || failure !== null || (options.isQuick && !peer.name.startsWith("postern"))) continue;
+    try {
+      const found = await measureMemory(peer, options);
+      rest.push(found.rest);
+      memory.push(...found.results);
+    } catch (error) {
+      options.signal.throwIfAborted();
+      tell(`memory of ${peer.name}: ${oneLine(error)}`);
+    }
+  }
+  return { rest, memory };
+}
+
+async function tryFirstToken(): Promise<FirstToken | null> {
+  try {
+    return await measureFirstToken();
+  } catch (error) {
+    tell(`first token: ${oneLine(error)}`);
+    return null;
+  }
+}
+
+function oneLine(error: unknown): string {
+  const lines = (error instanceof Error ? error.message : String(error)).split("\n").map((line) => line.trim());
+  const telling =
+    lines.find((line) => /error|alert|cannot|refus/i.test(line)) ?? lines.find((line) => line !== "") ?? "";
+  return telling.slice(0, 300);
+}
+
+function tell(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+await main();
