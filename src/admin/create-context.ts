@@ -10,7 +10,7 @@ import { createKeyAdmin } from "./key-admin.ts";
 import { createNodeAdmin } from "./node-admin.ts";
 import { reportUsage } from "./usage-report.ts";
 
-/** What an admin context is made of. The two mints are passed in because keys and invitations have their own folders. */
+/** What an admin context is made of. */
 export interface AdminParts {
   version: string;
   config: ResolvedConfig;
@@ -18,7 +18,7 @@ export interface AdminParts {
   clock: Clock;
   /** Null when no gateway runs: the same contract over the store alone. */
   live: LiveGateway | null;
-  mintKey(): { id: string; hash: Uint8Array; secret: Secret };
+  /** `createInvitation` of the tunnel, bound to the gateway's identity. */
   mintInvitation(): Promise<{ id: string; hash: Uint8Array; code: Secret }>;
 }
 

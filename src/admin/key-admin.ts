@@ -1,4 +1,6 @@
+import { randomBytes } from "node:crypto";
 import type { KeyRecord } from "../access/key.ts";
+import { createKey } from "../access/key-format.ts";
 import { PosternError } from "../errors.ts";
 import type { AdminContext } from "./context.ts";
 import type { KeyView } from "./contract.ts";
@@ -10,7 +12,7 @@ type KeyMethods = Pick<AdminContext, "listKeys" | "showKey" | "createKey" | "rev
 const DEFAULT_ENDPOINT = "default";
 
 /** Keys: the store has them, a running gateway is told of each change. */
-export function createKeyAdmin({ store, clock, live, mintKey }: AdminParts): KeyMethods {
+export function createKeyAdmin({ store, clock, live }: AdminParts): KeyMethods {
   return {
     async listKeys() {
       const keys = await store.keys.list();
@@ -21,7 +23,7 @@ export function createKeyAdmin({ store, clock, live, mintKey }: AdminParts): Key
     },
     async createKey({ name, models, expiresInMs }) {
       const nowMs = clock.nowMs();
-      const { id, hash, secret } = mintKey();
+      const { id, hash, key: secret } = createKey(randomBytes);
       const key: KeyRecord = {
         id,
         name,

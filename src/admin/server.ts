@@ -39,14 +39,17 @@ export function createAdminApp({ context, onFailure }: AdminServerOptions): Fast
     });
     return reply.code(error.status).send(errorBody(error));
   });
-  const addRoutes = async (scope: FastifyInstance): Promise<void> => {
-    addSystemRoutes(scope, context);
-    addKeyRoutes(scope, context);
-    addNodeRoutes(scope, context);
-    addModelRoutes(scope, context);
-    addUsageRoutes(scope, context);
-  };
-  void app.register(addRoutes, { prefix: ADMIN_PREFIX });
+  app.register(
+    (scope, _options, done) => {
+      addSystemRoutes(scope, context);
+      addKeyRoutes(scope, context);
+      addNodeRoutes(scope, context);
+      addModelRoutes(scope, context);
+      addUsageRoutes(scope, context);
+      done();
+    },
+    { prefix: ADMIN_PREFIX },
+  );
   return app;
 }
 

@@ -1,0 +1,344 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { FastifyInstance } from "fastify";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { KeyRecord } from "../access/key.ts";
+import { defaultConfig } from "../config/resolved.ts";
+import type { PosternError } from "../errors.ts";
+import { ManualClock } from "../lib/clock.ts";
+import { Secret } from "../lib/secret.ts";
+import type { InvitationRecord, NodeRecord, Store, UsageRow } from "../storage/store.ts";
+import { AdminClient } from "./client.ts";
+import type { LiveGateway } from "./context.ts";
+import type { ProbeInput } from "./contract.ts";
+import { createAdminContext } from "./create-context.ts";
+import { createAdminApp, listenOnSocket } from "./server.ts";
+import { adminSocketPath } from "./socket-path.ts";
+import { injectTransport, socketTransport } from "./transport.ts";
+
+/** Keeps lists in memory. Unlike a real store it locks nothing, checks nothing and survives nothing. */
+function memoryStore(rows: UsageRow[] = []): Store {
+  const keys: KeyRecord[] = [];
+  const nodes: NodeRecord[] = [];
+  const invitations: InvitationRecord[] = [];
+  const nothing = async (): Promise<never> => {
+    throw new Error("not part of this fake");
+  };
+  return {
+    keys: {
+      insert: async (key) => void keys.push(key),
+      list: async () => structuredClone(keys),
+      async revoke(id, atMs) {
+        const key = keys.find((one) => one.id === id && one.revokedAtMs === null);
+        if (key !== undefined) key.revokedAtMs = atMs;
+        return key !== undefined;
+      },
+    },
+    nodes: {
+      list: async () => [...nodes],
+      insert: async (node) => void nodes.push(node),
+      remove: async (id) =>
+        nodes.splice(
+          nodes.findIndex((node) => node.id === id),
+          1,
+        ).length > 0,
+      connectors: async () => [],
+      removeConnector: nothing,
+      touchConnector: nothing,
+      insertInvitation: async (one) => void invitations.push(one),
+      invitations: async () => [...invitations],
+      redeemInvitation: nothing,
+    },
+    settings: { get: nothing, set: nothing },
+    usage: {
+      ingest: nothing,
+
+      report: async () => rows,
+      request: async () => null,
+      prune: nothing,
+    },
+    backup: async (path) => writeFileSync(path, "copy", { flag: "wx" }),
+    health: async () => null,
+    close: async () => {},
+  };
+}
+
+class FakeGateway implements LiveGateway {
+  readonly calls: string[] = [];
+  status() {
+    return {
+      pid: 1,
+      startedAtMs: 1,
+      publicUrl: "https://ai.example.org",
+      adminUrl: "http://127.0.0.1:8401",
+      ready: true,
+      reasons: [],
+      isDraining: false,
+      requestsActive: 0,
+      links: 0,
+    };
+  }
+  ledgerTrouble() {
+    return null;
+  }
+  links() {
+    return [];
+  }
+  report() {
+    return null;
+  }
+  isGranted() {
+    return true;
+  }
+  models() {
+    return [{ name: "m", ready: true, source: "node" as const, operations: ["openai.chat"], targets: [] }];
+  }
+  async probeModel(input: ProbeInput) {
+    return { model: input.model, ok: true, reason: null, target: "node/forge", durationMs: 5 };
+  }
+  keyCreated(key: KeyRecord) {
+    this.calls.push(`created ${key.name}`);
+  }
+  keyRevoked(key: KeyRecord) {
+    this.calls.push(`revoked ${key.name} at ${key.revokedAtMs}`);
+  }
+  nodeAdded(node: NodeRecord) {
+    this.calls.push(`added ${node.name}`);
+  }
+  async nodeRemoved(node: NodeRecord) {
+    this.calls.push(`removed ${node.name}`);
+    return 2;
+  }
+  async agentPackageSha256() {
+    return "a".repeat(64);
+  }
+}
+
+const apps: FastifyInstance[] = [];
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "postern-admin-"));
+});
+afterEach(async () => {
+  await Promise.all(apps.splice(0).map((app) => app.close()));
+  rmSync(folder, { recursive: true });
+});
+
+function setUp(options: { live?: LiveGateway | null; rows?: UsageRow[]; failures?: PosternError[] } = {}) {
+  const clock = new ManualClock(1_700_000_000_000);
+  const live = options.live === undefined ? new FakeGateway() : options.live;
+  const base = defaultConfig(folder);
+  const node = {
+    name: "file-node",
+    url: "http://10.0.0.2:1",
+    kind: null,
+    apiKey: null,
+    host: null,
+    caFile: null,
+    serverName: null,
+  };
+  const context = createAdminContext({
+    version: "1.2.3",
+    config: { ...base, file: "/etc/postern.yaml", nodes: [node] },
+    store: memoryStore(options.rows),
+    clock,
+    live,
+    async mintInvitation() {
+      const id = randomBytes(6).toString("hex");
+      return { id, hash: createHash("sha256").update(id).digest(), code: new Secret(`pstn_${id}_secret`) };
+    },
+  });
+  const app = createAdminApp({ context, onFailure: (error) => options.failures?.push(error) });
+  apps.push(app);
+  return { app, clock, live: live as FakeGateway, client: new AdminClient(injectTransport(app)) };
+}
+
+test("a key is shown once, listed without its hash, and its revocation reaches the gateway at once", async () => {
+  const { client, live, clock } = setUp();
+  const { key, secret } = await client.createKey({ name: "laptop", models: ["llama*"], expiresInMs: 60_000 });
+  expect(secret).toMatch(/^pst_[0-9A-Za-z]{12}_[0-9A-Za-z]{43}$/);
+  expect(key).toMatchObject({ name: "laptop", state: "active", expiresAtMs: clock.nowMs() + 60_000 });
+  const listed = JSON.stringify(await client.listKeys());
+  expect(listed).not.toContain(secret.slice(17));
+  expect(listed).not.toContain("hash");
+
+  expect(await client.revokeKey("laptop")).toMatchObject({ state: "revoked", revokedAtMs: clock.nowMs() });
+  clock.advance(1000);
+  expect((await client.revokeKey(key.id)).revokedAtMs).toBe(clock.nowMs() - 1000);
+  expect(live.calls).toEqual(["created laptop", `revoked laptop at ${clock.nowMs() - 1000}`]);
+});
+
+test("an expired key says so", async () => {
+  const { client, clock } = setUp();
+  await client.createKey({ name: "short", expiresInMs: 1000 });
+  clock.advance(1000);
+  expect((await client.showKey("short")).state).toBe("expired");
+});
+
+test("a name that several keys have is refused with their ids", async () => {
+  const { client } = setUp();
+  const first = await client.createKey({ name: "twin" });
+  await client.createKey({ name: "twin" });
+  await expect(client.revokeKey("twin")).rejects.toMatchObject({
+    code: "invalid_input",
+    hint: expect.stringContaining(first.key.id),
+  });
+  await expect(client.showKey("nobody")).rejects.toMatchObject({ code: "not_found" });
+});
+
+test("inviting makes the node, and gives a line to paste with the digest and the code", async () => {
+  const { client, live } = setUp();
+  const invited = await client.inviteNode({ name: "forge", models: ["llama*"], maxUses: 3, isEphemeral: true });
+  expect(invited.code).toMatch(/^pstn_/);
+  expect(invited.joinLine).toContain(`https://ai.example.org ${"a".repeat(64)} ${invited.code}`);
+  expect(invited.warnings).toEqual([]);
+  const again = await client.inviteNode({ name: "forge" });
+  expect(live.calls).toEqual(["added forge"]);
+  expect((await client.showNode("forge")).invitations.map((one) => one.id)).toEqual([
+    invited.invitation.id,
+    again.invitation.id,
+  ]);
+  await expect(client.inviteNode({ name: "forge", models: ["other"] })).rejects.toThrow(/exists with other models/);
+});
+
+test("inviting warns where the address reaches this machine only, and refuses plain http elsewhere", async () => {
+  const { client } = setUp();
+  expect((await client.inviteNode({ name: "a", url: "http://127.0.0.1:8400" })).warnings).toHaveLength(1);
+  await expect(client.inviteNode({ name: "a", url: "http://ai.example.org" })).rejects.toThrow(/https:/);
+});
+
+test("removing a node ends its links and says how many", async () => {
+  const { client, live } = setUp();
+  await client.inviteNode({ name: "forge" });
+  expect(await client.removeNode("forge")).toEqual({ name: "forge", linksClosed: 2 });
+  expect(live.calls).toContain("removed forge");
+  await expect(client.removeNode("forge")).rejects.toMatchObject({ code: "not_found" });
+});
+
+test("a node of the file is shown, and refused for change with the file's name", async () => {
+  const { client } = setUp();
+  expect(await client.showNode("file-node")).toMatchObject({ origin: "file", state: "away" });
+  const refusal = /\/etc\/postern\.yaml and is read-only/;
+  await expect(client.inviteNode({ name: "file-node" })).rejects.toThrow(refusal);
+  await expect(client.removeNode("file-node")).rejects.toThrow(refusal);
+});
+
+test("without a gateway the same contract answers what the store knows", async () => {
+  const { client } = setUp({ live: null });
+  await client.createKey({ name: "first" });
+  expect(await client.status()).toMatchObject({ gateway: null, keys: { active: 1, total: 1 } });
+  expect((await client.inviteNode({ name: "forge", url: "https://ai.example.org" })).joinLine).toBeNull();
+  await expect(client.listModels()).rejects.toMatchObject({ code: "gateway_unreachable" });
+});
+
+test("usage carries the names of keys and sums up", async () => {
+  const row = {
+    failed: 1,
+    aborted: 0,
+    tokensIn: 10,
+    tokensInCached: 1,
+    tokensOut: 5,
+    estimated: 0,
+    timeToFirstTokenMs: 3.5,
+    tokensPerSecond: 9,
+    costMicros: 2,
+  };
+  const { client } = setUp({
+    rows: [
+      { ...row, group: "gone", requests: 1 },
+      { ...row, group: "b", requests: 4 },
+    ],
+  });
+  const report = await client.usage({ by: "model" });
+  expect(report.rows.map((one) => [one.label, one.requests])).toEqual([
+    ["b", 4],
+    ["gone", 1],
+  ]);
+  expect(report.total).toEqual({
+    requests: 5,
+    failed: 2,
+    aborted: 0,
+    tokensIn: 20,
+    tokensInCached: 2,
+    tokensOut: 10,
+    estimated: 0,
+    costMicros: 4,
+  });
+  await expect(client.usage({ by: "day", sinceMs: 2, untilMs: 1 })).rejects.toMatchObject({ code: "invalid_input" });
+});
+
+test("a backup wants an absolute path and tells the size", async () => {
+  const { client } = setUp();
+  const path = join(folder, "copy.db");
+  expect(await client.backup(path)).toEqual({ path, bytes: 4 });
+  await expect(client.backup("copy.db")).rejects.toThrow(/absolute/);
+});
+
+test("unknown fields, wrong types, unknown parameters and foreign bodies are refused with all faults", async () => {
+  const { app, client } = setUp();
+  const answer = await app.inject({
+    method: "POST",
+    url: "/admin/v1/keys",
+    payload: { name: "", model: "x", expiresInMs: 1 },
+  });
+  expect(answer.statusCode).toBe(400);
+  expect(answer.json().error.faults.map((fault: { path: string }) => fault.path)).toEqual(["name", "expiresInMs", ""]);
+  expect((await app.inject({ url: "/admin/v1/keys?x=1" })).statusCode).toBe(400);
+  expect((await app.inject({ url: "/admin/v1/usage?by=week" })).statusCode).toBe(400);
+  expect((await app.inject({ url: "/admin/v1/nothing" })).json().error.code).toBe("not_found");
+  const text = {
+    method: "POST",
+    url: "/admin/v1/keys",
+    headers: { "content-type": "text/plain" },
+    payload: "{}",
+  } as const;
+  expect((await app.inject(text)).statusCode).toBe(400);
+  await expect(client.inviteNode({ name: "Not A Name" })).rejects.toMatchObject({ code: "invalid_input" });
+});
+
+test("a failure inside says nothing to the asker and everything to the log", async () => {
+  const failures: PosternError[] = [];
+  const live = new FakeGateway();
+  live.models = () => {
+    throw new Error("secret detail");
+  };
+  const { app } = setUp({ live, failures });
+  const answer = await app.inject({ url: "/admin/v1/models" });
+  expect(answer.statusCode).toBe(500);
+  expect(answer.payload).not.toContain("secret detail");
+  expect(failures[0]?.cause).toMatchObject({ message: "secret detail" });
+});
+
+test.skipIf(process.platform === "win32")(
+  "the socket is 0600, refuses a second gateway and replaces a dead one's",
+  async () => {
+    const { app } = setUp();
+    const path = adminSocketPath(folder);
+    writeFileSync(path, "left behind");
+    await listenOnSocket(app, path);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    const client = new AdminClient(socketTransport(path));
+    expect((await client.status()).version).toBe("1.2.3");
+    expect((await client.probeModel({ model: "m" })).ok).toBe(true);
+    await expect(listenOnSocket(setUp().app, path)).rejects.toMatchObject({ code: "store_locked" });
+  },
+);
+
+test("a client whose gateway is gone, or is something else, says so", async () => {
+  await expect(new AdminClient(socketTransport(join(folder, "none.sock"))).status()).rejects.toMatchObject({
+    code: "gateway_unreachable",
+    hint: expect.stringContaining("postern up"),
+  });
+  const path = join(folder, "other.sock");
+  const other = createServer((socket) => socket.resume().end("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"));
+  await new Promise<void>((resolve) => other.listen(path, resolve));
+  await expect(new AdminClient(socketTransport(path)).status()).rejects.toMatchObject({ code: "version_mismatch" });
+  await new Promise((resolve) => other.close(resolve));
+});
+
+test("adminSocketPath() stays short enough for a socket however long the data folder is", () => {
+  expect(Buffer.byteLength(adminSocketPath(join(folder, "x".repeat(200))))).toBeLessThanOrEqual(103);
+});
