@@ -91,7 +91,6 @@ export function modelsBody(model: ServedModel, loadedAtMs: number): string {
       n_ctx: model.contextLength,
       size: model.sizeBytes,
       description: model.description,
-      slots: model.sequences.total,
       capabilities: model.capabilities,
     },
   };

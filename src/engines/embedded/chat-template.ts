@@ -38,7 +38,10 @@ export class ChatTemplate {
     this.#template = new library.Template(source);
     this.#tokens = tokens;
     const names = tokens.control.filter((name) => name !== "").sort((a, b) => b.length - a.length);
-    this.#control = names.length === 0 ? null : new RegExp(names.map((name) => name.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|"), "g");
+    this.#control =
+      names.length === 0
+        ? null
+        : new RegExp(names.map((name) => name.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|"), "g");
   }
 
   /**

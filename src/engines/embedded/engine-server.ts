@@ -131,8 +131,9 @@ export class EngineServer {
   }
 
   #sendHealth(response: ServerResponse): void {
-    const isReady = this.#model !== null;
-    sendJson(response, isReady ? 200 : 503, isReady ? '{"status":"ok"}' : '{"status":"loading"}');
+    const model = this.#model;
+    if (model === null) sendJson(response, 503, '{"status":"loading"}');
+    else sendJson(response, 200, `{"status":"ok","slots":${model.sequences.total}}`);
   }
 
   #isAuthorised(request: IncomingMessage): boolean {

@@ -96,6 +96,8 @@ export interface SamplingOptions {
 }
 
 export interface LlamaEmbeddingContext {
+  /** Tokens that an input costs, with the begin and end tokens that the model wants around it. */
+  calculateInputLength(tokens: Token[]): number;
   getEmbeddingFor(tokens: Token[]): Promise<{ readonly vector: readonly number[] }>;
 }
 

@@ -122,7 +122,10 @@ export function parseCompletionRequest(body: unknown): CompletionRequest {
   const { prompt } = parsed;
   if (typeof prompt === "string") return { ...generation(parsed), prompt };
   const first = prompt[0];
-  return { ...generation(parsed), prompt: typeof first === "number" ? (prompt as Token[]) : (first as string | Token[]) };
+  return {
+    ...generation(parsed),
+    prompt: typeof first === "number" ? (prompt as Token[]) : (first as string | Token[]),
+  };
 }
 
 /** @throws PosternError as `parseChatRequest`. */

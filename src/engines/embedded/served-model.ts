@@ -22,7 +22,8 @@ export interface ModelOptions {
   contextLength: number;
   /** Requests answered at the same time. */
   sequences: number;
-  threads: number;
+  /** Null: as many as the machine has cores for arithmetic. */
+  threads: number | null;
   /** The model's chain of tokens never ends, and it may run past its context (the demo model's endless variant). */
   isEndless: boolean;
 }
@@ -42,18 +43,26 @@ export class ServedModel {
   readonly #context: LlamaContext;
   readonly #pool: SequencePool;
   readonly #template: ChatTemplate | null;
-  readonly #options: ModelOptions;
+  readonly #isEndless: boolean;
+  readonly #threads: number;
+  readonly #vocabularySize: number;
+  readonly #maxTextCharacters: number;
   #embeddingContext: Promise<LlamaEmbeddingContext> | null = null;
   #embeddingsPending = 0;
 
-  private constructor(model: LlamaModel, context: LlamaContext, options: ModelOptions) {
+  private constructor(model: LlamaModel, context: LlamaContext, options: ModelOptions, threads: number) {
     this.name = options.name;
     this.#model = model;
     this.#context = context;
-    this.#options = options;
+    this.#isEndless = options.isEndless;
+    this.#threads = threads;
+    const vocabulary = readVocabulary(model);
+    this.#vocabularySize = vocabulary.tokens.length;
+    const longestToken = vocabulary.tokens.reduce((longest, token) => Math.max(longest, token.length), 1);
+    this.#maxTextCharacters = context.contextSize * longestToken;
     const sequences: LlamaSequence[] = Array.from({ length: options.sequences }, () => context.getSequence());
     this.#pool = new SequencePool(sequences, QUEUE_LIMIT);
-    this.#template = readTemplate(model, options.engineFolder);
+    this.#template = readTemplate(model, vocabulary, options.engineFolder);
   }
 
   /**
@@ -65,12 +74,13 @@ export class ServedModel {
   static async load(llama: Llama, options: ModelOptions, onLoad: (share: number) => void): Promise<ServedModel> {
     const model = await llama.loadModel({ modelPath: options.modelPath, onLoadProgress: onLoad });
     const max = Math.max(1, Math.min(options.contextLength, model.trainContextSize));
+    const threads = options.threads ?? llama.cpuMathCores;
     const context = await model.createContext({
       contextSize: { min: Math.min(MIN_CONTEXT_LENGTH, max), max },
       sequences: options.sequences,
-      threads: options.threads,
+      threads,
     });
-    return new ServedModel(model, context, options);
+    return new ServedModel(model, context, options, threads);
   }
 
   /** Tokens of prompt and answer together. */
@@ -104,6 +114,10 @@ export class ServedModel {
         param: "messages",
       });
     }
+    this.#refuseHuge(
+      request.messages.reduce((sum, message) => sum + message.content.length, 0),
+      "messages",
+    );
     const parts = this.#template.render(request.messages);
     const tokens = parts.flatMap(({ text, isMarkup }, index) =>
       index === 0
@@ -148,35 +162,46 @@ export class ServedModel {
     inputs: ReadonlyArray<string | Token[]>,
     signal: AbortSignal,
   ): Promise<{ vectors: Float32Array[]; promptTokens: number }> {
-    const lists = inputs.map((input) => this.#withBegin(this.#tokenize(input, "input")));
-    for (const tokens of lists) {
-      if (tokens.length >= this.contextLength) throw tooLong(tokens.length, this.contextLength, "input");
-    }
     if (this.#embeddingsPending >= QUEUE_LIMIT) {
-      throw new PosternError("overloaded", { message: "The engine is busy and its queue is full", retryAfterSeconds: 1 });
+      throw new PosternError("overloaded", {
+        message: "The engine is busy and its queue is full",
+        retryAfterSeconds: 1,
+      });
     }
+    const lists = inputs.map((input) => this.#tokenize(input, "input"));
     this.#embeddingsPending += 1;
     try {
-      this.#embeddingContext ??= this.#model.createEmbeddingContext({
-        contextSize: this.contextLength,
-        threads: this.#options.threads,
-      });
-      const context = await this.#embeddingContext;
+      const context = await this.#openEmbeddingContext();
+      // The library adds the begin and end tokens that embedding models want, and counts with them.
+      const lengths = lists.map((tokens) => context.calculateInputLength(tokens));
+      const longest = Math.max(...lengths);
+      if (longest >= this.contextLength) throw tooLong(longest, this.contextLength, "input");
       const vectors: Float32Array[] = [];
       for (const tokens of lists) {
         signal.throwIfAborted();
         vectors.push(normalised((await context.getEmbeddingFor(tokens)).vector));
       }
-      return { vectors, promptTokens: lists.reduce((sum, tokens) => sum + tokens.length, 0) };
+      return { vectors, promptTokens: lengths.reduce((sum, length) => sum + length, 0) };
     } finally {
       this.#embeddingsPending -= 1;
     }
   }
 
+  /** Opened on first use: it costs memory for a context of its own, and most models are never asked for vectors. */
+  #openEmbeddingContext(): Promise<LlamaEmbeddingContext> {
+    this.#embeddingContext ??= this.#model
+      .createEmbeddingContext({ contextSize: this.contextLength, threads: this.#threads })
+      .catch((cause: unknown) => {
+        this.#embeddingContext = null;
+        throw new PosternError("engine_refused", { message: "The model cannot compute embeddings", cause });
+      });
+    return this.#embeddingContext;
+  }
+
   #job(request: GenerationRequest, promptTokens: Token[], room: number, sequence: LlamaSequence): GenerationJob {
     const asked = request.maxTokens ?? Infinity;
     // An endless answer that is collected before it is sent must have an end.
-    const maxTokens = this.#options.isEndless && (request.isStream || request.maxTokens !== null) ? asked : Math.min(asked, room);
+    const maxTokens = this.#isEndless && request.isStream ? asked : Math.min(asked, room);
     const { frequencyPenalty, presencePenalty } = request;
     const hasPenalty = frequencyPenalty !== 0 || presencePenalty !== 0;
     const repeatPenalty = {
@@ -194,12 +219,22 @@ export class ServedModel {
   }
 
   #tokenize(input: string | Token[], param: string): Token[] {
-    if (typeof input === "string") return this.#model.tokenize(input, false);
-    const size = vocabularySize(this.#model);
-    if (input.some((token) => token >= size)) {
-      throw new PosternError("body_invalid", { message: `Field "${param}" has a token that the model does not know`, param });
+    if (typeof input === "string") {
+      this.#refuseHuge(input.length, param);
+      return this.#model.tokenize(input, false);
+    }
+    if (input.some((token) => token >= this.#vocabularySize)) {
+      throw new PosternError("body_invalid", {
+        message: `Field "${param}" has a token that the model does not know`,
+        param,
+      });
     }
     return input;
+  }
+
+  /** Refuses text that cannot fit whatever its tokens are, before megabytes of it hold up everybody else in the tokenizer. */
+  #refuseHuge(characters: number, param: string): void {
+    if (characters > this.#maxTextCharacters) throw tooLong(null, this.contextLength, param);
   }
 
   #withBegin(tokens: Token[]): Token[] {
@@ -210,9 +245,11 @@ export class ServedModel {
   }
 }
 
-function tooLong(promptTokens: number, contextLength: number, param: string): PosternError {
+/** @param promptTokens Null where they were not counted because there are certainly too many. */
+function tooLong(promptTokens: number | null, contextLength: number, param: string): PosternError {
+  const seen = promptTokens === null ? "is longer" : `has ${promptTokens} tokens`;
   return new PosternError("context_length_exceeded", {
-    message: `This model's maximum context length is ${contextLength} tokens. However, your prompt has ${promptTokens} tokens.`,
+    message: `This model's maximum context length is ${contextLength} tokens. However, your prompt ${seen}.`,
     param,
   });
 }
@@ -222,12 +259,14 @@ interface Vocabulary {
   types: number[];
 }
 
-function readTemplate(model: LlamaModel, engineFolder: string): ChatTemplate | null {
+function readTemplate(model: LlamaModel, vocabulary: Vocabulary, engineFolder: string): ChatTemplate | null {
   const tokenizer = model.fileInfo.metadata.tokenizer;
   if (typeof tokenizer !== "object" || tokenizer === null || !("chat_template" in tokenizer)) return null;
   if (typeof tokenizer.chat_template !== "string") return null;
-  const { tokens, types } = vocabulary(model);
-  const control = tokens.filter((_, token) => types[token] === TOKEN_TYPE_CONTROL || types[token] === TOKEN_TYPE_UNKNOWN);
+  const { tokens, types } = vocabulary;
+  const control = tokens.filter(
+    (_, token) => types[token] === TOKEN_TYPE_CONTROL || types[token] === TOKEN_TYPE_UNKNOWN,
+  );
   return new ChatTemplate(tokenizer.chat_template, loadTemplates(engineFolder), {
     bos: model.tokens.bosString ?? "",
     eos: model.tokens.eosString ?? "",
@@ -235,20 +274,16 @@ function readTemplate(model: LlamaModel, engineFolder: string): ChatTemplate | n
   });
 }
 
-function vocabulary(model: LlamaModel): Vocabulary {
-  const tokenizer = model.fileInfo.metadata.tokenizer as { ggml?: { tokens?: unknown; token_type?: unknown } } | undefined;
+function readVocabulary(model: LlamaModel): Vocabulary {
+  const { tokenizer } = model.fileInfo.metadata as {
+    tokenizer?: { ggml?: { tokens?: unknown; token_type?: unknown } };
+  };
   const tokens = tokenizer?.ggml?.tokens;
   const types = tokenizer?.ggml?.token_type;
   return {
     tokens: Array.isArray(tokens) ? tokens.map(String) : [],
     types: Array.isArray(types) ? types.map(Number) : [],
   };
-}
-
-function vocabularySize(model: LlamaModel): number {
-  const tokenizer = model.fileInfo.metadata.tokenizer as { ggml?: { tokens?: unknown } } | undefined;
-  const tokens = tokenizer?.ggml?.tokens;
-  return Array.isArray(tokens) ? tokens.length : 0;
 }
 
 function normalised(vector: readonly number[]): Float32Array {

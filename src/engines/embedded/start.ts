@@ -1,7 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { access, constants } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { PosternError } from "../../errors.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
@@ -25,7 +24,7 @@ export interface EmbeddedOptions {
   variant?: DemoVariant;
   /** Most tokens of prompt and answer together. Default 8192, less where the model or memory allow less. */
   contextLength?: number;
-  /** Requests answered at the same time. Default 8 for the demo model, 4 for others (each costs memory for a context). */
+  /** Requests answered at the same time. Default 8 for the demo model, 2 for others (each costs memory for a context). */
   sequences?: number;
   /** The child's script, where it is not `server.ts` (or `.js`) beside this file, as in a bundle. */
   entry?: URL;
@@ -56,10 +55,12 @@ export interface EngineExit {
 }
 
 const DEFAULT_CONTEXT_LENGTH = DEMO_CONTEXT_LENGTH;
-const DEFAULT_SEQUENCES = { demo: 8, file: 4 } as const;
+const DEFAULT_SEQUENCES = { demo: 8, file: 2 } as const;
 const DEFAULT_START_LIMIT_MS = 300_000;
 /** How long the child may take after SIGTERM before SIGKILL. */
 const STOP_GRACE_MS = 3_000;
+const KEPT_VARIABLES =
+  /^(path|home|userprofile|tmpdir|temp|tmp|lang|lc_\w+|tz|systemroot|windir|comspec|ld_library_path|dyld_library_path|omp_\w+|ggml_\w+)$/i;
 /** How much of the child's last words is kept for the log. */
 const MAX_STDERR_CHARACTERS = 4_096;
 
@@ -87,9 +88,16 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedE
   const child = fork(options.entry ?? defaultEntry(), [], {
     // No inspector port and no loader of the parent's; TypeScript needs none.
     execArgv: [],
+    env: childEnvironment(process.env),
     stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
   return await untilReady(child, config, options);
+}
+
+/** What the child needs of our environment. The rest stays here: it runs other people's code and has no use for our secrets. */
+function childEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const kept = Object.entries(environment).filter(([name]) => KEPT_VARIABLES.test(name));
+  return { ...Object.fromEntries(kept), NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true" };
 }
 
 /** `server.ts` from sources, `server.js` when compiled: the child is what this file is. */
@@ -112,7 +120,7 @@ async function childConfig(options: EmbeddedOptions, engineFolder: string): Prom
     contextLength: options.contextLength ?? DEFAULT_CONTEXT_LENGTH,
     sequences: options.sequences ?? (isDemo ? DEFAULT_SEQUENCES.demo : DEFAULT_SEQUENCES.file),
     // The demo model is so small that a second thread only adds waiting.
-    threads: isDemo ? 1 : availableParallelism(),
+    threads: isDemo ? 1 : null,
     isEndless: isDemo && variant === "endless",
   };
 }
@@ -144,7 +152,13 @@ async function untilReady(child: ChildProcess, config: ChildConfig, options: Emb
             break;
           case "loading": {
             const percent = Math.round(message.share * 100);
-            options.onProgress?.({ phase: "start", message: "Loading the model", done: percent, total: 100, unit: "percent" });
+            options.onProgress?.({
+              phase: "start",
+              message: "Loading the model",
+              done: percent,
+              total: 100,
+              unit: "percent",
+            });
             break;
           }
           case "ready":
@@ -158,7 +172,8 @@ async function untilReady(child: ChildProcess, config: ChildConfig, options: Emb
         }
       });
       child.send(config, (error) => {
-        if (error !== null) reject(failure("its process could not be started", NEXT_STEP, { stderr: lastWords() }, error));
+        if (error !== null)
+          reject(failure("its process could not be started", NEXT_STEP, { stderr: lastWords() }, error));
       });
     });
     options.onProgress?.(step("ready", "The embedded engine is ready"));
@@ -172,7 +187,8 @@ async function untilReady(child: ChildProcess, config: ChildConfig, options: Emb
   }
 }
 
-const NEXT_STEP = "Check that the file is a GGUF model that llama.cpp supports and that there is enough memory, then start again.";
+const NEXT_STEP =
+  "Check that the file is a GGUF model that llama.cpp supports and that there is enough memory, then start again.";
 
 class ChildHandle {
   readonly #child: ChildProcess;
