@@ -2,20 +2,29 @@ import type { IncomingMessage } from "node:http";
 import { BlockList, isIP } from "node:net";
 import { PosternError } from "../errors.ts";
 
+/** Reads addresses off connections, with declared proxies taken into account. */
+export interface CallerAddresses {
+  /** Throws `bad_request` when a trusted proxy sends an address that is none: guessing would let somebody choose his own. */
+  addressOf(request: IncomingMessage): string;
+  /** Whether the connection itself comes from a declared proxy. */
+  isFromProxy(request: IncomingMessage): boolean;
+}
+
 /**
  * Tells the caller's address: the peer's own, or behind a declared proxy the last address in `X-Forwarded-For` that is not
  * itself a declared proxy.
  *
  * @param trustedProxies Addresses and CIDR ranges.
- * @returns a function of the request. It throws `bad_request` when a trusted proxy sends an address that is none: guessing
- *   there would let somebody choose the address that rules are applied to.
  */
-export function callerAddressFrom(trustedProxies: readonly string[]): (request: IncomingMessage) => string {
+export function callerAddresses(trustedProxies: readonly string[]): CallerAddresses {
   const trusted = new BlockList();
   for (const range of trustedProxies) addRange(trusted, range);
-  return (request) => {
+  function isFromProxy(request: IncomingMessage): boolean {
+    return trustedProxies.length > 0 && contains(trusted, plain(request.socket.remoteAddress ?? ""));
+  }
+  function addressOf(request: IncomingMessage): string {
     const peer = plain(request.socket.remoteAddress ?? "");
-    if (trustedProxies.length === 0 || !contains(trusted, peer)) return peer;
+    if (!isFromProxy(request)) return peer;
     const forwarded = request.headers["x-forwarded-for"];
     if (forwarded === undefined) return peer;
     const hops = String(forwarded)
@@ -27,7 +36,8 @@ export function callerAddressFrom(trustedProxies: readonly string[]): (request: 
       });
     }
     return hops.findLast((hop) => !contains(trusted, hop)) ?? peer;
-  };
+  }
+  return { addressOf, isFromProxy };
 }
 
 function addRange(list: BlockList, range: string): void {

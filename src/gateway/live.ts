@@ -1,0 +1,52 @@
+import type { Keyring } from "../access/keyring.ts";
+import type { LiveGateway } from "../admin/context.ts";
+import type { Status } from "../admin/contract.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Links } from "../tunnel/links.ts";
+import type { Ledger } from "../usage/record.ts";
+import type { AgentPackageSource } from "./agent-package.ts";
+import type { LiveCatalogue } from "./catalogue.ts";
+import type { Directory } from "./directory.ts";
+import { probeModel } from "./probe-model.ts";
+
+/** What the live part of the admin contract is made of. */
+export interface LiveParts {
+  clock: Clock;
+  newId: () => string;
+  keyring: Keyring;
+  directory: Directory;
+  links: Links;
+  catalogue: LiveCatalogue;
+  ledger: Ledger;
+  agentPackage: AgentPackageSource;
+  status(): NonNullable<Status["gateway"]>;
+}
+
+/** A running gateway as the admin routes see it. */
+export function createLiveGateway(parts: LiveParts): LiveGateway {
+  const { clock, keyring, directory, links, catalogue, ledger } = parts;
+  return {
+    status: parts.status,
+    ledgerTrouble: () => ledger.health().reason,
+    links: () => links.all(),
+    report: (connectorId) => catalogue.report(connectorId),
+    isGranted: (nodeId, model) => catalogue.isGranted(nodeId, model),
+    models: () => catalogue.views(),
+    probeModel: (input, signal) => probeModel(input, signal, catalogue, clock, parts.newId),
+    keyCreated: (key) => keyring.add(key),
+    keyRevoked: (key) => void keyring.revoke(key.id, key.revokedAtMs ?? clock.nowMs()),
+    nodeAdded(node) {
+      directory.addNode(node);
+      catalogue.setNode(node);
+    },
+    async nodeRemoved(node) {
+      // The directory first: a connector that dials again at once must find itself unknown.
+      directory.removeNode(node.id);
+      const closed = links.ofNode(node.id).length;
+      await links.removeNode(node.id);
+      catalogue.removeNode(node.id);
+      return closed;
+    },
+    agentPackageSha256: async () => (await parts.agentPackage.read()).sha256,
+  };
+}

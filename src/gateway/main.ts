@@ -1,0 +1,364 @@
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Logger } from "pino";
+import { Concurrency } from "../access/concurrency.ts";
+import { FailureLimiter } from "../access/failure-limiter.ts";
+import { Keyring } from "../access/keyring.ts";
+import { createAdminContext } from "../admin/create-context.ts";
+import { createObserver } from "../admin/observe.ts";
+import { createAdminApp, listenOnSocket } from "../admin/server.ts";
+import { adminSocketPath } from "../admin/socket-path.ts";
+import { formatListen } from "../config/listen-address.ts";
+import { publicUrlOf } from "../config/load.ts";
+import { refuseUnsafeAdminListen, refuseUnsafeListen } from "../config/refuse-unsafe-listen.ts";
+import type { ResolvedConfig } from "../config/resolved.ts";
+import { PosternError, toPosternError } from "../errors.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
+import { createUuidV7 } from "../lib/uuidv7.ts";
+import { VERSION } from "../lib/version.ts";
+import { Pipeline } from "../proxy/pipeline.ts";
+import { refuse } from "../proxy/refuse.ts";
+import { openJournal } from "../storage/journal.ts";
+import { openSqliteStore } from "../storage/sqlite/open-store.ts";
+import { Acceptor } from "../tunnel/accept.ts";
+import { CONNECT_PATH } from "../tunnel/constants.ts";
+import { createInvitation } from "../tunnel/invitation.ts";
+import { Links } from "../tunnel/links.ts";
+import { logRequest } from "./access-log.ts";
+import { AgentPackageSource } from "./agent-package.ts";
+import { callerAddresses } from "./caller-address.ts";
+import { LiveCatalogue } from "./catalogue.ts";
+import { DirectNode } from "./direct-nodes.ts";
+import { Directory } from "./directory.ts";
+import { loadGatewayIdentity } from "./identity.ts";
+import { LinkReach } from "./link-reach.ts";
+import { createLiveGateway } from "./live.ts";
+import { Metrics } from "./metrics.ts";
+import { closeWith, startPublicListener } from "./public-listener.ts";
+import { createPublicRoutes } from "./public-routes.ts";
+import { keepRetention } from "./retention.ts";
+import { readTlsFiles, reloadTlsFiles } from "./tls-files.ts";
+
+/** How long what is open may take to end after a drain. */
+const STOP_GRACE_MS = 2_000;
+
+export interface GatewayOptions {
+  log: Logger;
+  clock?: Clock;
+}
+
+/** A gateway that serves. */
+export interface RunningGateway {
+  /** Origin under which callers and agents reach it. */
+  readonly publicUrl: string;
+  /** Origin of health and metrics. */
+  readonly adminUrl: string;
+  readonly socketPath: string;
+  /** Refuses new requests, lets running ones finish for at most `drainMs` (default: the configuration's), then stops. */
+  drain(drainMs?: number): Promise<void>;
+  /** Ends everything now: callers of running streams are told. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Composition root of the gateway: opens the store, the journal, the listeners and the tunnel, and wires them together.
+ * What was opened is closed again when a later step fails, so that a failed start leaves nothing behind.
+ *
+ * @throws PosternError `store_*`, `port_taken`, `listen_failed`, `listen_unsafe`, `config_invalid`, `data_folder`.
+ */
+export async function startGateway(config: ResolvedConfig, options: GatewayOptions): Promise<RunningGateway> {
+  const closers = new Closers();
+  try {
+    return await compose(config, options, closers);
+  } catch (error) {
+    await closers.close();
+    throw error;
+  }
+}
+
+async function compose(
+  config: ResolvedConfig,
+  { log, clock = systemClock }: GatewayOptions,
+  closers: Closers,
+): Promise<RunningGateway> {
+  const { gateway } = config;
+  const newId = createUuidV7();
+  const startedAtMs = clock.nowMs();
+  refuseUnsafe(refuseUnsafeAdminListen(gateway.admin.listen));
+  const tls = gateway.tls === null ? null : readTlsFiles(gateway.tls);
+
+  const store = await openSqliteStore({ folder: config.dataFolder, clock });
+  closers.add(() => store.close());
+  const journal = await openJournal({
+    folder: config.dataFolder,
+    usage: store.usage,
+    clock,
+    fsyncIntervalMs: config.storage.syncEveryMs,
+  });
+  closers.add(() => journal.stop());
+  closers.add(
+    keepRetention(store.usage, config.storage.requestRetentionMs, clock, (error) =>
+      log.warn({ error: inWords(error) }, "retention failed"),
+    ),
+  );
+
+  const keyring = new Keyring();
+  const keys = await store.keys.list();
+  keyring.replaceAll(keys);
+  refuseUnsafe(
+    refuseUnsafeListen({
+      listen: gateway.listen,
+      hasTls: tls !== null,
+      hasTrustedProxy: gateway.trustedProxies.length > 0,
+      activeKeys: keys.filter((key) => key.revokedAtMs === null && (key.expiresAtMs ?? Infinity) > startedAtMs).length,
+    }),
+  );
+
+  // Nodes, links and models.
+  const identity = await loadGatewayIdentity(store.settings);
+  const agentPackage = new AgentPackageSource();
+  const directNodes = new Map<string, DirectNode>();
+  const catalogue: LiveCatalogue = new LiveCatalogue(
+    (nodeId, engine, connectorIds) => {
+      const direct = directNodes.get(nodeId);
+      if (direct !== undefined)
+        return { canAccept: () => true, start: (request, handler) => direct.connections.start(request, handler) };
+      return new LinkReach(links, nodeId, engine, connectorIds);
+    },
+    () => clock.nowMs(),
+  );
+  const directory: Directory = new Directory(store, () => clock.nowMs(), {
+    joined: (node) => {
+      catalogue.setNode(node);
+      log.info({ node: node.name }, "node joined");
+    },
+    failed: (what, error) => log.warn({ what, error: inWords(error) }, "store write failed"),
+  });
+  await directory.load();
+  const links = new Links(clock, directory, {
+    onLinkReady: (link) =>
+      log.info(
+        { node: directory.nodeName(link.id.nodeId), slot: link.id.slot, from: link.remoteAddress },
+        "link ready",
+      ),
+    onReport: (nodeId, connectorId, report) => catalogue.setReport(nodeId, connectorId, report),
+    onLinkClosed: (link, reason, detail) => {
+      log.info({ node: directory.nodeName(link.id.nodeId), slot: link.id.slot, reason, detail }, "link closed");
+      if (links.ofConnector(link.id.connectorId).length === 0) catalogue.dropReport(link.id.connectorId);
+    },
+  });
+  for (const node of directory.nodes()) catalogue.setNode(node);
+  catalogue.setAliases(config.models);
+  for (const node of config.nodes) {
+    const id = `file:${node.name}`;
+    const direct = new DirectNode(node, clock, (report) => catalogue.setReport(id, id, report));
+    directNodes.set(id, direct);
+    closers.add(() => direct.stop());
+    catalogue.setNode({ id, name: node.name, grants: ["*"] });
+    await direct.start();
+  }
+
+  // The data plane.
+  const metrics = new Metrics({
+    links: () => links.all().map((link) => ({ node: directory.nodeName(link.id.nodeId) ?? "", state: link.state })),
+  });
+  const pipeline = new Pipeline({
+    clock,
+    keyring,
+    failures: new FailureLimiter({ maxFailures: gateway.limits.authFailuresPerMinute }),
+    concurrency: new Concurrency(),
+    catalogue,
+    ledger: journal,
+    observer: {
+      streamStarted: metrics.streamStarted,
+      streamEnded: metrics.streamEnded,
+      failover: metrics.failover,
+      ended(summary) {
+        metrics.ended(summary);
+        logRequest(log, summary);
+      },
+    },
+    limits: gateway.limits,
+    timeouts: gateway.timeouts,
+    newId,
+    publicHost: gateway.publicUrl === null ? null : new URL(gateway.publicUrl).hostname.toLowerCase(),
+  });
+  const addresses = callerAddresses(gateway.trustedProxies);
+  let isDraining = false;
+  const acceptor = new Acceptor({
+    identity,
+    clock,
+    directory,
+    links,
+    instance: { id: randomUUID(), count: () => 1 },
+    addressOf: addresses.addressOf,
+    isBehindProxy: addresses.isFromProxy,
+    limits: { concurrent: gateway.limits.handshakes },
+  });
+  const answerPublicRoute = createPublicRoutes({ agentPackage, isReady: () => notReady().length === 0 });
+
+  function onRequest(request: IncomingMessage, response: ServerResponse): void {
+    let address: string;
+    try {
+      address = addresses.addressOf(request);
+    } catch (error) {
+      refuse(request, response, toPosternError(error), "openai", newId(), null);
+      return;
+    }
+    if (request.url === CONNECT_PATH) acceptor.handleRequest(request, response);
+    else if (!answerPublicRoute(request, response, address)) pipeline.handle(request, response, address);
+  }
+
+  function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (request.url === CONNECT_PATH && request.method === "GET") acceptor.handleUpgrade(request, socket, head);
+    else closeWith(socket, "400 Bad Request");
+  }
+
+  const server = await startPublicListener({
+    listen: gateway.listen,
+    tls,
+    maxConnections: gateway.limits.connections,
+    maxHeadBytes: gateway.limits.headersBytes,
+    requestHeadMs: gateway.timeouts.requestHeadMs,
+    requestBodyMs: gateway.timeouts.requestBodyMs,
+    onRequest,
+    onUpgrade,
+  });
+  // Links are connections of the same server: it is not closed before they are.
+  closers.add(() => Promise.all([closeServer(server), links.stop()]));
+  if (gateway.tls !== null) {
+    closers.add(
+      reloadTlsFiles(server, gateway.tls, (error) =>
+        error === null
+          ? log.info("certificate reloaded")
+          : log.warn({ error: error.message }, "certificate not reloaded"),
+      ),
+    );
+  }
+  const listen = { host: gateway.listen.host, port: (server.address() as AddressInfo).port };
+  const publicUrl = publicUrlOf({ ...config, gateway: { ...gateway, listen } });
+
+  function notReady(): string[] {
+    const reasons: string[] = [];
+    if (isDraining) reasons.push("the gateway is draining");
+    const ledger = journal.health();
+    if (ledger.state === "failing" && ledger.reason !== null) reasons.push(ledger.reason);
+    return reasons;
+  }
+
+  // Seeing it and steering it.
+  const observer = createObserver({
+    listen: gateway.admin.listen,
+    hosts: gateway.admin.hosts,
+    notReadyReasons: notReady,
+    metrics: async () => ({ contentType: metrics.registry.contentType, text: await metrics.registry.metrics() }),
+  });
+  const adminUrl = `http://${formatListen(await observer.start())}`;
+  closers.add(() => observer.stop());
+  const live = createLiveGateway({
+    clock,
+    newId,
+    keyring,
+    directory,
+    links,
+    catalogue,
+    ledger: journal,
+    agentPackage,
+    status: () => ({
+      pid: process.pid,
+      startedAtMs,
+      publicUrl,
+      adminUrl,
+      ready: notReady().length === 0,
+      reasons: notReady(),
+      isDraining,
+      requestsActive: pipeline.running,
+      links: links.all().length,
+    }),
+  });
+  const context = createAdminContext({
+    version: VERSION,
+    config: { ...config, gateway: { ...gateway, listen } },
+    store,
+    clock,
+    live,
+    mintInvitation: async () => createInvitation(identity.fingerprint),
+  });
+  const app = createAdminApp({
+    context,
+    onFailure: (error) => log.error({ error: inWords(error) }, "admin call failed"),
+  });
+  const socketPath = adminSocketPath(config.dataFolder);
+  await listenOnSocket(app, socketPath);
+  closers.add(() => app.close());
+  log.info({ publicUrl, adminUrl, version: VERSION, dataFolder: config.dataFolder }, "gateway ready");
+
+  let stopping: Promise<void> | null = null;
+  async function stopAll(): Promise<void> {
+    pipeline.stopAll();
+    await closers.close();
+    log.info("gateway stopped");
+  }
+  return {
+    publicUrl,
+    adminUrl,
+    socketPath,
+    async drain(drainMs = gateway.timeouts.drainMs) {
+      isDraining = true;
+      acceptor.stop();
+      await pipeline.drain(drainMs);
+      stopping ??= stopAll();
+      await stopping;
+    },
+    stop() {
+      isDraining = true;
+      acceptor.stop();
+      stopping ??= stopAll();
+      return stopping;
+    },
+  };
+}
+
+/** What was opened, closed in reverse order. A failure to close one thing does not keep the others open. */
+class Closers {
+  #closers: Array<() => unknown> = [];
+
+  add(close: () => unknown): void {
+    this.#closers.push(close);
+  }
+
+  async close(): Promise<void> {
+    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) {
+      try {
+        await close();
+      } catch {
+        // It is going away; what matters was written before.
+      }
+    }
+  }
+}
+
+function refuseUnsafe(refusal: { reason: string; hint: string } | null): void {
+  if (refusal !== null) throw new PosternError("listen_unsafe", { message: refusal.reason, hint: refusal.hint });
+}
+
+/** Stops accepting, gives answers under way a moment, then ends what is left. */
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}
+
+function inWords(error: unknown): string {
+  const known = toPosternError(error);
+  return known.cause === undefined
+    ? `${known.code}: ${known.message}`
+    : `${known.code}: ${known.message} (${String(known.cause)})`;
+}
