@@ -7,6 +7,7 @@ import {
   findMember,
   foldName,
   MAX_LISTED_MEMBERS,
+  mayHoldName,
   membersOf,
   readBoolean,
   readInteger,
@@ -243,5 +244,33 @@ describe("spans", () => {
   test("of nested objects are refused as ambiguous only when they are looked into", () => {
     const scan = scanBody(Buffer.from('{"options":{"num_ctx":1,"NUM_CTX":2}}'));
     expect(() => membersOf(scan.bytes, scan.members[0]!)).toThrow(expect.objectContaining({ code: "body_ambiguous" }));
+  });
+});
+
+describe("mayHoldName()", () => {
+  const ask = (text: string, ending: string) => mayHoldName(scanBody(Buffer.from(text)), ending);
+
+  test("sees every nested name, however deep or escaped, and no value", () => {
+    expect(ask('{"a":[[{"b":{"image_url":1}}]]}', "url")).toBe(true);
+    expect(ask('{"a":{"url":1}}', "url")).toBe(true);
+    expect(ask('{"a":{"image\\u005furl":1}}', "url")).toBe(true);
+    expect(ask('{"a":{"ima\\u0067e":1}}', "eds")).toBe(true);
+    expect(ask('{"a":{"role":"my url","content":"\\n\\u0041"}}', "url")).toBe(false);
+    expect(ask('{"url":1}', "url")).toBe(false);
+  });
+
+  test("is never false when a name is there", () => {
+    const name = fc.string({ minLength: 3, maxLength: 12 });
+    fc.assert(
+      fc.property(fc.array(name, { maxLength: 30 }), name, (others, wanted) => {
+        const nested = Object.fromEntries([...others, wanted].map((one) => [one, 0]));
+        fc.pre(/[!-~]{3}$/.test(wanted));
+        expect(ask(JSON.stringify({ a: nested }), wanted.slice(-3))).toBe(true);
+      }),
+    );
+  });
+
+  test("wants three characters", () => {
+    expect(() => ask("{}", "ab")).toThrow(RangeError);
   });
 });

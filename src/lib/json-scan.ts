@@ -33,6 +33,8 @@ export interface Member {
 export interface BodyScan {
   bytes: Buffer;
   members: readonly Member[];
+  /** Which endings the names of nested members have, as bits. Ask `mayHoldName`. */
+  nestedNames: readonly number[];
 }
 
 /**
@@ -58,7 +60,7 @@ export function scanBody(bytes: Buffer, limits: ScanLimits = DEFAULT_SCAN_LIMITS
   const members: Member[] = [];
   const end = scanner.skipSpace(scanner.object(start, 1, members));
   if (end !== bytes.length) scanner.fail(end);
-  return { bytes, members };
+  return { bytes, members, nestedNames: scanner.nestedNames };
 }
 
 /**
@@ -79,6 +81,18 @@ export function elementsOf(bytes: Buffer, member: Pick<Member, "kind" | "valueSt
   const elements: Member[] = [];
   new Scanner(bytes, UNBOUNDED).array(member.valueStart, 1, elements);
   return elements;
+}
+
+/**
+ * Whether a member below the top level may have a name that ends in these three ASCII characters. Never false when one
+ * has; now and then true when none has. Policy asks before it looks into a large value.
+ *
+ * @throws RangeError when the ending is not three characters long.
+ */
+export function mayHoldName({ nestedNames }: Pick<BodyScan, "nestedNames">, ending: string): boolean {
+  if (ending.length !== 3) throw new RangeError("an ending is three characters long");
+  const bit = nameBit(ending.charCodeAt(0), ending.charCodeAt(1), ending.charCodeAt(2));
+  return ((nestedNames[bit >> 4] as number) & (1 << (bit & 15))) !== 0;
 }
 
 /** The member of this exact name, or undefined. */
@@ -113,6 +127,14 @@ export function foldName(name: string): string {
   return NOT_ASCII.test(lower) ? lower.toUpperCase().toLowerCase() : lower;
 }
 
+const NAME_BITS = 1024;
+/** Sixteen bits to an element: such numbers need no memory of their own, and a plain array is made far faster than a typed one. */
+const NO_NAMES: readonly number[] = new Array<number>(NAME_BITS / 16).fill(0);
+
+function nameBit(first: number, second: number, third: number): number {
+  return (first * 289 + second * 17 + third) % NAME_BITS;
+}
+
 const MAX_INTEGER_BYTES = 32;
 const UNBOUNDED: ScanLimits = { maxDepth: Number.POSITIVE_INFINITY, maxValues: Number.POSITIVE_INFINITY };
 const NOT_ASCII = /[^\0-\x7f]/;
@@ -129,8 +151,15 @@ const TRUE = Buffer.from("true");
 const FALSE = Buffer.from("false");
 const NULL = Buffer.from("null");
 
-/** Strings of at least this many bytes to come are looked at four bytes at a time. */
-const WORDS_FROM_BYTES = 64;
+/** After this many plain bytes in a row the rest of the run is looked at four bytes at a time. */
+const WORDS_FROM_BYTES = 32;
+/** 1 for bytes that stand for themselves in a string: all but quote, backslash and control characters. */
+const IS_PLAIN = Uint8Array.from({ length: 256 }, (_, byte) => (byte < 0x20 || byte === 0x22 || byte === 0x5c ? 0 : 1));
+
+/** 1 for what may follow a backslash as a single byte. */
+const IS_SHORT_ESCAPE = Uint8Array.from({ length: 256 }, (_, byte) =>
+  '"\\/bfnrt'.includes(String.fromCharCode(byte)) ? 1 : 0,
+);
 
 /** Recursive descent over bytes. Positions in, positions out; nothing is decoded but listed names. */
 class Scanner {
@@ -139,6 +168,10 @@ class Scanner {
   /** The whole backing store as 32-bit words, made when the first long string is met. */
   #words: Int32Array | null = null;
   #values = 0;
+  /** Whether a string since the last reset had an escape. */
+  #hasEscape = false;
+  /** See `BodyScan.nestedNames`. */
+  readonly nestedNames: number[] = NO_NAMES.slice();
 
   constructor(bytes: Buffer, limits: ScanLimits) {
     this.#bytes = bytes;
@@ -170,7 +203,9 @@ class Scanner {
     for (;;) {
       if (bytes[at] !== QUOTE) this.fail(at);
       const nameStart = at;
+      this.#hasEscape = false;
       const nameEnd = this.#string(at);
+      if (members === null) this.#noteName(nameStart, nameEnd);
       at = this.skipSpace(nameEnd);
       if (bytes[at] !== COLON) this.fail(at);
       const valueStart = this.skipSpace(at + 1);
@@ -207,6 +242,16 @@ class Scanner {
       if (byte === CLOSE_BRACKET) return at + 1;
       if (byte !== COMMA) this.fail(at);
       at = this.skipSpace(at + 1);
+    }
+  }
+
+  #noteName(start: number, end: number): void {
+    if (this.#hasEscape) {
+      this.nestedNames.fill(0xffff);
+    } else if (end - start >= 5) {
+      const bytes = this.#bytes;
+      const bit = nameBit(bytes[end - 4] as number, bytes[end - 3] as number, bytes[end - 2] as number);
+      this.nestedNames[bit >> 4] = (this.nestedNames[bit >> 4] as number) | (1 << (bit & 15));
     }
   }
 
@@ -277,60 +322,44 @@ class Scanner {
     const bytes = this.#bytes;
     const end = bytes.length;
     let at = from + 1;
-    let wordsFrom = at + WORDS_FROM_BYTES;
-    while (at < end) {
-      const byte = bytes[at] as number;
-      if (byte === QUOTE) return at + 1;
-      if (byte === BACKSLASH) {
-        at = this.#escape(at);
-      } else if (byte < 0x20) {
-        this.fail(at);
-      } else if (++at >= wordsFrom) {
-        at = this.#skipPlain(at);
-        wordsFrom = at + 8;
+    let runEnd = at + WORDS_FROM_BYTES;
+    for (;;) {
+      while (at < end && IS_PLAIN[bytes[at] as number] === 1) {
+        if (++at === runEnd) at = this.#skipPlain(at);
       }
+      if (at >= end) this.fail(end);
+      const byte = bytes[at];
+      if (byte === QUOTE) return at + 1;
+      if (byte !== BACKSLASH) this.fail(at);
+      this.#hasEscape = true;
+      at = IS_SHORT_ESCAPE[bytes[at + 1] ?? 0] === 1 ? at + 2 : this.#longEscape(at);
+      runEnd = at + WORDS_FROM_BYTES;
     }
-    return this.fail(end);
   }
 
-  #escape(at: number): number {
-    switch (this.#bytes[at + 1]) {
-      case QUOTE:
-      case BACKSLASH:
-      case 0x2f:
-      case 0x62:
-      case 0x66:
-      case 0x6e:
-      case 0x72:
-      case 0x74:
-        return at + 2;
-      case 0x75:
-        for (let index = at + 2; index < at + 6; index++) {
-          if (!isHex(this.#bytes[index])) this.fail(at);
-        }
-        return at + 6;
-      default:
-        return this.fail(at);
-    }
+  /** The one escape that is longer than two bytes: `\uXXXX`. */
+  #longEscape(at: number): number {
+    const bytes = this.#bytes;
+    if (bytes[at + 1] !== 0x75) this.fail(at);
+    for (let index = at + 2; index < at + 6; index++) if (!isHex(bytes[index])) this.fail(at);
+    return at + 6;
   }
 
   /**
-   * Passes over bytes that are none of quote, backslash and control, four at a time: for each of them the usual
-   * "has a byte below / equal to" trick on a 32-bit word. Stops at or a few bytes before the first that is one.
+   * Passes over plain bytes, four at a time: the usual "has a byte below" and "has a byte equal to" tricks on 32-bit words.
+   * Stops at the first byte that is not plain, or up to three before it; the caller's loop goes on from there.
    */
   #skipPlain(from: number): number {
     const bytes = this.#bytes;
     this.#words ??= new Int32Array(bytes.buffer, 0, bytes.buffer.byteLength >> 2);
     const words = this.#words;
     const base = bytes.byteOffset;
-    const lastWord = (base + bytes.length) >> 2;
-    const firstWord = (base + from + 3) >> 2;
-    // The bytes up to the next word border are left to the caller when one of them is special.
-    for (let at = from; at < Math.min(firstWord * 4 - base, bytes.length); at++) {
-      const byte = bytes[at] as number;
-      if (byte === QUOTE || byte === BACKSLASH || byte < 0x20) return at;
+    let at = from;
+    for (; at < bytes.length && ((base + at) & 3) !== 0; at++) {
+      if (IS_PLAIN[bytes[at] as number] === 0) return at;
     }
-    let word = firstWord;
+    const lastWord = (base + bytes.length) >> 2;
+    let word = (base + at) >> 2;
     for (; word < lastWord; word++) {
       const four = words[word] as number;
       const quote = four ^ 0x22222222;
@@ -339,7 +368,7 @@ class Scanner {
         ((four - 0x20202020) & ~four) | ((quote - 0x01010101) & ~quote) | ((backslash - 0x01010101) & ~backslash);
       if ((hit & 0x80808080) !== 0) break;
     }
-    return Math.min(Math.max(word * 4 - base, from), bytes.length);
+    return Math.max(at, word * 4 - base);
   }
 }
 

@@ -29,7 +29,7 @@ export function openAiCodec(format: OpenAiFormat, policy: FieldPolicy): DialectC
     inspect(scan: BodyScan): RequestFacts {
       const facts = inspectFields(scan, fields, policy);
       const messages = listed("messages", scan);
-      if (messages !== undefined && !policy.remoteMedia) refuseRemoteMedia(scan.bytes, messages);
+      if (messages !== undefined && !policy.remoteMedia) refuseRemoteMedia(scan, messages);
       for (const name of ["prompt", "input"]) {
         const member = listed(name, scan);
         if (member !== undefined) refuseObjects(scan.bytes, member, (list) => elementsOf(scan.bytes, list));

@@ -1,18 +1,27 @@
 import { PosternError } from "../../errors.ts";
-import { elementsOf, findMember, type Member, membersOf, readString } from "../../lib/json-scan.ts";
+import {
+  type BodyScan,
+  elementsOf,
+  findMember,
+  type Member,
+  mayHoldName,
+  membersOf,
+  readString,
+} from "../../lib/json-scan.ts";
 
 /**
  * Refuses media that an engine would fetch: callers must send them inside the request (`data:` URLs or base64), because a
  * fetched URL reaches the engine's own network and files (reference: engine-apis §5.1, SSRF; `file://` in llama-server,
  * bare paths in SGLang).
  *
- * Most prompts hold no media, and for them this costs a few native searches. Only parts of a message's `content` are
+ * Most prompts hold no media; the scan has seen that, so that they cost nothing here. Only parts of a message's `content` are
  * looked into, because engines read media from there alone.
  *
  * @throws PosternError `field_refused` naming `messages`; `body_ambiguous` where a part names something twice.
  */
-export function refuseRemoteMedia(bytes: Buffer, messages: Member): void {
-  if (!mayHoldMedia(bytes.subarray(messages.valueStart, messages.valueEnd))) return;
+export function refuseRemoteMedia(scan: BodyScan, messages: Member): void {
+  if (!MEDIA_ENDINGS.some((ending) => mayHoldName(scan, ending))) return;
+  const { bytes } = scan;
   for (const message of elementsOf(bytes, messages)) {
     const content = findMember(membersOf(bytes, message), "content");
     if (content === undefined) continue;
@@ -20,13 +29,8 @@ export function refuseRemoteMedia(bytes: Buffer, messages: Member): void {
   }
 }
 
-/** Every known media part has one of these in a name; `\u00` because names may be written with escapes. */
-const MEDIA_MARKS = ['_url"', '"input_', '_embeds"', '"url"', '"file"', "\\u00"].map((mark) => Buffer.from(mark));
-
-function mayHoldMedia(messages: Buffer): boolean {
-  for (const mark of MEDIA_MARKS) if (messages.includes(mark)) return true;
-  return false;
-}
+/** How the names of all known media members end: `…_url`, `url`, `…audio`, `…video`, `…_embeds`, `file`, `…image`. */
+const MEDIA_ENDINGS = ["url", "dio", "deo", "eds", "ile", "age"] as const;
 
 const PLAIN_MEMBERS = new Set(["type", "text", "refusal", "detail", "format", "cache_control", "filename"]);
 

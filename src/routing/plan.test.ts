@@ -1,0 +1,82 @@
+import { describe, expect, test } from "vitest";
+import { PosternError } from "../errors.ts";
+import { type PlanFacts, type PlanTarget, planAttempts } from "./plan.ts";
+
+interface Known extends PlanTarget {
+  id: string;
+}
+
+function target(id: string, more: Partial<PlanTarget> = {}): Known {
+  return {
+    id,
+    nodeId: `id-${id}`,
+    nodeName: id,
+    isLoaded: true,
+    operations: new Set(["openai.chat"]),
+    inFlight: 0,
+    canAccept: () => true,
+    ...more,
+  };
+}
+
+function order(targets: Known[], more: Partial<PlanFacts<Known>> = {}): string[] {
+  return planAttempts({ targets, operationId: "openai.chat", pinnedNode: null, turn: 0, ...more }).map(({ id }) => id);
+}
+
+function refusal(targets: Known[], more: Partial<PlanFacts<Known>> = {}): PosternError {
+  try {
+    order(targets, more);
+  } catch (error) {
+    if (error instanceof PosternError) return error;
+  }
+  throw new Error("there was a plan");
+}
+
+describe("planAttempts()", () => {
+  test("puts the least busy first, cold models last", () => {
+    const targets = [
+      target("busy", { inFlight: 3 }),
+      target("cold", { isLoaded: false }),
+      target("free"),
+      target("unknown", { isLoaded: null, inFlight: 1 }),
+    ];
+    expect(order(targets)).toEqual(["free", "unknown", "busy", "cold"]);
+  });
+
+  test("lets equals take turns", () => {
+    const targets = [target("a"), target("b"), target("c")];
+    expect([0, 1, 2, 3].map((turn) => order(targets, { turn })[0])).toEqual(["a", "b", "c", "a"]);
+    expect(order(targets, { turn: 1 }).toSorted()).toEqual(["a", "b", "c"]);
+  });
+
+  test("leaves out what cannot accept or does not speak the operation", () => {
+    const targets = [
+      target("away", { canAccept: () => false }),
+      target("other", { operations: new Set(["openai.embeddings"]) }),
+      target("here"),
+    ];
+    expect(order(targets)).toEqual(["here"]);
+  });
+
+  test("keeps to the pinned node, by name or id", () => {
+    const targets = [target("a"), target("b")];
+    expect(order(targets, { pinnedNode: "b" })).toEqual(["b"]);
+    expect(order(targets, { pinnedNode: "id-a" })).toEqual(["a"]);
+    expect(refusal(targets, { pinnedNode: "c" }).code).toBe("no_target");
+  });
+
+  test("says whether it is worth coming back", () => {
+    const away = [target("a", { canAccept: () => false })];
+    expect(refusal(away)).toMatchObject({ code: "no_target", retryAfterSeconds: 5 });
+    expect(refusal([])).toMatchObject({ code: "no_target", retryAfterSeconds: 5 });
+    expect(refusal([target("a", { operations: new Set() })]).code).toBe("no_target");
+    expect(refusal([target("a")], { operationId: "openai.embeddings" }).code).toBe("body_invalid");
+  });
+
+  test("does not change what it was given", () => {
+    const targets = Object.freeze([target("b", { inFlight: 1 }), target("a")]);
+    expect(
+      planAttempts({ targets, operationId: "openai.chat", pinnedNode: null, turn: 7 }).map(({ id }) => id),
+    ).toEqual(["a", "b"]);
+  });
+});
