@@ -1,0 +1,440 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { KeyRecord } from "../access/key.ts";
+import type { Outcome, RequestClosed } from "../usage/record.ts";
+import { closedLine, encodeOpened, type SettledRequest } from "./journal-line.ts";
+import { openSqliteStore } from "./sqlite/open-store.ts";
+import type { InvitationRecord, NodeRecord, Store, UsageRow } from "./store.ts";
+import { DAY_MS, generationOf } from "./usage-ingest.ts";
+
+/** Every store keeps these promises. Another database is one more entry here. */
+const STORES: Record<string, (folder: string) => Promise<Store>> = {
+  sqlite: (folder) => openSqliteStore({ folder }),
+};
+
+const NOW_MS = 1_700_000_000_000;
+
+describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
+  let folder: string;
+  let store: Store;
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), "postern-store-"));
+    store = await open(folder);
+  });
+
+  afterEach(async () => {
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  async function reopen(): Promise<void> {
+    await store.close();
+    store = await open(folder);
+  }
+
+  describe("keys", () => {
+    it("come back as they were put in, over a restart, oldest first", async () => {
+      const second = key("bbbbbbbbbbbb", { createdAtMs: NOW_MS + 1, models: [], expiresAtMs: NOW_MS + 5 });
+      const first = key("aaaaaaaaaaaa", { models: ["llama*", "qwen/7b"] });
+      await store.keys.insert(second);
+      await store.keys.insert(first);
+      await reopen();
+      expect(await store.keys.list()).toEqual([first, second]);
+    });
+
+    it("of one id exist once: the second insert is already_exists and changes nothing", async () => {
+      await store.keys.insert(key("aaaaaaaaaaaa"));
+      await expect(store.keys.insert(key("aaaaaaaaaaaa", { name: "other" }))).rejects.toMatchObject({
+        code: "already_exists",
+      });
+      expect((await store.keys.list()).map((one) => one.name)).toEqual(["app"]);
+    });
+
+    it("are revoked once, and the first time stays", async () => {
+      await store.keys.insert(key("aaaaaaaaaaaa"));
+      expect(await store.keys.revoke("aaaaaaaaaaaa", NOW_MS + 1)).toBe(true);
+      expect(await store.keys.revoke("aaaaaaaaaaaa", NOW_MS + 2)).toBe(false);
+      expect(await store.keys.revoke("nobody", NOW_MS)).toBe(false);
+      expect((await store.keys.list())[0]?.revokedAtMs).toBe(NOW_MS + 1);
+    });
+  });
+
+  describe("nodes", () => {
+    it("come back as they were put in, by name, and a name exists once", async () => {
+      await store.nodes.insert(node("n2", "forge", ["llama*"]));
+      await store.nodes.insert(node("n1", "anvil"));
+      await expect(store.nodes.insert(node("n3", "forge"))).rejects.toMatchObject({ code: "already_exists" });
+      await reopen();
+      expect(await store.nodes.list()).toEqual([node("n1", "anvil"), node("n2", "forge", ["llama*"])]);
+    });
+
+    it("go with their connectors and invitations, and nobody else's", async () => {
+      await store.nodes.insert(node("n1", "anvil"));
+      await store.nodes.insert(node("n2", "forge"));
+      for (const nodeId of ["n1", "n2"]) {
+        await store.nodes.insertInvitation(invitation(`i-${nodeId}`, nodeId));
+        await store.nodes.redeemInvitation(`i-${nodeId}`, HASH, connector(`c-${nodeId}`), NOW_MS);
+      }
+      expect(await store.nodes.remove("n1")).toBe(true);
+      expect(await store.nodes.remove("n1")).toBe(false);
+      expect((await store.nodes.connectors()).map((one) => one.id)).toEqual(["c-n2"]);
+      expect((await store.nodes.invitations()).map((one) => one.id)).toEqual(["i-n2"]);
+      expect(await store.nodes.removeConnector("c-n2")).toBe(true);
+      expect(await store.nodes.removeConnector("c-n2")).toBe(false);
+    });
+
+    it("remember of a connector the last sight and the highest epoch", async () => {
+      await store.nodes.insert(node("n1", "anvil"));
+      await store.nodes.insertInvitation(invitation("i", "n1"));
+      await store.nodes.redeemInvitation("i", HASH, connector("c"), NOW_MS);
+      await store.nodes.touchConnector("c", NOW_MS + 10, 7);
+      await store.nodes.touchConnector("c", NOW_MS + 20, 5);
+      await reopen();
+      expect(await store.nodes.connectors()).toEqual([
+        { ...connector("c"), nodeId: "n1", isEphemeral: false, lastSeenAtMs: NOW_MS + 20, lastEpoch: 7 },
+      ]);
+    });
+
+    it("that are gone take no invitation", async () => {
+      await expect(store.nodes.insertInvitation(invitation("i", "gone"))).rejects.toMatchObject({ code: "not_found" });
+    });
+  });
+
+  describe("redeemInvitation()", () => {
+    beforeEach(() => store.nodes.insert(node("n1", "anvil")));
+
+    it("approves a connector once for a single use, with what the invitation says of it", async () => {
+      await store.nodes.insertInvitation({ ...invitation("i", "n1"), isEphemeral: true });
+      expect(await store.nodes.redeemInvitation("i", HASH, connector("c1"), NOW_MS)).toEqual(node("n1", "anvil"));
+      expect(await store.nodes.redeemInvitation("i", HASH, connector("c2"), NOW_MS)).toBeNull();
+      expect((await store.nodes.connectors()).map((one) => [one.id, one.isEphemeral])).toEqual([["c1", true]]);
+      expect((await store.nodes.invitations())[0]?.uses).toBe(1);
+    });
+
+    it("gives the same answer to the same connector that asks again, without another use", async () => {
+      await store.nodes.insertInvitation(invitation("i", "n1"));
+      await store.nodes.redeemInvitation("i", HASH, connector("c1"), NOW_MS);
+      expect(await store.nodes.redeemInvitation("i", HASH, connector("c1"), NOW_MS)).toEqual(node("n1", "anvil"));
+      const thief = { ...connector("c1"), publicKey: new Uint8Array(32).fill(9) };
+      expect(await store.nodes.redeemInvitation("i", HASH, thief, NOW_MS)).toBeNull();
+      expect((await store.nodes.connectors())[0]?.publicKey).toEqual(connector("c1").publicKey);
+    });
+
+    it("does not tell unknown, wrong and expired apart", async () => {
+      await store.nodes.insertInvitation(invitation("i", "n1"));
+      const wrong = new Uint8Array(32).fill(8);
+      expect(await store.nodes.redeemInvitation("other", HASH, connector("c"), NOW_MS)).toBeNull();
+      expect(await store.nodes.redeemInvitation("i", wrong, connector("c"), NOW_MS)).toBeNull();
+      expect(await store.nodes.redeemInvitation("i", new Uint8Array(3), connector("c"), NOW_MS)).toBeNull();
+      expect(await store.nodes.redeemInvitation("i", HASH, connector("c"), NOW_MS + 3_600_000)).toBeNull();
+      expect(await store.nodes.connectors()).toEqual([]);
+    });
+
+    it("never gives out more uses than there are, however many ask at once", async () => {
+      await store.nodes.insertInvitation({ ...invitation("i", "n1"), maxUses: 3 });
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, (_, index) =>
+          store.nodes.redeemInvitation("i", HASH, connector(`c${index}`), NOW_MS),
+        ),
+      );
+      expect(answers.filter((answer) => answer !== null)).toHaveLength(3);
+      expect(await store.nodes.connectors()).toHaveLength(3);
+    });
+  });
+
+  it("settings keep bytes, and the last one written wins", async () => {
+    expect(await store.settings.get("identity")).toBeNull();
+    await store.settings.set("identity", new Uint8Array([1, 2]));
+    await store.settings.set("identity", new Uint8Array([0, 255]));
+    await reopen();
+    expect(await store.settings.get("identity")).toEqual(new Uint8Array([0, 255]));
+  });
+
+  describe("usage", () => {
+    it("comes back whole, attempts in order", async () => {
+      const one = settled(1, { errorCode: "engine_cut", outcome: "failed" });
+      one.closed.attempts = [attempt(1, 1, "node/b"), attempt(1, 0, "node/a")];
+      expect(await store.usage.ingest(lines([one]))).toEqual({ taken: 1, known: 0, unreadable: 0 });
+      await reopen();
+      expect(await store.usage.request(one.opened.id)).toEqual({
+        ...one.opened,
+        ...one.closed,
+        attempts: one.closed.attempts.toReversed(),
+      });
+      expect(await store.usage.request("unknown")).toBeNull();
+    });
+
+    it("counts each request once, however often and in whatever pieces it is taken in", async () => {
+      // More than two full statements and a rest, so that compiled and repeated inserts are both used.
+      const all = Array.from({ length: 300 }, (_, index) => settled(index, {}));
+      for (const one of all) one.closed.attempts = [attempt(Number(one.opened.id.slice(-6)), 0, "node/a")];
+      expect(await store.usage.ingest(lines(all))).toMatchObject({ taken: 300, known: 0 });
+      expect(await store.usage.ingest(lines(all.slice(100)))).toMatchObject({ taken: 0, known: 200 });
+      const mixed = [settled(299, {}), settled(300, {}), settled(300, {}), settled(301, {})];
+      expect(await store.usage.ingest(lines(mixed))).toMatchObject({ taken: 2, known: 2 });
+      const [day] = await store.usage.report({ by: "model", sinceMs: 0, untilMs: Number.MAX_SAFE_INTEGER });
+      expect(day).toMatchObject({ group: "demo", requests: 302, tokensIn: 302 * 10, tokensOut: 302 * 21 });
+      for (const index of [0, 127, 128, 255, 256, 299]) {
+        const one = all[index] as SettledRequest;
+        expect(await store.usage.request(one.opened.id)).toEqual({ ...one.opened, ...one.closed });
+      }
+    });
+
+    it("skips lines that are no records and counts them", async () => {
+      const good = Buffer.from(lines([settled(1, {})])).toString();
+      const text = `C{"o":{},"c":{}}\nC{"o":{"id":\n\u0000\u0000\n${good}O{}\nwhat\n${good.slice(0, 40)}`;
+      const result = await store.usage.ingest(new Uint8Array(Buffer.from(text)));
+      expect(result).toEqual({ taken: 1, known: 0, unreadable: 5 });
+    });
+
+    it("reports averages over what they are averages of", async () => {
+      await store.usage.ingest(
+        lines([
+          settled(1, { timeToFirstTokenMs: 100, durationMs: 1_100, tokensOut: 51 }),
+          settled(2, { timeToFirstTokenMs: 300, durationMs: 3_300, tokensOut: 31 }),
+          settled(3, { timeToFirstTokenMs: null, durationMs: 1_000, tokensOut: 20, outcome: "ok" }),
+          settled(4, { timeToFirstTokenMs: null, durationMs: 50, tokensOut: 0, outcome: "failed" }),
+          settled(5, {
+            timeToFirstTokenMs: 200,
+            durationMs: 9_000,
+            tokensOut: 500,
+            isEstimated: true,
+            outcome: "aborted",
+          }),
+        ]),
+      );
+      expect(await store.usage.report({ by: "key", sinceMs: 0, untilMs: Number.MAX_SAFE_INTEGER })).toEqual([
+        {
+          group: "aaaaaaaaaaaa",
+          requests: 5,
+          failed: 1,
+          aborted: 1,
+          estimated: 1,
+          tokensIn: 50,
+          tokensInCached: 10,
+          tokensOut: 602,
+          timeToFirstTokenMs: 200,
+          tokensPerSecond: ((50 + 30 + 20) * 1_000) / (1_000 + 3_000 + 1_000),
+          costMicros: 15,
+        },
+      ]);
+    });
+
+    it("reports the same from rollups and rows as counting by hand, for any range", async () => {
+      const span = 4 * DAY_MS;
+      const start = Math.floor(NOW_MS / DAY_MS) * DAY_MS;
+      const requests = fc.sample(arbitraryRequest(start, span), { numRuns: 400, seed: 7 });
+      const all = requests.map((fields, index) => settled(index, fields));
+      await store.usage.ingest(lines(all));
+      const edges = fc.oneof(
+        fc.integer({ min: -DAY_MS, max: span + DAY_MS }),
+        fc.integer({ min: -1, max: 5 }).map((day) => day * DAY_MS),
+      );
+      await fc.assert(
+        fc.asyncProperty(edges, edges, fc.constantFrom("key", "model", "node", "day"), async (from, to, by) => {
+          const [sinceMs, untilMs] = [start + Math.min(from, to), start + Math.max(from, to)];
+          const rows = await store.usage.report({ by, sinceMs, untilMs });
+          expect(sorted(rows)).toEqual(sorted(countByHand(all, by, sinceMs, untilMs)));
+        }),
+        { numRuns: 60, seed: 7 },
+      );
+    });
+
+    it("prunes old rows with their attempts and keeps the daily sums", async () => {
+      const all = Array.from({ length: 2_500 }, (_, index) => settled(index, {}));
+      for (const one of all) one.closed.attempts = [attempt(0, 0, "node/a")];
+      await store.usage.ingest(lines(all));
+      const everything = { by: "day", sinceMs: 0, untilMs: Number.MAX_SAFE_INTEGER } as const;
+      const before = await store.usage.report(everything);
+      expect(await store.usage.prune(NOW_MS + 2_400)).toBe(2_400);
+      expect(await store.usage.prune(NOW_MS + 2_400)).toBe(0);
+      expect(await store.usage.request(all[2_399]?.opened.id as string)).toBeNull();
+      expect(await store.usage.request(all[2_400]?.opened.id as string)).not.toBeNull();
+      expect(await store.usage.report(everything)).toEqual(before);
+      expect(await store.usage.prune(Number.MAX_SAFE_INTEGER)).toBe(100);
+      expect(await store.usage.report(everything)).toEqual(before);
+    });
+  });
+
+  it("backs up while it is written, and the copy is a store", async () => {
+    await store.keys.insert(key("aaaaaaaaaaaa"));
+    const copyFolder = mkdtempSync(join(tmpdir(), "postern-copy-"));
+    try {
+      const [, ...inserts] = await Promise.allSettled([
+        store.backup(join(copyFolder, "postern.db")),
+        ...Array.from({ length: 20 }, (_, index) => store.keys.insert(key(`b${index}`))),
+      ]);
+      expect(inserts.every((insert) => insert.status === "fulfilled")).toBe(true);
+      const copy = await open(copyFolder);
+      expect((await copy.keys.list()).map((one) => one.id)).toContain("aaaaaaaaaaaa");
+      await copy.close();
+    } finally {
+      rmSync(copyFolder, { recursive: true, force: true });
+    }
+  });
+
+  it("is well, and after closing every call is refused in our own words", async () => {
+    expect(await store.health()).toBeNull();
+    await store.close();
+    await expect(store.keys.list()).rejects.toMatchObject({ code: "store_failed" });
+    expect(await store.health()).toContain("closed");
+    await store.close();
+  });
+});
+
+const HASH = new Uint8Array(32).fill(7);
+
+function key(id: string, fields: Partial<KeyRecord> = {}): KeyRecord {
+  return {
+    id,
+    name: "app",
+    hash: HASH,
+    endpointId: "default",
+    models: null,
+    createdAtMs: NOW_MS,
+    expiresAtMs: null,
+    revokedAtMs: null,
+    ...fields,
+  };
+}
+
+function node(id: string, name: string, grants: string[] | null = null): NodeRecord {
+  return { id, name, createdAtMs: NOW_MS, grants };
+}
+
+function invitation(id: string, nodeId: string): InvitationRecord {
+  return {
+    id,
+    nodeId,
+    hash: HASH,
+    createdAtMs: NOW_MS,
+    expiresAtMs: NOW_MS + 3_600_000,
+    maxUses: 1,
+    uses: 0,
+    isEphemeral: false,
+  };
+}
+
+function connector(id: string) {
+  return { id, publicKey: new Uint8Array(32).fill(3), createdAtMs: NOW_MS, lastSeenAtMs: null, lastEpoch: 0 };
+}
+
+function attempt(request: number, index: number, target: string) {
+  return {
+    id: `${request}-${index}`,
+    index,
+    target,
+    nodeId: target === "node/a" ? "n1" : null,
+    engine: "ollama",
+    engineModel: "demo:latest",
+    startedAtMs: NOW_MS,
+    endedAtMs: NOW_MS + 5,
+    status: 200,
+    errorCode: null,
+    bytesOut: 100,
+  };
+}
+
+interface SettledFields extends Partial<RequestClosed> {
+  keyId?: string;
+  model?: string;
+}
+
+function settled(index: number, fields: SettledFields): SettledRequest {
+  const id = `01900000-0000-7000-8000-${String(index).padStart(12, "0")}`;
+  const { keyId = "aaaaaaaaaaaa", model = "demo", ...closed } = fields;
+  return {
+    opened: {
+      id,
+      endpointId: "default",
+      keyId,
+      operation: "openai-chat",
+      model,
+      isStream: true,
+      openedAtMs: NOW_MS,
+      requestBytes: 400,
+    },
+    closed: {
+      id,
+      closedAtMs: NOW_MS + index,
+      outcome: "ok",
+      status: 200,
+      errorCode: null,
+      tokensIn: 10,
+      tokensInCached: 2,
+      tokensOut: 21,
+      isEstimated: false,
+      timeToFirstTokenMs: 50,
+      durationMs: 1_050,
+      costMicros: 3,
+      attempts: [],
+      ...closed,
+    },
+  };
+}
+
+function lines(requests: SettledRequest[]): Uint8Array {
+  return new Uint8Array(
+    Buffer.from(requests.map(({ opened, closed }) => closedLine(encodeOpened(opened), closed)).join("")),
+  );
+}
+
+function arbitraryRequest(startMs: number, spanMs: number): fc.Arbitrary<SettledFields> {
+  return fc
+    .record({
+      keyId: fc.constantFrom("k1", "k2", "k3"),
+      model: fc.constantFrom("m1", "Größe/7b"),
+      closedAtMs: fc.integer({ min: startMs, max: startMs + spanMs }),
+      outcome: fc.constantFrom<Outcome>("ok", "aborted", "failed", "stopped", "interrupted"),
+      tokensIn: fc.nat(1_000),
+      tokensOut: fc.nat(3),
+      isEstimated: fc.boolean(),
+      timeToFirstTokenMs: fc.option(fc.nat(500)),
+      durationMs: fc.nat(2_000),
+      costMicros: fc.nat(10),
+      attempts: fc
+        .array(fc.constantFrom("node/a", "provider/cloud"), { maxLength: 2 })
+        .map((targets) => targets.map((target, index) => attempt(0, index, target))),
+    })
+    .map((fields): SettledFields => fields);
+}
+
+/** The report again, written as plainly as possible. */
+function countByHand(all: SettledRequest[], by: string, sinceMs: number, untilMs: number): UsageRow[] {
+  const inside = all.filter(({ closed }) => closed.closedAtMs >= sinceMs && closed.closedAtMs < untilMs);
+  const groups = Map.groupBy(inside, ({ opened, closed }) => {
+    const last = closed.attempts.at(-1);
+    if (by === "key") return opened.keyId;
+    if (by === "model") return opened.model;
+    if (by === "node") return last === undefined ? "" : (last.nodeId ?? last.target);
+    return new Date(closed.closedAtMs).toISOString().slice(0, 10);
+  });
+  return [...groups].map(([group, requests]) => {
+    const closed = requests.map((one) => one.closed);
+    const sum = (pick: (one: RequestClosed) => number) => closed.reduce((total, one) => total + pick(one), 0);
+    const firstTokens = closed.flatMap((one) => (one.timeToFirstTokenMs === null ? [] : [one.timeToFirstTokenMs]));
+    const generationMs = sum((one) => generationOf(one).ms);
+    return {
+      group,
+      requests: closed.length,
+      failed: closed.filter((one) => one.outcome !== "ok" && one.outcome !== "aborted").length,
+      aborted: closed.filter((one) => one.outcome === "aborted").length,
+      estimated: closed.filter((one) => one.isEstimated).length,
+      tokensIn: sum((one) => one.tokensIn),
+      tokensInCached: sum((one) => one.tokensInCached),
+      tokensOut: sum((one) => one.tokensOut),
+      timeToFirstTokenMs:
+        firstTokens.length === 0 ? null : firstTokens.reduce((total, one) => total + one, 0) / firstTokens.length,
+      tokensPerSecond: generationMs === 0 ? null : (sum((one) => generationOf(one).tokens) * 1_000) / generationMs,
+      costMicros: sum((one) => one.costMicros),
+    };
+  });
+}
+
+function sorted(rows: UsageRow[]): UsageRow[] {
+  return rows.toSorted((first, second) => first.group.localeCompare(second.group));
+}
