@@ -8,8 +8,11 @@ import { resolveConfig } from "./resolve.ts";
 import { defaultConfig, type ListenAddress, type LogLevel, type ResolvedConfig } from "./resolved.ts";
 import { MAX_CONFIG_BYTES, readYaml } from "./yaml-source.ts";
 
-/** Whose secrets and files are read. A gateway never opens an agent's, nor the other way round; `check` opens both. */
-export type ConfigPart = "gateway" | "agent" | "check";
+/**
+ * Whose secrets and files are read. A gateway never opens an agent's, nor the other way round; `check` opens both, and
+ * `none` is for commands that only need to know where things are.
+ */
+export type ConfigPart = "gateway" | "agent" | "check" | "none";
 
 export interface LoadOptions {
   part: ConfigPart;

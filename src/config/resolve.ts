@@ -27,20 +27,25 @@ interface Resolving {
 export function resolveConfig(resolving: Resolving): ResolvedConfig {
   const { raw, base, part } = resolving;
   const { limits = {}, timeouts = {} } = raw.gateway ?? {};
-  const forGateway = part !== "agent";
-  const forAgent = part !== "gateway";
+  const forGateway = part === "gateway" || part === "check";
+  const forAgent = part === "agent" || part === "check";
+  const tlsFiles = (at: string[], files: { cert: string; key: string }) => ({
+    certFile: locateFile(resolving, [...at, "cert"], files.cert, forGateway),
+    keyFile: locateFile(resolving, [...at, "key"], files.key, forGateway),
+  });
   return {
     ...base,
     file: resolving.file,
     gateway: {
       listen: raw.gateway?.listen ?? base.gateway.listen,
       publicUrl: raw.gateway?.publicUrl ?? null,
-      tls:
-        raw.gateway?.tls === undefined
+      tls: raw.gateway?.tls === undefined ? null : tlsFiles(["gateway", "tls"], raw.gateway.tls),
+      agents:
+        raw.gateway?.agents === undefined
           ? null
           : {
-              certFile: locateFile(resolving, ["gateway", "tls", "cert"], raw.gateway.tls.cert, forGateway),
-              keyFile: locateFile(resolving, ["gateway", "tls", "key"], raw.gateway.tls.key, forGateway),
+              listen: raw.gateway.agents.listen,
+              tls: tlsFiles(["gateway", "agents", "tls"], raw.gateway.agents.tls),
             },
       admin: {
         listen: raw.gateway?.admin?.listen ?? base.gateway.admin.listen,

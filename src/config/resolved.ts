@@ -35,6 +35,8 @@ export interface GatewayConfig {
   publicUrl: string | null;
   /** PEM files, absolute; read again when they change. */
   tls: TlsFiles | null;
+  /** A listener that takes agents' links and nothing else; null: they come in on the public one only. */
+  agents: { listen: ListenAddress; tls: TlsFiles } | null;
   admin: AdminListenConfig;
   /** Addresses or CIDR ranges of TLS-terminating proxies in front. Only these may set `X-Forwarded-For`. Empty: none. */
   trustedProxies: readonly string[];
@@ -221,6 +223,7 @@ export function defaultConfig(dataFolder: string): ResolvedConfig {
       listen: DEFAULT_LISTEN,
       publicUrl: null,
       tls: null,
+      agents: null,
       admin: { listen: DEFAULT_ADMIN_LISTEN, hosts: [] },
       trustedProxies: [],
       limits: DEFAULT_LIMITS,

@@ -159,18 +159,24 @@ const timeouts = z.strictObject({
   drain: duration({}).optional().describe("How long running requests may finish when the gateway stops."),
 });
 
+const tlsFiles = z.strictObject({
+  cert: path("PEM file of the certificate chain"),
+  key: path("PEM file of the certificate's key"),
+});
+
 const gateway = z.strictObject({
   listen: listen().optional().describe("Public listener."),
   publicUrl: origin("the public address")
     .optional()
     .describe("The address that callers and agents use, like `https://ai.example.org`. Left out: the listener's own."),
-  tls: z
+  tls: tlsFiles.optional().describe("Certificate of the public listener. The files are read again when they change."),
+  agents: z
     .strictObject({
-      cert: path("PEM file of the certificate chain"),
-      key: path("PEM file of the certificate's key"),
+      listen: listen().describe("Listener that takes agents' links and nothing else."),
+      tls: tlsFiles.describe("Its certificate. The files are read again when they change."),
     })
     .optional()
-    .describe("Certificate of the public listener. The files are read again when they change."),
+    .describe("A second listener for agents, where the public one is behind a proxy that should not carry links."),
   admin: z
     .strictObject({
       listen: listen().optional().describe("Listener for health and metrics. Loopback only."),

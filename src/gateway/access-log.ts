@@ -17,7 +17,7 @@ export function logRequest(log: Logger, summary: RequestSummary): void {
       key: summary.keyId,
       from: summary.remoteAddress,
       status: summary.status,
-      outcome: closed?.outcome ?? "refused",
+      outcome: closed?.outcome ?? (summary.errorCode === null ? "answered" : "refused"),
       error: summary.errorCode ?? undefined,
       detail: summary.detail ?? undefined,
       servedBy: summary.servedBy ?? undefined,

@@ -13,7 +13,7 @@ import { adminSocketPath } from "../admin/socket-path.ts";
 import { formatListen } from "../config/listen-address.ts";
 import { publicUrlOf } from "../config/load.ts";
 import { refuseUnsafeAdminListen, refuseUnsafeListen } from "../config/refuse-unsafe-listen.ts";
-import type { ResolvedConfig } from "../config/resolved.ts";
+import type { ListenAddress, ResolvedConfig, TlsFiles } from "../config/resolved.ts";
 import { PosternError, toPosternError } from "../errors.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { createUuidV7 } from "../lib/uuidv7.ts";
@@ -87,7 +87,6 @@ async function compose(
   const newId = createUuidV7();
   const startedAtMs = clock.nowMs();
   refuseUnsafe(refuseUnsafeAdminListen(gateway.admin.listen));
-  const tls = gateway.tls === null ? null : readTlsFiles(gateway.tls);
 
   const store = await openSqliteStore({ folder: config.dataFolder, clock });
   closers.add(() => store.close());
@@ -110,7 +109,7 @@ async function compose(
   refuseUnsafe(
     refuseUnsafeListen({
       listen: gateway.listen,
-      hasTls: tls !== null,
+      hasTls: gateway.tls !== null,
       hasTrustedProxy: gateway.trustedProxies.length > 0,
       activeKeys: keys.filter((key) => key.revokedAtMs === null && (key.expiresAtMs ?? Infinity) > startedAtMs).length,
     }),
@@ -216,29 +215,45 @@ async function compose(
     else closeWith(socket, "400 Bad Request");
   }
 
-  const server = await startPublicListener({
-    listen: gateway.listen,
-    tls,
-    maxConnections: gateway.limits.connections,
-    maxHeadBytes: gateway.limits.headersBytes,
-    requestHeadMs: gateway.timeouts.requestHeadMs,
-    requestBodyMs: gateway.timeouts.requestBodyMs,
-    onRequest,
-    onUpgrade,
-  });
+  const server = await openListener(gateway.listen, gateway.tls, onRequest);
   // Links are connections of the same server: it is not closed before they are.
   closers.add(() => Promise.all([closeServer(server), links.stop()]));
-  if (gateway.tls !== null) {
-    closers.add(
-      reloadTlsFiles(server, gateway.tls, (error) =>
-        error === null
-          ? log.info("certificate reloaded")
-          : log.warn({ error: error.message }, "certificate not reloaded"),
-      ),
-    );
+  if (gateway.agents !== null) {
+    const agents = await openListener(gateway.agents.listen, gateway.agents.tls, (request, response) => {
+      if (request.url === CONNECT_PATH) acceptor.handleRequest(request, response);
+      else refuse(request, response, new PosternError("unknown_operation"), "openai", newId(), null);
+    });
+    closers.add(() => Promise.all([closeServer(agents), links.stop()]));
   }
   const listen = { host: gateway.listen.host, port: (server.address() as AddressInfo).port };
   const publicUrl = publicUrlOf({ ...config, gateway: { ...gateway, listen } });
+
+  async function openListener(
+    address: ListenAddress,
+    files: TlsFiles | null,
+    answer: (request: IncomingMessage, response: ServerResponse) => void,
+  ): Promise<Server> {
+    const opened = await startPublicListener({
+      listen: address,
+      tls: files === null ? null : readTlsFiles(files),
+      maxConnections: gateway.limits.connections,
+      maxHeadBytes: gateway.limits.headersBytes,
+      requestHeadMs: gateway.timeouts.requestHeadMs,
+      requestBodyMs: gateway.timeouts.requestBodyMs,
+      onRequest: answer,
+      onUpgrade,
+    });
+    if (files !== null) {
+      closers.add(
+        reloadTlsFiles(opened, files, (error) =>
+          error === null
+            ? log.info({ file: files.certFile }, "certificate reloaded")
+            : log.warn({ file: files.certFile, error: error.message }, "certificate not reloaded"),
+        ),
+      );
+    }
+    return opened;
+  }
 
   function notReady(): string[] {
     const reasons: string[] = [];

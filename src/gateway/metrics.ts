@@ -83,7 +83,12 @@ export class Metrics {
     const closed = summary.closed;
     const model = summary.opened?.model ?? "";
     const node = summary.servedBy?.replace(/^(node|provider)\//, "") ?? "";
-    const labels = this.#labels(model, node, summary.dialect ?? "", closed?.outcome ?? "refused");
+    const labels = this.#labels(
+      model,
+      node,
+      summary.dialect ?? "",
+      closed?.outcome ?? (summary.errorCode === null ? "answered" : "refused"),
+    );
     labels.requests.inc();
     if (closed === null) return;
     labels.duration.observe(summary.durationMs / 1000);
