@@ -1,0 +1,56 @@
+import { z } from "zod";
+import type { NodeReport } from "./link.ts";
+
+const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+const version = z.int().min(0).max(1_000_000);
+/** Text without control characters: it is shown in terminals and logs. */
+const text = (limit: number) =>
+  z
+    .string()
+    .max(limit)
+    .regex(/^\P{Cc}*$/u);
+const name = (limit: number) => text(limit).min(1);
+
+const modelSchema = z.object({
+  name: name(256),
+  loaded: z.boolean().nullable(),
+  contextLength: count.nullable(),
+  sizeBytes: count.nullable(),
+  quantization: text(64).nullable(),
+  capabilities: z.array(name(32)).max(16),
+  remote: z.boolean(),
+});
+
+const engineSchema = z.object({
+  name: name(64),
+  kind: z.enum(["ollama", "llama-server", "vllm", "lm-studio", "sglang", "openai", "embedded"]),
+  version: text(64).nullable(),
+  ready: z.boolean(),
+  reason: text(500).nullable(),
+  operations: z.array(name(64)).max(64),
+  models: z.array(modelSchema).max(512),
+  slots: count.nullable(),
+});
+
+const reportSchema = z.object({
+  agentVersion: name(64),
+  operationsVersion: version,
+  fieldsVersion: version,
+  hardware: z.object({
+    platform: text(32),
+    arch: text(32),
+    cpus: count,
+    memoryBytes: count,
+    gpus: z.array(text(128)).max(64),
+  }),
+  engines: z
+    .array(engineSchema)
+    .max(32)
+    .refine((engines) => new Set(engines.map((engine) => engine.name)).size === engines.length),
+});
+
+/** Reads a report as an agent sent it; null when it breaks a bound. The agent is hostile until this has read it. */
+export function readReport(value: unknown): NodeReport | null {
+  const result = reportSchema.safeParse(value);
+  return result.success ? result.data : null;
+}
