@@ -19,10 +19,16 @@ export function buildReport(agentVersion: string, hardware: Hardware, engines: r
     hardware,
     engines: engines.map((engine) => ({ ...engine, models: [...engine.models] })),
   };
-  while (Buffer.byteLength(JSON.stringify(report)) > MAX_REPORT_BYTES) {
-    const longest = report.engines.reduce((most, one) => (one.models.length > most.models.length ? one : most));
-    if (longest.models.length === 0) break;
-    longest.models.length = Math.floor(longest.models.length / 2);
+  const sizes = report.engines.map((engine) => Buffer.byteLength(JSON.stringify(engine)));
+  let bytes = Buffer.byteLength(JSON.stringify(report));
+  while (bytes > MAX_REPORT_BYTES) {
+    const index = sizes.indexOf(Math.max(...sizes));
+    const engine = report.engines[index];
+    if (engine === undefined || engine.models.length === 0) break;
+    engine.models.length = Math.floor(engine.models.length / 2);
+    bytes -= sizes[index] ?? 0;
+    sizes[index] = Buffer.byteLength(JSON.stringify(engine));
+    bytes += sizes[index];
   }
   return report;
 }

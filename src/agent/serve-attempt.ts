@@ -1,4 +1,4 @@
-import type { CancelReason, Exchange, ExchangeFailure, ExchangeHandler, ExchangeHeaders } from "../lib/exchange.ts";
+import type { Exchange, ExchangeFailure, ExchangeHandler, ExchangeHeaders, ExchangeRequest } from "../lib/exchange.ts";
 import type { Attempt } from "../tunnel/serve.ts";
 import { type Guard, isFailure } from "./guard.ts";
 import type { WatchedEngine } from "./watched-engine.ts";
@@ -46,7 +46,7 @@ class EngineAnswer implements ExchangeHandler {
     this.#events = events;
   }
 
-  start(request: Parameters<NonNullable<WatchedEngine["connections"]>["start"]>[0]): void {
+  start(request: ExchangeRequest): void {
     const { connections } = this.#engine;
     if (connections === null || this.#attempt.isOver) return;
     this.#exchange = connections.start(request, this);
@@ -56,7 +56,7 @@ class EngineAnswer implements ExchangeHandler {
 
   onHead(status: number, headers: ExchangeHeaders): void {
     this.#attempt.head(status, headers);
-    if (this.#attempt.isOver) this.#stop("protocol");
+    if (this.#attempt.isOver) this.#exchange?.cancel("protocol");
   }
 
   onData(chunk: Buffer): void {
@@ -70,9 +70,5 @@ class EngineAnswer implements ExchangeHandler {
   onFailure(failure: ExchangeFailure): void {
     this.#attempt.fail(failure.kind, failure.detail, failure.phase);
     this.#events.onEngineFailure(this.#attempt, this.#engine, failure);
-  }
-
-  #stop(reason: CancelReason): void {
-    this.#exchange?.cancel(reason);
   }
 }

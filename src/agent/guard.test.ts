@@ -1,0 +1,143 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { answerFrom, type FakeEngine, startFakeEngine } from "../engines/__fixtures__/fake-engine.ts";
+import { systemClock } from "../lib/clock.ts";
+import { type Admitted, Guard, type GuardedRequest, isFailure } from "./guard.ts";
+import { WatchedEngine } from "./watched-engine.ts";
+
+let fake: FakeEngine;
+let engine: WatchedEngine;
+let guard: Guard;
+
+beforeEach(async () => {
+  fake = await startFakeEngine(
+    answerFrom({
+      "/api/version": { version: "0.33.0" },
+      "/api/tags": { models: [{ name: "here" }, { name: "big:cloud" }, { name: "allowed:cloud" }] },
+      "/api/ps": { models: [] },
+    }),
+  );
+  engine = new WatchedEngine(
+    {
+      name: "ollama",
+      url: fake.url,
+      kind: null,
+      apiKey: null,
+      host: null,
+      caFile: null,
+      serverName: null,
+      exposureAccepted: false,
+    },
+    systemClock,
+  );
+  await engine.read();
+  guard = new Guard({
+    findEngine: (name) => (name === "ollama" ? engine : undefined),
+    remoteModels: new Set(["allowed:cloud"]),
+  });
+});
+
+afterEach(async () => {
+  await engine.stop();
+  await fake.close();
+});
+
+const CHAT: GuardedRequest = {
+  method: "POST",
+  path: "/v1/chat/completions",
+  engine: "ollama",
+  operation: "openai.chat",
+};
+
+function inspect(body: string | Buffer, request: GuardedRequest = CHAT) {
+  const admitted = guard.admit(request);
+  if (isFailure(admitted)) throw new Error(admitted.detail);
+  return guard.inspect(admitted as Admitted, Buffer.from(body));
+}
+
+describe("Guard.admit()", () => {
+  test("lets the operations of the table through", () => {
+    for (const path of ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]) {
+      expect(isFailure(guard.admit({ ...CHAT, path, operation: "" }))).toBe(false);
+    }
+  });
+
+  test.each([
+    ["GET", "/v1/chat/completions"],
+    ["DELETE", "/api/delete"],
+    ["POST", "/api/pull"],
+    ["POST", "/api/create"],
+    ["POST", "/api/generate"],
+    ["GET", "/v1/models"],
+    ["POST", "/v1/models"],
+    ["POST", "/v1/chat/completions/"],
+    ["POST", "/v1/chat/completions?x=1"],
+    ["POST", "/V1/chat/completions"],
+    ["POST", "//v1/chat/completions"],
+    ["POST", "/v1/./chat/completions"],
+    ["POST", "/v1/%63hat/completions"],
+    ["POST", "/v1/chat/completions/control"],
+    ["POST", "http://169.254.169.254/v1/chat/completions"],
+    ["POST", "constructor"],
+    ["post", "/v1/chat/completions"],
+  ])("denies %s %s", (method, path) => {
+    expect(guard.admit({ ...CHAT, method, path, operation: "" })).toMatchObject({ kind: "denied", phase: "connect" });
+  });
+
+  test("denies an operation that is not the announced one, and engines that it does not know", () => {
+    expect(guard.admit({ ...CHAT, operation: "openai.embeddings" })).toMatchObject({ kind: "denied" });
+    for (const name of ["", "other", "__proto__", fake.url.href]) {
+      expect(guard.admit({ ...CHAT, engine: name })).toMatchObject({ kind: "denied" });
+    }
+  });
+
+  test("says that an engine is away, so that another target is tried", async () => {
+    fake.answerWith(({ socket }) => socket.destroy());
+    await engine.read();
+    expect(guard.admit(CHAT)).toMatchObject({ kind: "unreachable", phase: "connect" });
+  });
+});
+
+describe("Guard.inspect()", () => {
+  test("hands on the very bytes when there is nothing to change, under headers of our own", () => {
+    const body = Buffer.from('{"model":"here","messages":[{"role":"user","content":"hi"}],"stream":true}');
+    const admitted = guard.admit(CHAT) as Admitted;
+    const request = guard.inspect(admitted, body);
+    if (isFailure(request)) throw new Error(request.detail);
+    expect(request.body).toBe(body);
+    expect(request).toMatchObject({ method: "POST", path: "/v1/chat/completions" });
+    expect(request.headers).toEqual({
+      "content-type": "application/json",
+      accept: "text/event-stream",
+      "user-agent": "postern",
+    });
+  });
+
+  test("takes out what no table lists and clamps what has a bound, even if the gateway did not", () => {
+    const request = inspect('{"model":"here","messages":[],"made_up":1,"n":100000}');
+    if (isFailure(request)) throw new Error(request.detail);
+    expect(JSON.parse(String(request.body))).toEqual({ model: "here", messages: [], n: 8 });
+  });
+
+  test.each([
+    ["a dangerous field", '{"model":"here","messages":[],"n_discard":-1}', "field_refused (n_discard)"],
+    ["two models", '{"model":"here","Model":"big:cloud","messages":[]}', "body_ambiguous (Model)"],
+    ["two models in escapes", '{"model":"here","mod\\u0065l":"big:cloud","messages":[]}', "body_ambiguous (model)"],
+    ["no JSON", "{", "body_not_json"],
+    ["no UTF-8", Buffer.from([0x7b, 0xff, 0x7d]), "body_encoding"],
+    ["no model", '{"messages":[]}', "model_missing (model)"],
+    ["a model of another engine", '{"model":"elsewhere","messages":[]}', "the engine does not serve this model"],
+    ["a name of every object", '{"model":"constructor","messages":[]}', "the engine does not serve this model"],
+    ["somebody else's cloud", '{"model":"big:cloud","messages":[]}', "the model runs in somebody else's cloud"],
+  ])("denies %s", (_name, body, detail) => {
+    expect(inspect(body)).toEqual({ phase: "connect", kind: "denied", detail });
+  });
+
+  test("lets a cloud model through that the operator listed on this machine", () => {
+    expect(isFailure(inspect('{"model":"allowed:cloud","messages":[]}'))).toBe(false);
+  });
+
+  test("repeats nothing of a body in what it says", () => {
+    const outcome = inspect('{"model":"my secret prompt","messages":[]}');
+    expect(JSON.stringify(outcome)).not.toContain("secret");
+  });
+});

@@ -1,0 +1,41 @@
+import type { EngineReport } from "../tunnel/link.ts";
+import type { EmbeddedState } from "./embedded-supervisor.ts";
+
+const LOOKED_FOR = "Ollama, llama-server, LM Studio, vLLM, SGLang";
+
+/**
+ * Why this node serves no model, in one line with the next step, or null when it serves one.
+ *
+ * @param isEmbeddedAllowed Whether the embedded engine may be installed and started.
+ */
+export function whyNoModels(
+  engines: readonly EngineReport[],
+  embedded: EmbeddedState,
+  isEmbeddedAllowed: boolean,
+): string | null {
+  if (engines.some((engine) => engine.ready && engine.models.some((model) => !model.remote))) return null;
+  switch (embedded.name) {
+    case "starting":
+    case "waiting":
+      return "The embedded engine is being prepared.";
+    case "failed":
+      return [`No inference server was found (${LOOKED_FOR}).`, embedded.error.message, embedded.error.hint]
+        .filter((part) => part !== undefined)
+        .map((part) => part.replace(/([^.!?])$/, "$1."))
+        .join(" ");
+    case "running":
+    case "off":
+      break;
+    default:
+      embedded satisfies never;
+  }
+  const [engine] = engines;
+  if (engine === undefined) {
+    const embeddedHint = isEmbeddedAllowed ? "" : ", and the embedded engine is turned off";
+    return `No inference server was found (${LOOKED_FOR})${embeddedHint}. Start one and pull a model, or name its address under agent.engines.`;
+  }
+  const [unready] = engines.filter((one) => !one.ready);
+  if (unready !== undefined)
+    return `The engine "${unready.name}" is not ready: ${unready.reason ?? "it does not say why"}.`;
+  return `The engine "${engine.name}" has no model of its own. Load one there, for example with \`ollama pull\`.`;
+}
