@@ -12,6 +12,8 @@ export interface FieldRule {
   kinds?: readonly ValueKind[];
   /** Engine kinds that know the field; for others it is taken out on the way. Every kind where left out. */
   only?: readonly string[];
+  /** Engine kinds that know the field by another name only. It is renamed for them, unless the body has that name too. */
+  renamed?: { for: readonly string[]; to: string };
   /** Which bound of `FieldPolicy` a number is clamped to. */
   clamp?: "maxChoices" | "maxTokens";
 }

@@ -88,7 +88,8 @@ const DANGEROUS = new Map<string, string>([
 export const CHAT_FIELDS: FieldTable = table({
   ...COMMON,
   messages: { kinds: ["array"] },
-  max_completion_tokens: TOKENS,
+  // Ollama reads max_tokens alone and would answer without a limit (reference: engine-apis §1.1).
+  max_completion_tokens: { ...TOKENS, renamed: { for: ["ollama"], to: "max_tokens" } },
   tools: ANY,
   tool_choice: ANY,
   parallel_tool_calls: ANY,

@@ -151,6 +151,7 @@ describe("media", () => {
     '{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA","detail":"low"}}',
     '{"type":"image_url","image_url":{"url":"data:image\\/png;base64,AAAA"}}',
     '{"type":"image_url","image_url":"data:image/png;base64,AAAA"}',
+    '{"type":"image_url","image_url":"d\\u0061ta:image/png;base64,AAAA"}',
     '{"type":"input_audio","input_audio":{"data":"/9j/AAAA","format":"wav"}}',
     '{"type":"file","file":{"file_data":"data:application/pdf;base64,AAAA","filename":"C:notes.pdf"}}',
     '{"type":"text","text":"https://example.org/image_url"}',
@@ -174,6 +175,8 @@ describe("media", () => {
     '{"type":"video_url","video_url":{"url":"http://x"}}',
     '{"type":"audio_url","audio_url":{"url":"http://x"}}',
     '{"type":"input_audio","input_audio":{"data":"http://x","format":"wav"}}',
+    '{"type":"input_audio","input_audio":{"data":"\\u0068ttp://x","format":"wav"}}',
+    '{"type":"image_url","image_url":{"url":"http:\\/\\/x?data:"}}',
     '{"type":"input_video","input_video":"http://x"}',
     '{"type":"image","image":"http://x"}',
     '{"type":"image","url":"http://x"}',
@@ -244,6 +247,17 @@ describe("rewrite()", () => {
     expect(rewrite(text)).toBe(text);
     expect(rewrite(text, { engineKind: "vllm" })).toBe('{"model":"m","top_k":5,"seed":1}');
     expect(rewrite(text, { engineKind: "openai" })).toBe('{"model":"m","verbosity":"low","seed":1}');
+  });
+
+  test("calls fields as the target's kind does", () => {
+    const text = '{"model":"m","max_completion_tokens" : 5,"seed":1}';
+    expect(rewrite(text, { engineKind: "ollama" })).toBe('{"model":"m","max_tokens":5,"seed":1}');
+    expect(rewrite(text, { engineKind: "vllm" })).toBe(text);
+    const both = '{"model":"m","max_completion_tokens":5,"max_tokens":6}';
+    expect(rewrite(both, { engineKind: "ollama" })).toBe(both);
+    expect(rewrite(text, { engineKind: "ollama" }, chat({ maxTokens: 3 }))).toBe(
+      '{"model":"m","max_tokens":3,"seed":1}',
+    );
   });
 
   test("always gives a body that a second look finds nothing to change in", () => {

@@ -12,6 +12,8 @@ export type StreamRecord =
       /** The extra chunk of `include_usage`: usage and no choice. */
       isUsageOnly: boolean;
       hasContent: boolean;
+      /** Characters of text in it: content, reasoning, arguments of calls. */
+      textLength: number;
       choices: readonly { index: number; hasFinished: boolean }[];
     };
 
@@ -33,6 +35,7 @@ export function readRecord(data: string): StreamRecord {
   const list = Array.isArray(value["choices"]) ? value["choices"].slice(0, MAX_CHOICES) : [];
   const choices: { index: number; hasFinished: boolean }[] = [];
   let hasContent = false;
+  let textLength = 0;
   for (const choice of list) {
     if (!isRecord(choice)) continue;
     const index = typeof choice["index"] === "number" ? choice["index"] : 0;
@@ -40,9 +43,11 @@ export function readRecord(data: string): StreamRecord {
     // OpenRouter tells errors of a provider as a finish reason.
     if (finish === "error") return { kind: "error" };
     choices.push({ index, hasFinished: typeof finish === "string" && finish !== "" });
-    hasContent ||= isText(choice["text"]) || holdsContent(choice["delta"]) || holdsContent(choice["message"]);
+    const delta = choice["delta"] ?? choice["message"];
+    hasContent ||= isText(choice["text"]) || holdsContent(delta);
+    textLength += lengthOf(choice["text"]) + textIn(delta);
   }
-  return { kind: "chunk", usage, isUsageOnly: usage !== null && list.length === 0, hasContent, choices };
+  return { kind: "chunk", usage, isUsageOnly: usage !== null && list.length === 0, hasContent, textLength, choices };
 }
 
 /** Members of a delta that reach a reader: text, reasoning under its various names, calls of tools. */
@@ -60,6 +65,22 @@ function holdsContent(delta: unknown): boolean {
   }
   for (const name of OBJECT_MEMBERS) if (isRecord(delta[name])) return true;
   return false;
+}
+
+function textIn(delta: unknown): number {
+  if (!isRecord(delta)) return 0;
+  let length = 0;
+  for (const name of TEXT_MEMBERS) length += lengthOf(delta[name]);
+  const calls = delta["tool_calls"];
+  if (!Array.isArray(calls)) return length;
+  for (const call of calls) {
+    if (isRecord(call) && isRecord(call["function"])) length += lengthOf(call["function"]["arguments"]);
+  }
+  return length;
+}
+
+function lengthOf(value: unknown): number {
+  return typeof value === "string" ? value.length : 0;
 }
 
 function isText(value: unknown): boolean {

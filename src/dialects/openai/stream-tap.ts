@@ -42,6 +42,10 @@ export class OpenAiStreamTap implements StreamTap {
   #isDone = false;
   #hasFailed = false;
   #deltas = 0;
+  /** Text passed on: counted where a record was decoded, else its bytes beyond `#frameBytes`. */
+  #textLength = 0;
+  /** Bytes of a record around its text, as seen at the last decoded one with content. */
+  #frameBytes = 0;
   #unreadable = 0;
   #usage: Usage | null = null;
   /** Choices that were seen and have not finished; and whether any has. */
@@ -132,10 +136,11 @@ export class OpenAiStreamTap implements StreamTap {
 
   usage(): Usage {
     if (this.#usage !== null) return this.#usage;
+    // A delta is a token with most engines; under load and with speculation some put several into one.
     return {
       tokensIn: tokensFromBytes(this.#requestBytes),
       tokensInCached: 0,
-      tokensOut: this.#deltas,
+      tokensOut: Math.max(this.#deltas, tokensFromBytes(this.#textLength)),
       isEstimated: true,
     };
   }
@@ -145,6 +150,7 @@ export class OpenAiStreamTap implements StreamTap {
     if (this.#isDone) return false;
     if (!isMarked && this.#hasContent && !this.#hasManyChoices && isPlainData(bytes, start, end)) {
       this.#deltas++;
+      if (end - start > this.#frameBytes) this.#textLength += end - start - this.#frameBytes;
       return true;
     }
     const text = bytes.toString("utf8", start, end);
@@ -155,10 +161,10 @@ export class OpenAiStreamTap implements StreamTap {
       return true;
     }
     if (eventName(text) === "error") this.#hasFailed = true;
-    return this.#takeData(readRecord(data));
+    return this.#takeData(readRecord(data), end - start);
   }
 
-  #takeData(record: StreamRecord): boolean {
+  #takeData(record: StreamRecord, recordBytes: number): boolean {
     switch (record.kind) {
       case "done":
         this.#isDone = true;
@@ -185,6 +191,8 @@ export class OpenAiStreamTap implements StreamTap {
         if (record.hasContent) {
           this.#hasContent = true;
           this.#deltas++;
+          this.#textLength += record.textLength;
+          this.#frameBytes = recordBytes - record.textLength;
         }
         return !(this.#isUsageHidden && record.isUsageOnly);
       default:
