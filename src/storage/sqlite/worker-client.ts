@@ -1,7 +1,7 @@
 import { getCompileCacheDir } from "node:module";
 import { dirname } from "node:path";
 import { Worker } from "node:worker_threads";
-import { PosternError, toPosternError } from "../../errors.ts";
+import { PosternError } from "../../errors.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
 import {
   type CallName,
@@ -119,6 +119,8 @@ export class WorkerClient {
       name: `store-${data.role}`,
       workerData: data,
       env: environment(),
+      // Flags of the main program (--eval, --input-type, --inspect) would keep a thread from starting.
+      execArgv: [],
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB, maxOldGenerationSizeMb: OLD_GENERATION_MB },
     });
     const ready = Promise.withResolvers<Worker>();
@@ -202,6 +204,6 @@ function failed(message: string, detail: Record<string, unknown>, cause?: unknow
     message,
     hint: "It is tried again by itself. If it stays, look at the disk and at the log, then restart the gateway.",
     detail,
-    ...(cause === undefined ? {} : { cause: toPosternError(cause) }),
+    ...(cause === undefined ? {} : { cause }),
   });
 }
