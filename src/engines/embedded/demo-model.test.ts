@@ -53,7 +53,9 @@ describe("encodeDemoModel()", () => {
   });
 
   test("leads from every token, bytes and control tokens too, to the whole sentence and its end", () => {
-    const starts = ["<0x0A>", "<0xFF>", "<|assistant|>", "<s>", "</s>", "<unk>", "\u2581"].map((text) => tokens.indexOf(text));
+    const starts = ["<0x0A>", "<0xFF>", "<|assistant|>", "<s>", "</s>", "<unk>", "\u2581"].map((text) =>
+      tokens.indexOf(text),
+    );
     for (const start of starts) {
       let text = "";
       let token = successor(bytes, start);

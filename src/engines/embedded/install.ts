@@ -137,8 +137,8 @@ function npmArguments(folder: string): string[] {
     "--no-update-notifier",
     "--loglevel=http",
     "--fetch-retries=2",
-    "--fetch-retry-mintimeout=1000",
-    "--fetch-retry-maxtimeout=5000",
+    "--fetch-retry-mintimeout=500",
+    "--fetch-retry-maxtimeout=2000",
   ];
 }
 

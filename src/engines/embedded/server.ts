@@ -53,7 +53,7 @@ async function loadModel(config: ChildConfig, reasons: string[]): Promise<Served
 
 function tell(message: ChildMessage): void {
   if (process.send === undefined) process.stdout.write(`${JSON.stringify(message)}\n`);
-  else if (process.connected) process.send(message);
+  else if (process.connected) process.send?.(message);
 }
 
 async function readConfig(): Promise<unknown> {
@@ -68,7 +68,7 @@ async function readConfig(): Promise<unknown> {
 
 function leave(server: EngineServer): void {
   server.stop();
-  if (process.connected) process.disconnect();
+  if (process.connected) process.disconnect?.();
   // With no server and no channel the process ends by itself, unless native code hangs; then this timer, which does not keep
   // it alive, ends it.
   setTimeout(() => process.kill(process.pid, "SIGKILL"), EXIT_GRACE_MS).unref();

@@ -1,12 +1,12 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { access, constants } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { PosternError } from "../../errors.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Secret } from "../../lib/secret.ts";
 import { CHILD_MESSAGE, type ChildConfig } from "./child-protocol.ts";
 import { DEMO_CONTEXT_LENGTH, DEMO_MODEL_NAMES, type DemoVariant, ensureDemoModel } from "./demo-model.ts";
+import { faultOfGguf } from "./gguf-check.ts";
 import { installEngine } from "./install.ts";
 import { type OnEngineProgress, step } from "./progress.ts";
 
@@ -74,7 +74,7 @@ const MAX_STDERR_CHARACTERS = 4_096;
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedEngine> {
   const { onProgress, signal } = options;
-  if (options.modelPath !== null) await checkModel(options.modelPath);
+  if (options.modelPath !== null) checkModel(options.modelPath);
   const engineFolder =
     options.engineFolder ??
     (await installEngine({
@@ -241,12 +241,19 @@ function collectTail(child: ChildProcess): () => string {
   return () => tail;
 }
 
-async function checkModel(path: string): Promise<void> {
+function checkModel(path: string): void {
+  let fault: string | null;
   try {
-    await access(path, constants.R_OK);
+    fault = faultOfGguf(path);
   } catch (cause) {
     throw failure("the model file cannot be read", "Check the path given with --model.", { path }, cause);
   }
+  if (fault === null) return;
+  throw failure(
+    `the model file cannot be used: ${fault}`,
+    "Use a whole .gguf file; download it again if it was interrupted.",
+    { path },
+  );
 }
 
 function cancelled(): PosternError {

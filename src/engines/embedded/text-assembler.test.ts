@@ -33,10 +33,13 @@ describe("TextAssembler", () => {
 
   test("tells the detokenizer what came before, so that spaces at the seam are right", () => {
     const seen: number[][] = [];
-    const assembler = new TextAssembler((tokens, _special, last) => {
-      seen.push([...last]);
-      return String(tokens);
-    }, [1, 2, 3, 4, 5]);
+    const assembler = new TextAssembler(
+      (tokens, _special, last) => {
+        seen.push([...last]);
+        return String(tokens);
+      },
+      [1, 2, 3, 4, 5],
+    );
     assembler.push(6);
     assembler.push(7);
     expect(seen).toEqual([
