@@ -1,6 +1,3 @@
-/** Requests that one key may have in flight where its policy says nothing. */
-export const DEFAULT_IN_FLIGHT_PER_KEY = 64;
-
 /** A place that is taken. `release` is idempotent; a lease that is not released is lost until the process ends. */
 export interface Lease {
   release(): void;
@@ -12,7 +9,7 @@ export class Concurrency {
   #total = 0;
 
   /** Takes a place for the key; null when all `max` are taken. */
-  acquire(keyId: string, max: number = DEFAULT_IN_FLIGHT_PER_KEY): Lease | null {
+  acquire(keyId: string, max: number): Lease | null {
     const now = this.#inFlight.get(keyId) ?? 0;
     if (now >= max) return null;
     this.#inFlight.set(keyId, now + 1);

@@ -9,7 +9,7 @@ export interface FailureLimits {
   maxAddresses: number;
 }
 
-export const DEFAULT_FAILURE_LIMITS: FailureLimits = { maxFailures: 20, windowMs: 60_000, maxAddresses: 10_000 };
+const DEFAULT_FAILURE_LIMITS: FailureLimits = { maxFailures: 20, windowMs: 60_000, maxAddresses: 10_000 };
 
 /**
  * Counts failed identifications per address (a whole /64 of IPv6).

@@ -2,11 +2,11 @@ import { hash } from "node:crypto";
 import { Secret } from "../lib/secret.ts";
 
 /** What every caller's key begins with; secret scanners find leaked ones by it. */
-export const KEY_PREFIX = "pst_";
+const KEY_PREFIX = "pst_";
 /** Characters of public id: how a key is named in lists, logs and reports. */
-export const KEY_ID_LENGTH = 12;
+const KEY_ID_LENGTH = 12;
 /** Characters of secret: 43 of base62 are 256 bits. */
-export const KEY_SECRET_LENGTH = 43;
+const KEY_SECRET_LENGTH = 43;
 /** Length of a whole key. */
 export const KEY_LENGTH = KEY_PREFIX.length + KEY_ID_LENGTH + 1 + KEY_SECRET_LENGTH;
 

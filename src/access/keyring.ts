@@ -3,7 +3,7 @@ import type { KeyRecord } from "./key.ts";
 import { hashKey, parseKey } from "./key-format.ts";
 
 /** Why nobody was identified. For the log only: the caller gets the same 401 for all of them. */
-export type IdentifyFailure = "missing" | "malformed" | "unknown" | "wrong" | "revoked" | "expired";
+type IdentifyFailure = "missing" | "malformed" | "unknown" | "wrong" | "revoked" | "expired";
 
 export type Identified = { key: KeyRecord; failure: null } | { key: null; failure: IdentifyFailure };
 

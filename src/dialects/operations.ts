@@ -17,7 +17,7 @@ export type Dialect =
   | "ollama-embed";
 
 /** `infer` goes to a target; `list` and `item` are answered by the gateway from its catalogue. */
-export type OperationKind = "infer" | "list" | "item";
+type OperationKind = "infer" | "list" | "item";
 
 export interface Operation {
   readonly id: string;
