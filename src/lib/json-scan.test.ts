@@ -5,8 +5,6 @@ import {
   DEFAULT_SCAN_LIMITS,
   elementsOf,
   findMember,
-  foldName,
-  MAX_LISTED_MEMBERS,
   mayHoldName,
   membersOf,
   readBoolean,
@@ -14,6 +12,7 @@ import {
   readString,
   scanBody,
 } from "./json-scan.ts";
+import { foldName, MAX_LISTED_MEMBERS } from "./json-scanner.ts";
 
 function codeOf(text: string | Buffer, limits = DEFAULT_SCAN_LIMITS): string {
   try {
