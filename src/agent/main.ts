@@ -14,11 +14,13 @@ import type { ProxyEnvironment } from "../tunnel/proxy-connect.ts";
 import { type EmbeddedState, EmbeddedSupervisor, type StartEmbedded } from "./embedded-supervisor.ts";
 import { EngineKeys } from "./engine-keys.ts";
 import { EngineWatch } from "./engine-watch.ts";
+import { type FolderLock, lockAgentFolder } from "./folder-lock.ts";
 import { Guard } from "./guard.ts";
 import { basicHardware, readGpus } from "./hardware.ts";
 import { joinGateway } from "./join-gateway.ts";
 import type { AgentLog } from "./log.ts";
 import { whyNoModels } from "./models-reason.ts";
+import { makePrivateFolder } from "./private-file.ts";
 import { buildReport } from "./report.ts";
 import { type AttemptEvents, serveAttempt } from "./serve-attempt.ts";
 import { AgentState, type Membership } from "./state.ts";
@@ -62,7 +64,7 @@ export interface AgentStatus {
   attempts: number;
   engines: EngineReport[];
   embedded: EmbeddedState;
-  /** Why no model is served and what to do about it; null when there is one. */
+  /** Why no model is served and what to do about it; null when there is one, or soon will be. */
   modelsReason: string | null;
   /** Engines that others in the network can reach past Postern, in words. */
   warnings: string[];
@@ -87,9 +89,23 @@ export interface RunningAgent {
  * @throws PosternError of `joinGateway`, `data_folder`, `config_invalid`.
  */
 export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
-  const state = AgentState.open(join(options.dataFolder, "agent"));
+  const folder = join(options.dataFolder, "agent");
+  makePrivateFolder(folder);
+  const lock = lockAgentFolder(folder);
+  try {
+    const state = AgentState.open(folder);
+    const agent = new Agent(options, state, await findGateway(options, state), lock);
+    await agent.start();
+    return agent;
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+function findGateway(options: AgentOptions, state: AgentState): Promise<Membership> {
   const gateway = options.gateway ?? (options.config.gateway === null ? null : new URL(options.config.gateway));
-  const membership = await joinGateway({
+  return joinGateway({
     state,
     gateway,
     invitation: options.invitation,
@@ -99,9 +115,6 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     clock: options.clock ?? systemClock,
     signal: options.signal ?? new AbortController().signal,
   });
-  const agent = new Agent(options, state, membership);
-  await agent.start();
-  return agent;
 }
 
 const TABLES = { operations: OPERATIONS_VERSION, fields: FIELDS_VERSION };
@@ -113,6 +126,7 @@ class Agent implements RunningAgent, AttemptEvents {
   readonly #log: AgentLog;
   readonly #clock: Clock;
   readonly #state: AgentState;
+  readonly #lock: FolderLock;
   readonly #keys: EngineKeys;
   readonly #watch: EngineWatch;
   readonly #connector: Connector;
@@ -125,7 +139,8 @@ class Agent implements RunningAgent, AttemptEvents {
   #lastReport = "";
   #isStopping = false;
 
-  constructor(options: AgentOptions, state: AgentState, membership: Membership) {
+  constructor(options: AgentOptions, state: AgentState, membership: Membership, lock: FolderLock) {
+    this.#lock = lock;
     this.#options = options;
     this.#log = options.log;
     this.#clock = options.clock ?? systemClock;
@@ -181,6 +196,7 @@ class Agent implements RunningAgent, AttemptEvents {
     this.#isStopping = true;
     await this.#connector.stop();
     await Promise.all([this.#embedded.stop(), this.#watch.stop()]);
+    this.#lock.release();
     this.#end(null);
   }
 
@@ -301,8 +317,7 @@ class Agent implements RunningAgent, AttemptEvents {
   }
 
   #changed(): void {
-    // While the parts are being put together there is nothing to tell yet.
-    if (this.#embedded !== undefined) this.#options.onStatus?.(this.status());
+    this.#options.onStatus?.(this.status());
   }
 }
 

@@ -4,7 +4,8 @@ import type { EmbeddedState } from "./embedded-supervisor.ts";
 const LOOKED_FOR = "Ollama, llama-server, LM Studio, vLLM, SGLang";
 
 /**
- * Why this node serves no model, in one line with the next step, or null when it serves one.
+ * Why this node serves no model and will not without somebody's doing, in one line with the next step. Null when it serves
+ * one, and while the embedded engine is being prepared.
  *
  * @param isEmbeddedAllowed Whether the embedded engine may be installed and started.
  */
@@ -17,7 +18,7 @@ export function whyNoModels(
   switch (embedded.name) {
     case "starting":
     case "waiting":
-      return "The embedded engine is being prepared.";
+      return null;
     case "failed":
       return [`No inference server was found (${LOOKED_FOR}).`, embedded.error.message, embedded.error.hint]
         .filter((part) => part !== undefined)
