@@ -23,3 +23,13 @@ export const CHILD_MESSAGE = z.discriminatedUnion("type", [
 ]);
 
 export type ChildMessage = z.infer<typeof CHILD_MESSAGE>;
+
+/**
+ * What must be in the engine process's environment from its very start.
+ *
+ * With more than one thread in libuv's pool, answers get tokens of each other: node-llama-cpp samples all sequences of a batch
+ * at once, each on a pool thread, and the first look at a batch's logits makes llama.cpp sort them in place, without a lock
+ * (ggml-org/llama.cpp PR 14853). Seen in 1 to 12 % of parallel answers of the demo model. One thread does one thing at a time,
+ * and is faster as well; llama.cpp's own threads are not concerned.
+ */
+export const REQUIRED_ENVIRONMENT = { UV_THREADPOOL_SIZE: "1" } as const;

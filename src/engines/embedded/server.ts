@@ -1,12 +1,12 @@
 import { once } from "node:events";
 import { Secret } from "../../lib/secret.ts";
-import { CHILD_CONFIG, type ChildConfig, type ChildMessage } from "./child-protocol.ts";
+import { CHILD_CONFIG, type ChildConfig, type ChildMessage, REQUIRED_ENVIRONMENT } from "./child-protocol.ts";
 import { EngineServer } from "./engine-server.ts";
 import { loadLlama } from "./library.ts";
 import { ServedModel } from "./served-model.ts";
 
 // The engine's process. It is forked by `startEmbedded`, or run by hand with its configuration as one JSON line on stdin:
-//   node src/engines/embedded/server.ts < config.json
+//   UV_THREADPOOL_SIZE=1 node src/engines/embedded/server.ts < config.json
 // It ends when its parent does (the IPC channel closes), so that no engine is ever left behind.
 
 /** Longest configuration on stdin. */
@@ -17,6 +17,9 @@ const EXIT_GRACE_MS = 1_000;
 const LOAD_STEP = 0.05;
 
 async function main(): Promise<void> {
+  for (const [name, value] of Object.entries(REQUIRED_ENVIRONMENT)) {
+    if (process.env[name] !== value) throw new Error(`The engine must be started with ${name}=${value}`);
+  }
   const config = CHILD_CONFIG.parse(await readConfig());
   const server = new EngineServer(new Secret(config.apiKey));
   process.once("disconnect", () => leave(server));

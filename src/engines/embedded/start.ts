@@ -4,7 +4,7 @@ import { basename, join, resolve } from "node:path";
 import { PosternError } from "../../errors.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Secret } from "../../lib/secret.ts";
-import { CHILD_MESSAGE, type ChildConfig } from "./child-protocol.ts";
+import { CHILD_MESSAGE, type ChildConfig, REQUIRED_ENVIRONMENT } from "./child-protocol.ts";
 import { DEMO_CONTEXT_LENGTH, DEMO_MODEL_NAMES, type DemoVariant, ensureDemoModel } from "./demo-model.ts";
 import { faultOfGguf } from "./gguf-check.ts";
 import { installEngine } from "./install.ts";
@@ -97,7 +97,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedE
 /** What the child needs of our environment. The rest stays here: it runs other people's code and has no use for our secrets. */
 function childEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const kept = Object.entries(environment).filter(([name]) => KEPT_VARIABLES.test(name));
-  return { ...Object.fromEntries(kept), NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true" };
+  return { ...Object.fromEntries(kept), NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true", ...REQUIRED_ENVIRONMENT };
 }
 
 /** `server.ts` from sources, `server.js` when compiled: the child is what this file is. */
