@@ -1,0 +1,29 @@
+import { rename, writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { rolldown } from "rolldown";
+
+const ENTRY = resolve(import.meta.dirname, "../src/cli/agent-bundle.ts");
+
+/**
+ * Writes the agent as one file that needs nothing but Node: what a gateway serves at `/.postern/agent.mjs`.
+ *
+ * Written under another name and renamed, so that a reader never sees half of it.
+ */
+export async function bundleAgent(outFile: string): Promise<void> {
+  const build = await rolldown({ input: ENTRY, platform: "node", logLevel: "warn" });
+  try {
+    const { output } = await build.generate({ format: "esm", codeSplitting: false, comments: { legal: true }, minify: false });
+    const [chunk, ...rest] = output;
+    if (rest.length > 0) throw new Error(`the bundle has ${rest.length} more parts than one file can hold`);
+    await writeFile(`${outFile}.new`, chunk.code);
+    await rename(`${outFile}.new`, outFile);
+  } finally {
+    await build.close();
+  }
+}
+
+if (import.meta.main) {
+  const outFile = process.argv[2];
+  if (outFile === undefined) throw new Error("usage: bundle-agent.ts OUTFILE");
+  await bundleAgent(resolve(outFile));
+}
