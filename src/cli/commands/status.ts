@@ -1,0 +1,57 @@
+import type { Command } from "commander";
+import type { Status } from "../../admin/contract.ts";
+import { formatRelative } from "../format.ts";
+import type { CommandSet } from "../invocation.ts";
+import type { Paint } from "../output.ts";
+
+/** `status`. Exit code 1 when something needs attention. */
+export function addStatusCommand(program: Command, commands: CommandSet): void {
+  commands.finish(
+    program.command("status").description("What runs here and whether it is well. Exit code 1 when it is not."),
+    [
+      ["postern status", "for people"],
+      ["postern status --json", "for programs"],
+    ],
+    async ({ options, output }) => {
+      const { withAdmin } = await import("../admin-session.ts");
+      const status = await withAdmin(options, (admin) => admin.status());
+      output.result(status, (paint) => renderStatus(status, paint));
+      return isWell(status) ? 0 : 1;
+    },
+  );
+}
+
+function isWell({ gateway, storeTrouble, ledgerTrouble }: Status): boolean {
+  return gateway?.ready === true && storeTrouble === null && ledgerTrouble === null;
+}
+
+function renderStatus(status: Status, paint: Paint): string {
+  const { gateway } = status;
+  const rows: Array<[string, string]> = [
+    ["gateway", gateway === null ? paint("yellow", "not running (start it: postern up)") : describe(gateway, paint)],
+    ...(gateway === null
+      ? []
+      : ([
+          ["address", gateway.publicUrl],
+          ["admin", gateway.adminUrl ?? "none"],
+          ["requests", `${gateway.requestsActive} running`],
+        ] as Array<[string, string]>)),
+    ["models", `${status.models.ready} ready of ${status.models.total}`],
+    ["nodes", `${status.nodes.connected} connected of ${status.nodes.total}`],
+    ["keys", `${status.keys.active} active of ${status.keys.total}`],
+    ["data", status.dataFolder],
+    ["config", status.configFile ?? "none (defaults)"],
+    ["version", status.version],
+    ...[status.storeTrouble, status.ledgerTrouble]
+      .filter((trouble) => trouble !== null)
+      .map((trouble) => ["trouble", paint("red", trouble)] as [string, string]),
+  ];
+  return rows.map(([name, value]) => `${paint("bold", name.padEnd(10))}${value}`).join("\n");
+}
+
+function describe(gateway: NonNullable<Status["gateway"]>, paint: Paint): string {
+  const since = `pid ${gateway.pid}, started ${formatRelative(gateway.startedAtMs, Date.now())}`;
+  if (gateway.isDraining) return `${paint("yellow", "draining")} (${since})`;
+  if (gateway.ready) return `${paint("green", "ready")} (${since})`;
+  return `${paint("red", "not ready")}: ${gateway.reasons.join("; ")} (${since})`;
+}

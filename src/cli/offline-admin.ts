@@ -1,0 +1,42 @@
+import type { FastifyInstance } from "fastify";
+import { createAdminContext } from "../admin/create-context.ts";
+import { createAdminApp } from "../admin/server.ts";
+import { prepareDataFolder } from "../config/data-folder.ts";
+import type { ResolvedConfig } from "../config/resolved.ts";
+import { loadGatewayIdentity } from "../gateway/identity.ts";
+import { systemClock } from "../lib/clock.ts";
+import { VERSION } from "../lib/version.ts";
+import { openJournal } from "../storage/journal.ts";
+import { openSqliteStore } from "../storage/sqlite/open-store.ts";
+import { createInvitation } from "../tunnel/invitation.ts";
+
+/**
+ * The admin application over the store alone, for commands that run while no gateway does. Holds the store's lock until it
+ * is closed, so that no gateway can start in between.
+ *
+ * @throws PosternError `store_locked` when a gateway is just starting or stopping, and the other `store_*` codes.
+ */
+export async function createOfflineAdmin(config: ResolvedConfig): Promise<FastifyInstance> {
+  prepareDataFolder(config.dataFolder);
+  const store = await openSqliteStore({ folder: config.dataFolder });
+  try {
+    // What a killed gateway left in its journal belongs into the reports.
+    const journal = await openJournal({ folder: config.dataFolder, usage: store.usage });
+    await journal.stop();
+    const identity = await loadGatewayIdentity(store.settings);
+    const context = createAdminContext({
+      version: VERSION,
+      config,
+      store,
+      clock: systemClock,
+      live: null,
+      mintInvitation: async () => createInvitation(identity.fingerprint),
+    });
+    const app = createAdminApp({ context });
+    app.addHook("onClose", () => store.close());
+    return app;
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}

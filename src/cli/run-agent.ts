@@ -1,0 +1,180 @@
+import { type AgentStatus, startAgent } from "../agent/main.ts";
+import { prepareDataFolder } from "../config/data-folder.ts";
+import { loadConfig } from "../config/load.ts";
+import type { AgentConfig } from "../config/resolved.ts";
+import { type EngineProgress, step } from "../engines/embedded/progress.ts";
+import { startEmbedded } from "../engines/embedded/start.ts";
+import { type PosternError, toPosternError } from "../errors.ts";
+import { Secret } from "../lib/secret.ts";
+import { VERSION } from "../lib/version.ts";
+import { toFailedMessage } from "./child-protocol.ts";
+import { chooseEngines } from "./choose-engines.ts";
+import type { AgentCommandOptions } from "./commands/agent.ts";
+import type { CommonOptions } from "./invocation.ts";
+import { createLogger } from "./logger.ts";
+import type { Output } from "./output.ts";
+import { Progress } from "./progress.ts";
+import { findSupervisor, StopRequests, type Supervisor } from "./supervised.ts";
+
+export interface AgentRun {
+  /** Of `agent join`; null: this machine has joined before. */
+  invitation: Secret | null;
+  /** Gateway to dial; null: the configured one, or the one that was joined. */
+  gateway: URL | null;
+  /** Script that the embedded engine's process runs, where there is no file of its own for it (the bundle). */
+  engineEntry: URL | null;
+}
+
+/** The gateway of this machine does not know this agent, or is another one than it joined: `up` may invite it again. */
+const CURED_BY_INVITATION: ReadonlySet<string> = new Set(["connector_refused", "gateway_not_trusted"]);
+
+/** Runs the agent until it is told to stop; see `StopRequests`. Rejects when it cannot join or is refused for good. */
+export async function runAgent(
+  options: AgentCommandOptions & CommonOptions,
+  run: AgentRun,
+  output: Output,
+): Promise<void> {
+  const supervisor = findSupervisor();
+  const stops = new StopRequests(supervisor);
+  try {
+    const config = loadConfig({ part: "agent", flags: options });
+    prepareDataFolder(config.dataFolder);
+    const agentConfig = chooseEngines(config.agent, options);
+    const log = createLogger(config.logLevel, "agent");
+    const listeners = [
+      config.gateway.listen.port,
+      config.gateway.admin.listen.port,
+      ...(options.ownPort ?? []).map(Number),
+    ];
+    let { invitation, gateway } = run;
+    let hasTold = false;
+    for (;;) {
+      const failure = await serveOnce();
+      if (failure === null) return;
+      if (supervisor === null || !CURED_BY_INVITATION.has(failure.code)) throw failure;
+      const invited = await askInvitation(supervisor, failure, stops);
+      if (invited === null) return;
+      ({ invitation, gateway } = invited);
+    }
+
+    async function serveOnce(): Promise<PosternError | null> {
+      const telling = supervisor === null ? tellPeople() : tellSupervisor(supervisor, agentConfig);
+      const gaveUp = new AbortController();
+      void stops.asked.then(() => gaveUp.abort());
+      try {
+        const agent = await startAgent({
+          dataFolder: config.dataFolder,
+          version: VERSION,
+          config: agentConfig,
+          gateway,
+          invitation,
+          log,
+          ownPorts: listeners,
+          environment: process.env,
+          signal: gaveUp.signal,
+          onProgress: telling.onProgress,
+          onStatus: telling.onStatus,
+          ...(run.engineEntry === null
+            ? {}
+            : { startEmbedded: (embedded) => startEmbedded({ ...embedded, entry: run.engineEntry ?? new URL("") }) }),
+        });
+        telling.onStarted(agent.status());
+        if (supervisor === null && !hasTold) {
+          hasTold = true;
+          tellStarted(agent.status(), output);
+        }
+        return await stops.serve(agent, agent.ended);
+      } catch (error) {
+        return gaveUp.signal.aborted ? null : toPosternError(error);
+      } finally {
+        telling.end();
+      }
+    }
+  } catch (error) {
+    supervisor?.tell(toFailedMessage(error));
+    throw error;
+  } finally {
+    stops.dispose();
+  }
+}
+
+/** Asks `up` for an invitation. Null when the process is to end first. */
+async function askInvitation(
+  supervisor: Supervisor,
+  failure: PosternError,
+  stops: StopRequests,
+): Promise<{ invitation: Secret; gateway: URL } | null> {
+  const invited = new Promise<{ invitation: Secret; gateway: URL }>((resolve) => {
+    supervisor.onMessage((message) => {
+      if (message.type === "join")
+        resolve({ invitation: new Secret(message.code), gateway: new URL(message.gatewayUrl) });
+    });
+  });
+  supervisor.tell({ type: "agent-needs-invitation", reason: failure.message });
+  return Promise.race([invited, stops.asked.then(() => null)]);
+}
+
+interface Telling {
+  onProgress(progress: EngineProgress): void;
+  onStatus(status: AgentStatus): void;
+  /** The first look at the engines is over: from here on "no model" is an answer, not a beginning. */
+  onStarted(status: AgentStatus): void;
+  end(): void;
+}
+
+function tellSupervisor(supervisor: Supervisor, config: AgentConfig): Telling {
+  let isStarted = false;
+  function tellState(status: AgentStatus): void {
+    const isPreparing = status.embedded.name === "starting" || status.embedded.name === "waiting";
+    supervisor.tell({
+      type: "agent-state",
+      node: status.node.name,
+      isConnected: status.connection.name === "connected",
+      noModelReason: isStarted && !isPreparing ? status.modelsReason : null,
+    });
+  }
+  supervisor.tell({
+    type: "progress",
+    ...step("prepare", config.discover ? "Looking for engines on this machine" : "Asking the engine"),
+  });
+  return {
+    onProgress: ({ message, done, total, unit }) => supervisor.tell({ type: "progress", message, done, total, unit }),
+    onStatus: tellState,
+    onStarted(status) {
+      isStarted = true;
+      tellState(status);
+    },
+    end: () => {},
+  };
+}
+
+function tellPeople(): Telling {
+  const progress = new Progress();
+  return {
+    onProgress({ phase, message, done, total, unit }) {
+      if (phase === "ready") progress.clear();
+      else
+        progress.update(
+          message,
+          done === null ? "" : `${done}${total === null ? "" : `/${total}`} ${unit ?? ""}`.trim(),
+        );
+    },
+    onStatus() {},
+    onStarted() {},
+    end: () => progress.clear(),
+  };
+}
+
+function tellStarted({ node, gateway, modelsReason, warnings }: AgentStatus, output: Output): void {
+  for (const warning of warnings) output.note(`Warning: ${warning}`, "yellow");
+  output.result({ node: node.name, gateway, pid: process.pid }, (paint) =>
+    [
+      `${paint("bold", "Agent")} of node ${node.name} for ${gateway}`,
+      ...(modelsReason === null ? [] : [paint("yellow", modelsReason)]),
+      paint(
+        "dim",
+        "It keeps running here; Ctrl-C stops it. Joined once, it starts again with the command `agent` alone.",
+      ),
+    ].join("\n"),
+  );
+}

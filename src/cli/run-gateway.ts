@@ -1,0 +1,41 @@
+import { prepareDataFolder } from "../config/data-folder.ts";
+import { loadConfig } from "../config/load.ts";
+import { startGateway } from "../gateway/main.ts";
+import { toFailedMessage } from "./child-protocol.ts";
+import type { CommonOptions } from "./invocation.ts";
+import { createLogger } from "./logger.ts";
+import type { Output } from "./output.ts";
+import { findSupervisor, StopRequests } from "./supervised.ts";
+
+/** A gateway does not fail by itself once it serves: what breaks then is answered with errors. */
+const NEVER = new Promise<never>(() => {});
+
+/** Runs the gateway until it is told to stop; see `StopRequests`. Rejects when it cannot start. */
+export async function runGateway(
+  options: CommonOptions & { listen?: string; adminListen?: string },
+  output: Output,
+): Promise<void> {
+  const supervisor = findSupervisor();
+  const stops = new StopRequests(supervisor);
+  try {
+    const config = loadConfig({ part: "gateway", flags: options });
+    prepareDataFolder(config.dataFolder);
+    const gateway = await startGateway(config, { log: createLogger(config.logLevel, "gateway") });
+    const { publicUrl, adminUrl, socketPath } = gateway;
+    supervisor?.tell({ type: "gateway-ready", publicUrl, adminUrl, socketPath });
+    if (supervisor === null) {
+      output.result({ baseUrl: `${publicUrl}/v1`, adminUrl, pid: process.pid }, (paint) =>
+        [
+          `${paint("bold", "Gateway")} ${publicUrl}/v1`,
+          paint("dim", `Health and metrics ${adminUrl}. Ctrl-C stops it.`),
+        ].join("\n"),
+      );
+    }
+    await stops.serve(gateway, NEVER);
+  } catch (error) {
+    supervisor?.tell(toFailedMessage(error));
+    throw error;
+  } finally {
+    stops.dispose();
+  }
+}
