@@ -2,7 +2,7 @@ import { matchesGlob } from "../access/model-rules.ts";
 import type { ModelTargetView, ModelView } from "../admin/contract.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
 import type { Catalogue, CatalogueEntry, Target } from "../proxy/target.ts";
-import type { EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
+import type { EngineKind, EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
 
 /** Most models that one node may bring in. A hostile agent must not fill the catalogue. */
 export const MAX_MODELS_PER_NODE = 2000;
@@ -215,6 +215,7 @@ class LiveTarget implements Target {
   nodeName: string;
   readonly engine: string;
   readonly engineModel: string;
+  engineKind: EngineKind = "openai";
   isLoaded: boolean | null = null;
   sizeBytes: number | null = null;
   operations: ReadonlySet<string> = new Set();
@@ -247,6 +248,7 @@ class LiveTarget implements Target {
     if (this.#report === null || engine.ready) this.#report = { engine, model };
     if (!engine.ready) return;
     this.#isReady = true;
+    this.engineKind = engine.kind;
     this.#connectors.add(connectorId);
     this.operations = new Set(engine.operations);
     this.isLoaded = this.isLoaded === true ? true : model.loaded;

@@ -21,13 +21,11 @@ export const EVENT_STREAM_HEADERS: readonly string[] = [
   "no",
 ];
 
-/** Builds the headers of the upstream request. The caller's own headers are never copied. */
-export function upstreamHeaders(bodyBytes: number, isStream: boolean): Record<string, string> {
+/** Builds the headers of the upstream request; framing is the carrier's. The caller's own headers are never copied. */
+export function upstreamHeaders(isStream: boolean): Record<string, string> {
   return {
     "content-type": "application/json",
-    "content-length": String(bodyBytes),
     accept: isStream ? "text/event-stream" : "application/json",
-    "accept-encoding": "identity",
     "user-agent": "postern",
   };
 }

@@ -147,16 +147,20 @@ export class Relay implements ExchangeHandler, Watched {
     this.#attemptStartedMs = this.#host.monotonicMs();
     this.#attemptStartedAtMs = this.#host.nowMs();
     this.#lastDataMs = this.#attemptStartedMs;
-    const body = codec.rewrite(scan, facts, { model: target.engineModel, forceUsage: facts.isStream });
+    const body = codec.rewrite(scan, facts, {
+      model: target.engineModel,
+      forceUsage: facts.isStream,
+      engineKind: target.engineKind,
+    });
     target.began();
     this.#exchange = target.start(
-      { method: operation.method, path: operation.path, headers: this.#requestHeaders(body.length), body },
+      { method: operation.method, path: operation.path, headers: this.#requestHeaders(), body },
       this,
     );
   }
 
-  #requestHeaders(bodyBytes: number): Record<string, string> {
-    const headers = upstreamHeaders(bodyBytes, this.#job.facts.isStream);
+  #requestHeaders(): Record<string, string> {
+    const headers = upstreamHeaders(this.#job.facts.isStream);
     headers["postern-operation"] = this.#job.operation.id;
     headers["postern-request"] = this.#job.id;
     return headers;
@@ -284,21 +288,19 @@ export class Relay implements ExchangeHandler, Watched {
     const usage = this.#job.codec.readAnswer(body, this.#job.requestBytes);
     if (usage === null) return this.#giveUp("engine_bad_answer", { reason: "not an answer of this dialect" });
     this.#firstTokenMs = this.#host.monotonicMs() - this.#job.startedMs;
-    this.#respondWhole(200, "application/json", body, () => this.#settle("ok", null, usage, null));
+    this.#respondWhole(200, body, null, usage);
   }
 
   #onErrorEnd(): void {
     const failure = classifyAnswer(this.#status);
     if (this.#retry(failure)) return;
-    const isOurs = failure.code !== "engine_failed";
-    if (this.#isCommitted || isOurs) return this.#end(failure.code, "failed", { status: this.#status });
-    // The engine's own words about the request itself are what its client's author needs to see.
-    const type = this.#headers["content-type"] ?? "";
-    const body = type.startsWith("application/json") ? Buffer.concat(this.#held, this.#heldBytes) : Buffer.alloc(0);
-    if (body.length === 0) return this.#end("engine_failed", "failed", { status: this.#status });
-    this.#respondWhole(this.#status, "application/json", body, () =>
-      this.#settle("failed", "engine_failed", NO_USAGE, { status: this.#status }),
-    );
+    // The engine's own words are what its client's author needs to see. Except about the engine's key, which is the agent's.
+    const isJson = (this.#headers["content-type"] ?? "").startsWith("application/json") && this.#heldBytes > 0;
+    const isAboutOurKey = this.#status === 401 || this.#status === 403;
+    if (this.#isCommitted || isAboutOurKey || !isJson)
+      return this.#end(failure.code, "failed", { status: this.#status });
+    const body = Buffer.concat(this.#held, this.#heldBytes);
+    this.#respondWhole(this.#status, body, failure.code, NO_USAGE);
   }
 
   onFailure(failure: ExchangeFailure): void {
@@ -388,15 +390,15 @@ export class Relay implements ExchangeHandler, Watched {
     this.#lastWriteMs = this.#host.sweeper.nowMs;
   }
 
-  #respondWhole(status: number, type: string, body: Buffer, settle: () => void): void {
-    const headers = ["Content-Type", type, "Content-Length", String(body.length)];
+  #respondWhole(status: number, body: Buffer, code: ErrorCode | null, usage: Usage): void {
+    const headers = ["Content-Type", "application/json", "Content-Length", String(body.length)];
     this.#pushFacts(headers, this.#servedBy());
     passAnswerHeaders(this.#headers, headers);
     this.#bytesOut += body.length;
     this.#isCommitted = true;
     this.#callerStatus = status;
-    this.#closeAttempt(status === 200 ? null : "engine_failed");
-    settle();
+    this.#closeAttempt(code);
+    this.#settle(code === null ? "ok" : "failed", code, usage, null);
     this.#job.response.writeHead(status, headers).end(body);
   }
 
@@ -404,7 +406,9 @@ export class Relay implements ExchangeHandler, Watched {
     const { id, facts, overheadMs } = this.#job;
     headers.push("X-Request-Id", id, "Request-Id", id, "X-Postern-Served-By", servedBy);
     headers.push("X-Postern-Attempts", String(this.#attemptIndex + 1), "X-Postern-Overhead-Ms", overheadMs.toFixed(2));
-    if (facts.removedFields.length > 0) headers.push("X-Postern-Removed-Fields", facts.removedFields.join(", "));
+    if (facts.removedFields.length + facts.clampedFields.length === 0) return;
+    const clamped = facts.clampedFields.map(({ name, to }) => `${name}=${to}`);
+    headers.push("X-Postern-Removed-Fields", [...facts.removedFields, ...clamped].join(", "));
   }
 
   #servedBy(): string {

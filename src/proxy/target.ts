@@ -1,4 +1,5 @@
 import type { Exchanger } from "../lib/exchange.ts";
+import type { EngineKind } from "../tunnel/link.ts";
 
 /** A place that can answer a model, as the gateway's catalogue gives it out. Live: facts change under it. */
 export interface Target extends Exchanger {
@@ -7,6 +8,8 @@ export interface Target extends Exchanger {
   readonly nodeId: string;
   readonly nodeName: string;
   readonly engine: string;
+  /** Decides which fields it knows, and under which names. */
+  readonly engineKind: EngineKind;
   readonly engineModel: string;
   /** Null where the engine does not say. */
   readonly isLoaded: boolean | null;

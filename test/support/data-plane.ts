@@ -134,6 +134,7 @@ export class PlayedTarget implements Target {
   readonly nodeId: string;
   readonly nodeName: string;
   readonly engine = "played";
+  readonly engineKind = "vllm";
   readonly engineModel: string;
   isLoaded: boolean | null = true;
   sizeBytes: number | null = null;
