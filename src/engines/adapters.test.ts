@@ -223,6 +223,16 @@ describe("adapters read what their servers say", () => {
     expect(state).toMatchObject({ ready: false, reason: "it is loading its model" });
   });
 
+  test("llama-server: says that it wants a key, although its list is open", async () => {
+    const file = "llama-server/__fixtures__/llama-server-2026-08.handwritten.json";
+    const error = { error: { message: "Invalid API Key", type: "authentication_error", code: 401 } };
+    const engine = await serve(answerFrom({ ...replies(file), "/props": { $status: 401, $json: error } }));
+    expect((await read(engine)).state).toMatchObject({
+      ready: false,
+      reason: "it wants another API key than the one configured",
+    });
+  });
+
   test("vllm: models with their context", async () => {
     const { version, state } = await read1("vllm/__fixtures__/vllm-0.32.handwritten.json");
     expect(version).toBe("0.32.0");

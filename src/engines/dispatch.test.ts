@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import { Secret } from "../lib/secret.ts";
 import {
@@ -191,6 +192,42 @@ describe("connectEngine() with a hostile engine", () => {
     const recorder = await exchange(({ socket }) => socket.end(bytes));
     expect(recorder).toMatchObject({ status: 200, isEnded: false, text: "abc" });
     expect(recorder.failure).toMatchObject({ phase: "body", kind: "cut" });
+  });
+
+  test("never ends an answer that was cut at any byte, however it is framed", async () => {
+    const whole = [
+      `${STREAM_HEAD}${chunk("data: 1\n\n")}${chunk("data: 2\n\n")}${LAST_CHUNK}`,
+      'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{"a":1}',
+    ];
+    for (const bytes of whole) {
+      let end = 0;
+      const engine = await fake(({ socket }) => socket.end(bytes.slice(0, end)));
+      const connections = connect(engine);
+      for (; end < bytes.length; end += 1) {
+        const recorder = new Recorder();
+        connections.start(CHAT, recorder);
+        await recorder.finished;
+        expect([end, recorder.isEnded]).toEqual([end, false]);
+        expect(recorder.failure?.phase).toBe(recorder.status === 0 ? "request" : "body");
+      }
+    }
+  });
+
+  test("reads an answer the same however the engine's writes cut it up", async () => {
+    const bytes = `${STREAM_HEAD}${chunk("data: \u00e9 1\n\n")}${chunk("data: 2\n\n")}${LAST_CHUNK}`;
+    const property = fc.asyncProperty(fc.array(fc.nat(bytes.length), { maxLength: 8 }), async (cuts) => {
+      const edges = [0, ...cuts.sort((a, b) => a - b), bytes.length];
+      const recorder = await exchange(async ({ socket }) => {
+        for (const [index, start] of edges.slice(0, -1).entries()) {
+          socket.write(bytes.slice(start, edges[index + 1]), "utf8");
+          await new Promise(setImmediate);
+        }
+      });
+      expect(recorder.isEnded).toBe(true);
+      expect(Buffer.concat(recorder.chunks).toString("utf8")).toBe("data: \u00e9 1\n\ndata: 2\n\n");
+      for (const close of opened.splice(0)) await close();
+    });
+    await fc.assert(property, { numRuns: 50 });
   });
 
   test("reports a broken chunk size as a breach of protocol", async () => {

@@ -16,8 +16,8 @@ import { type TlsTrust, tlsConnector } from "./tls-trust.ts";
 /** Longest wait for a connection. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** Exchanges at one time with one engine, each on a connection of its own. Beyond it they are refused, not queued. */
-const MAX_EXCHANGES = 512;
+/** Exchanges at one time with one engine, each on a connection of its own: two links full. Beyond it they are refused, not queued. */
+const MAX_EXCHANGES = 2_048;
 
 /** Largest head of an answer. */
 const MAX_HEAD_BYTES = 16 * 1024;
@@ -38,7 +38,7 @@ export interface EngineConnectionOptions extends TlsTrust {
   host: string;
   /** Sent as `Authorization: Bearer`; null for none. */
   apiKey: Secret | null;
-  /** Default 512. */
+  /** Default 2,048. */
   maxExchanges?: number;
   /** Default 5 s. */
   connectTimeoutMs?: number;

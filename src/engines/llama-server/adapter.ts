@@ -34,7 +34,10 @@ export const llamaServerAdapter: EngineAdapter = {
     if (health?.status === 503) return { ready: false, reason: "it is loading its model", models: [], slots: null };
     if (health?.status !== 200) return { ready: false, reason: refusalReason(health), models: [], slots: null };
     if (models === null) return { ready: false, reason: refusalReason(listed), models: [], slots: null };
-    const said = readJson(await tryGet(probe, "/props"), props);
+    // Health and list are open to all; only this one tells that the key is wrong.
+    const told = await tryGet(probe, "/props");
+    if (told?.status === 401) return { ready: false, reason: refusalReason(told), models: [], slots: null };
+    const said = readJson(told, props);
     const isRouter = models.some((model) => model.status != null);
     return {
       ready: true,
