@@ -6,7 +6,7 @@ import { type Clock, systemClock } from "../../lib/clock.ts";
 import { findNpm, type NpmResult, npmEnvironment, runNpm } from "./npm.ts";
 import manifest from "./package/package.json" with { type: "json" };
 import lockfile from "./package/package-lock.json" with { type: "json" };
-import { currentPlatform, type PlatformPackage, platformPackage } from "./platform-packages.ts";
+import { currentPlatform, type PlatformPackage, PROVEN_PLATFORMS, platformPackage } from "./platform-packages.ts";
 import { type OnEngineProgress, step } from "./progress.ts";
 
 export interface InstallOptions {
@@ -57,7 +57,8 @@ export async function installEngine(options: InstallOptions): Promise<string> {
   if (platform === undefined) throw noBinary();
   if (await isComplete(target, platform)) return target;
   refuseMusl();
-  options.onProgress?.(step("prepare", "Preparing to install the embedded engine"));
+  const note = PROVEN_PLATFORMS.includes(currentPlatform()) ? "" : " (not tested on this platform yet)";
+  options.onProgress?.(step("prepare", `Preparing to install the embedded engine${note}`));
   const npm = findNpm(options.environment ?? process.env, options.nodePath ?? process.execPath);
   if (npm === null) {
     throw failure(

@@ -8,7 +8,7 @@ import { platformPackage } from "./platform-packages.ts";
  *
  * @see https://node-llama-cpp.withcat.ai/api/
  */
-export interface LlamaLibrary {
+interface LlamaLibrary {
   getLlama(options: LlamaOptions): Promise<Llama>;
 }
 
@@ -56,7 +56,7 @@ export interface LlamaModel {
   createEmbeddingContext(options: ContextOptions): Promise<LlamaEmbeddingContext>;
 }
 
-export interface ContextOptions {
+interface ContextOptions {
   contextSize?: number | { min?: number; max?: number };
   sequences?: number;
   batchSize?: number;
@@ -101,6 +101,9 @@ export interface LlamaEmbeddingContext {
   getEmbeddingFor(tokens: Token[]): Promise<{ readonly vector: readonly number[] }>;
 }
 
+/** A dependency of node-llama-cpp, and so part of its install. */
+const TEMPLATE_PACKAGE = "@huggingface/jinja";
+
 /** Renders a Jinja chat template. The part of `@huggingface/jinja` that we use. */
 export interface TemplateLibrary {
   Template: new (source: string) => { render(variables: Record<string, unknown>): string };
@@ -126,7 +129,7 @@ export async function loadLlama(engineFolder: string, onLog: (message: string) =
 /** Loads the template library that node-llama-cpp brings along. */
 export function loadTemplates(engineFolder: string): TemplateLibrary {
   const require = createRequire(join(engineFolder, "node_modules", "node-llama-cpp", "package.json"));
-  return require("@huggingface/jinja") as TemplateLibrary;
+  return require(TEMPLATE_PACKAGE) as TemplateLibrary;
 }
 
 function importFrom(engineFolder: string, path: string): Promise<LlamaLibrary> {

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { PosternError } from "../../errors.ts";
 
 /** Largest request body. A prompt of that size would be far beyond any context. */
-export const MAX_BODY_BYTES = 16 * 1024 * 1024;
+const MAX_BODY_BYTES = 16 * 1024 * 1024;
 
 /**
  * Reads a request body as JSON.
