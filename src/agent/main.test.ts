@@ -256,6 +256,20 @@ describe("startAgent()", () => {
     expect(await agent.ended).toBeNull();
   });
 
+  test("ends at once when the gateway of this machine is another one than it joined, or has forgotten it", async () => {
+    const first = await start();
+    await link();
+    await first.stop();
+    const other = await new TestGateway().listen();
+    closers.push(() => other.stop());
+    const second = await start({ invitation: null, gateway: other.url });
+    expect(await second.ended).toMatchObject({ code: "gateway_not_trusted" });
+    await second.stop();
+    gateway.directory.connectors.clear();
+    const third = await start({ invitation: null });
+    expect(await third.ended).toMatchObject({ code: "connector_refused" });
+  });
+
   test("ends with what to do when the gateway has removed the node", async () => {
     const agent = await start();
     await link();

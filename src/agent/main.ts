@@ -5,7 +5,8 @@ import { OPERATIONS_VERSION } from "../dialects/operations.ts";
 import { uniqueName } from "../engines/discover.ts";
 import type { OnEngineProgress } from "../engines/embedded/progress.ts";
 import { type EmbeddedEngine, startEmbedded } from "../engines/embedded/start.ts";
-import { type PosternError, toPosternError } from "../errors.ts";
+import { isLoopback } from "../engines/engine-url.ts";
+import { type ErrorCode, type PosternError, toPosternError } from "../errors.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import type { Secret } from "../lib/secret.ts";
 import { Connector, type ConnectorState } from "../tunnel/connector.ts";
@@ -120,6 +121,9 @@ function findGateway(options: AgentOptions, state: AgentState): Promise<Membersh
 const TABLES = { operations: OPERATIONS_VERSION, fields: FIELDS_VERSION };
 const EMBEDDED_NAME = "embedded";
 
+/** What an agent that another gateway invited hears. From elsewhere it may also be somebody in between: dialled again. */
+const UNKNOWN_HERE: ReadonlySet<ErrorCode> = new Set(["connector_refused", "gateway_not_trusted"]);
+
 class Agent implements RunningAgent, AttemptEvents {
   readonly ended: Promise<PosternError | null>;
   readonly #options: AgentOptions;
@@ -232,8 +236,11 @@ class Agent implements RunningAgent, AttemptEvents {
           if (connection.name === "failed") this.#onRefused(connection.error);
           this.#changed();
         },
-        onDialFailure: ({ error, stage }, waitMs) =>
-          this.#log.warn({ code: error.code, reason: error.message, stage, waitMs: Math.round(waitMs) }, "dial_failed"),
+        onDialFailure: ({ error, stage }, waitMs) => {
+          const { code, message: reason } = error;
+          this.#log.warn({ code, reason, stage, waitMs: Math.round(waitMs) }, "dial_failed");
+          if (UNKNOWN_HERE.has(code) && isLoopback(new URL(this.#membership.gateway))) this.#giveUp(error);
+        },
         onLinkOpen: (slot, carrier) => this.#log.info({ slot, carrier }, "link_open"),
         onLinkClosed: (slot, detail) => this.#log.info({ slot, detail }, "link_closed"),
         onGatewayFingerprint: (gatewayFingerprint) => this.#onRotation(gatewayFingerprint),
@@ -309,6 +316,12 @@ class Agent implements RunningAgent, AttemptEvents {
     } catch (error) {
       this.#log.error({ reason: toPosternError(error).message }, "state_not_written");
     }
+  }
+
+  /** A gateway on this machine is whom it seems to be: one that does not know this agent will not know it later. */
+  #giveUp(error: PosternError): void {
+    void this.#connector.stop();
+    this.#onRefused(error);
   }
 
   #onRefused(error: PosternError): void {
