@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 
@@ -26,35 +27,42 @@ export interface StartOptions {
   cwd?: string;
   /** Written to standard input, which then ends. Otherwise it stays open until `stop`. */
   input?: string;
+  /** File that takes both outputs, for programs that log each request; `line` has nothing to tell then. */
+  logFile?: string;
 }
 
 const running = new Map<number, ChildProcess>();
 
 /** Starts a program. Its standard output is read by lines; its standard error is kept short. */
 export function start(name: string, command: string, args: readonly string[], options: StartOptions = {}): Child {
+  const { logFile } = options;
+  const log = logFile === undefined ? "pipe" : openSync(logFile, "a");
   const child = spawn(command, args, {
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
-    stdio: ["pipe", "pipe", "pipe"],
+    stdio: ["pipe", log, log],
   });
+  if (typeof log === "number") closeSync(log);
   const { pid } = child;
   child.on("error", () => {}); // told by `exited`
   if (pid === undefined) throw new Error(`cannot start ${name}: ${command}`);
   running.set(pid, child);
   let tail = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     tail = (tail + text).slice(-ERROR_TAIL_CHARACTERS);
   });
-  child.stdin.on("error", () => {});
-  if (options.input !== undefined) child.stdin.end(options.input);
+  child.stdin?.on("error", () => {});
+  if (options.input !== undefined) child.stdin?.end(options.input);
   const lines: string[] = [];
   const waiting: (() => void)[] = [];
   const wake = () => waiting.splice(0).forEach((resolve) => void resolve());
   let isOver = false;
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    lines.push(line);
-    wake();
-  });
+  if (child.stdout !== null) {
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      lines.push(line);
+      wake();
+    });
+  }
   const exited = new Promise<number | null>((resolve) => {
     child.once("close", (code) => {
       running.delete(pid);
@@ -67,8 +75,8 @@ export function start(name: string, command: string, args: readonly string[], op
     name,
     pid,
     exited,
-    errors: () => tail,
-    end: () => child.stdin.end(),
+    errors: () => (logFile === undefined ? tail : readFileSync(logFile, "utf8").slice(-ERROR_TAIL_CHARACTERS)),
+    end: () => void child.stdin?.end(),
     async line(timeoutMs) {
       const deadline = Date.now() + timeoutMs;
       for (;;) {
@@ -85,7 +93,7 @@ export function start(name: string, command: string, args: readonly string[], op
     },
     async stop() {
       if (isOver) return;
-      child.stdin.end();
+      child.stdin?.end();
       child.kill("SIGTERM");
       const timer = setTimeout(() => child.kill("SIGKILL"), STOP_GRACE_MS);
       await exited;

@@ -50,8 +50,10 @@ async function startAll(way: Way, ground: Ground, running: Child[]): Promise<Run
   };
   mkdirSync(gatewayEnv.POSTERN_DATA, { recursive: true, mode: 0o700 });
   writeFileSync(gatewayEnv.POSTERN_CONFIG, gatewayConfig(way, ground, port, await freePort(), url));
+  const logFile = join(folder, "gateway.log");
   const gateway = start("postern gateway", process.execPath, [...flags("gateway", folder), POSTERN, "gateway"], {
     env: gatewayEnv,
+    logFile,
   });
   running.push(gateway);
   await until(gateway, async () => (await ask(`${url}/healthz`, ground)).ok);
@@ -94,8 +96,10 @@ async function startAgent(
   const invitation = await postern(["nodes", "invite", "bench"], gatewayEnv);
   const code = /pstn_[A-Za-z0-9_.-]+/.exec(JSON.stringify(invitation))?.[0];
   if (code === undefined) throw new Error("no invitation in the answer");
-  return start("postern agent", process.execPath, [...flags("agent", folder), POSTERN, "agent", "join", url, code], {
+  return start("postern agent", process.execPath, [...flags("agent", folder), POSTERN, "agent", "join", url, "-"], {
     env,
+    input: `${code}\n`,
+    logFile: join(folder, "agent.log"),
   });
 }
 
