@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ClientHttp2Session } from "node:http2";
 import type { Duplex } from "node:stream";
-import { createWebSocketStream, WebSocketServer } from "ws";
+import { WebSocketServer } from "ws";
 import { Challenges, type ChallengesOptions, type Pending, unauthorized } from "./challenges.ts";
 import {
   ACCEPT_HEADER,
@@ -19,6 +19,7 @@ import type { LinkId } from "./link.ts";
 import { refusalText, replyJson, replyRefusal } from "./refusal-reply.ts";
 import { giveBack, openGatewaySession } from "./session.ts";
 import { agentTranscript, joinTranscript } from "./transcript.ts";
+import { WebSocketCarrier } from "./websocket-carrier.ts";
 
 /** A refused socket gets this long to take its answer. */
 const REFUSED_SOCKET_MS = 1_000;
@@ -133,7 +134,7 @@ export class Acceptor {
     };
     if (admission.carrierKind === "websocket") {
       this.#acceptHeaders.set(request, accept);
-      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => flip(createWebSocketStream(webSocket)));
+      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => flip(new WebSocketCarrier(webSocket)));
       return;
     }
     const lines = [

@@ -60,6 +60,7 @@ export class AgentLink {
     });
     this.#carrier.on("end", () => this.#end("the gateway closed the connection"));
     this.#carrier.on("close", () => this.#end("the connection closed"));
+    this.#carrier.on("lost", () => this.#end("the WebSocket closed"));
     this.#carrier.on("error", () => {});
     this.#openTimer = this.#clock.after(HANDSHAKE_TIMEOUT_MS, () => this.#end("the gateway opened no control stream"));
     this.#liveness.start();

@@ -1,7 +1,7 @@
 import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { createWebSocketStream, WebSocket } from "ws";
+import { WebSocket } from "ws";
 import {
   ACCEPT_HEADER,
   AUTHORIZATION_SCHEME,
@@ -13,6 +13,7 @@ import {
 import { type DialStage, notGateway, refused } from "./dial-failure.ts";
 import { type Acceptance, readAcceptance } from "./handshake.ts";
 import { giveBack } from "./session.ts";
+import { WebSocketCarrier } from "./websocket-carrier.ts";
 
 /** Largest head of an answer in the handshake. */
 const HEAD_LIMIT_BYTES = 16 * 1024;
@@ -82,11 +83,10 @@ export class HandshakeConnection {
     webSocket.on("unexpected-response", (_request, response) => resolve(response));
     webSocket.on("error", reject);
     // At once, in the event: the first messages may be in the same segment as the 101.
-    webSocket.on("open", () => resolve(createWebSocketStream(webSocket)));
+    webSocket.on("open", () => resolve(new WebSocketCarrier(webSocket)));
     const result = await promise;
     if ("statusCode" in result) throw refused("upgrade", result, await readBody(result), true);
     const carrier = result as Duplex;
-    carrier.on("error", () => {});
     const acceptance = readAcceptance(accept);
     if (acceptance === null) throw notGateway("upgrade", "the upgrade was answered by something else");
     return { carrier, acceptance };

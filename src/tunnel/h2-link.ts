@@ -91,6 +91,7 @@ export class H2Link implements Link, ExchangeOwner {
     // A socket that the HTTP server accepted is half-open by default and would outlive its peer's end.
     this.#socket.on("end", () => this.#end("peer", "the agent closed the connection"));
     this.#socket.on("close", () => this.#end("peer", "the connection closed"));
+    this.#socket.on("lost", () => this.#end("peer", "the WebSocket closed"));
     this.#socket.on("error", () => {});
     this.#control = this.#openControl();
     // Before the settings Node assumes 100 streams, and a request could meet a refusal that means nothing.

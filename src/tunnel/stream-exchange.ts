@@ -10,6 +10,9 @@ const FAILURE_BODY_LIMIT = 2048;
 /** Characters of an agent's explanation that reach our log. */
 const FAILURE_DETAIL_LIMIT = 300;
 
+/** Answers that end with their head. */
+const WITHOUT_BODY = new Set([204, 205, 304]);
+
 const EXCHANGE = Symbol("exchange");
 
 /** A stream with its exchange on it, so that listeners are shared functions and no stream has closures of its own. */
@@ -105,7 +108,8 @@ export class StreamExchange implements Exchange {
       return;
     }
     const length = plain["content-length"];
-    if (length !== undefined) this.#expectedBytes = Number(length);
+    if (WITHOUT_BODY.has(status)) this.#expectedBytes = 0;
+    else if (length !== undefined) this.#expectedBytes = Number(length);
     this.#handler.onHead(status, plain);
     if (this.#isDone) return;
     if (this.#isPaused) this.#stream.pause();

@@ -1,0 +1,145 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { CONTROL_LINE_LIMIT } from "./constants.ts";
+import { LineReader, readAgentLine, readGatewayLine } from "./control.ts";
+import type { NodeReport } from "./link.ts";
+import { readReport } from "./report.ts";
+
+const report: NodeReport = {
+  agentVersion: "0.1.0",
+  operationsVersion: 1,
+  fieldsVersion: 1,
+  hardware: { platform: "linux", arch: "x64", cpus: 8, memoryBytes: 2 ** 36, gpus: ["RTX 4090"] },
+  engines: [
+    {
+      name: "ollama",
+      kind: "ollama",
+      version: "0.12.0",
+      ready: true,
+      reason: null,
+      operations: ["openai.chat"],
+      models: [
+        {
+          name: "llama3.1:8b",
+          loaded: true,
+          contextLength: 8192,
+          sizeBytes: 5_000_000_000,
+          quantization: "Q4_K_M",
+          capabilities: ["completion"],
+          remote: false,
+        },
+      ],
+      slots: null,
+    },
+  ],
+};
+const [engine] = report.engines;
+const [model] = engine!.models;
+
+describe("readReport()", () => {
+  test("reads a report and drops what it does not know", () => {
+    expect(readReport({ ...report, later: true })).toEqual(report);
+  });
+
+  test.each<[string, unknown]>([
+    ["too many engines", { ...report, engines: Array.from({ length: 33 }, (_, n) => ({ ...engine, name: `e${n}` })) }],
+    ["two engines of one name", { ...report, engines: [engine, engine] }],
+    ["too many models", { ...report, engines: [{ ...engine, models: Array.from({ length: 513 }, () => model) }] }],
+    [
+      "a model name that is too long",
+      { ...report, engines: [{ ...engine, models: [{ ...model, name: "x".repeat(257) }] }] },
+    ],
+    [
+      "a model name with an escape sequence",
+      { ...report, engines: [{ ...engine, models: [{ ...model, name: "\u001b[31m" }] }] },
+    ],
+    ["a model name with a line break", { ...report, engines: [{ ...engine, models: [{ ...model, name: "a\nb" }] }] }],
+    ["a negative size", { ...report, engines: [{ ...engine, models: [{ ...model, sizeBytes: -1 }] }] }],
+    ["an unknown kind of engine", { ...report, engines: [{ ...engine, kind: "oracle" }] }],
+    ["no hardware", { ...report, hardware: null }],
+    ["an array", [report]],
+  ])("refuses %s", (_what, value) => {
+    expect(readReport(value)).toBeNull();
+  });
+});
+
+describe("readAgentLine() and readGatewayLine()", () => {
+  test("read their own messages and each ignores the other's", () => {
+    expect(readAgentLine(JSON.stringify({ type: "report", report }))).toEqual({ message: { type: "report", report } });
+    expect(readAgentLine('{"type":"draining"}')).toEqual({ message: { type: "draining" } });
+    expect(readGatewayLine('{"type":"drain","reason":"r","spreadMs":5}')).toEqual({
+      message: { type: "drain", reason: "r", spreadMs: 5 },
+    });
+    expect(readAgentLine('{"type":"drain","reason":"r","spreadMs":5}')).toEqual({ ignored: "drain" });
+  });
+
+  test("ignore what they do not know unless it is required", () => {
+    expect(readAgentLine('{"type":"weather"}')).toEqual({ ignored: "weather" });
+    expect(readGatewayLine('{"type":"weather","required":false}')).toEqual({ ignored: "weather" });
+    expect(readGatewayLine('{"type":"weather","required":true}')).toEqual({ unsupported: "weather" });
+  });
+
+  test.each([
+    ["{", "not_json"],
+    ["null", "bad_message"],
+    ["[]", "bad_message"],
+    ["{}", "bad_message"],
+    ['{"type":""}', "bad_message"],
+    ['{"type":"report"}', "bad_message"],
+    ['{"type":"report","report":{}}', "bad_report"],
+  ])("call %s trouble: %s", (line, trouble) => {
+    expect(readAgentLine(line)).toEqual({ trouble });
+  });
+
+  test("never throw, whatever the line", () => {
+    const line = fc.oneof(
+      fc.string({ unit: "binary", maxLength: 200 }),
+      fc.json({ maxDepth: 5 }),
+      fc
+        .record({ type: fc.constantFrom("report", "draining", "drain", "bye", "models"), report: fc.jsonValue() })
+        .map((v) => JSON.stringify(v)),
+      fc.nat(20_000).map((depth) => `{"type":"report","report":${"[".repeat(depth)}${"]".repeat(depth)}}`),
+    );
+    fc.assert(
+      fc.property(line, (text) => {
+        expect(() => readAgentLine(text)).not.toThrow();
+        expect(() => readGatewayLine(text)).not.toThrow();
+      }),
+    );
+  });
+});
+
+describe("LineReader", () => {
+  test("gives the same lines however the bytes are cut", () => {
+    const lines = fc.array(
+      fc.string({ unit: "grapheme", minLength: 1, maxLength: 30 }).filter((line) => !line.includes("\n")),
+      {
+        maxLength: 10,
+      },
+    );
+    fc.assert(
+      fc.property(lines, fc.array(fc.nat(400), { maxLength: 30 }), (wanted, cuts) => {
+        const bytes = Buffer.from(wanted.map((line) => `${line}\n`).join(""));
+        const points = [...new Set([0, ...cuts.map((cut) => Math.min(cut, bytes.length)), bytes.length])].sort(
+          (a, b) => a - b,
+        );
+        const reader = new LineReader();
+        const got: string[] = [];
+        points.forEach((point, index) => {
+          expect(reader.push(bytes.subarray(points[index - 1] ?? 0, point), (line) => got.push(line))).toBe(true);
+        });
+        expect(got).toEqual(wanted);
+      }),
+    );
+  });
+
+  test("refuses a line above the limit as soon as it is above, at the limit not", () => {
+    const reader = new LineReader();
+    const got: number[] = [];
+    expect(reader.push(Buffer.alloc(CONTROL_LINE_LIMIT, "a"), () => {})).toBe(true);
+    expect(reader.push(Buffer.from("\n"), (line) => got.push(line.length))).toBe(true);
+    expect(got).toEqual([CONTROL_LINE_LIMIT]);
+    expect(reader.push(Buffer.alloc(CONTROL_LINE_LIMIT, "a"), () => {})).toBe(true);
+    expect(reader.push(Buffer.from("a"), () => {})).toBe(false);
+  });
+});
