@@ -1,6 +1,8 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { PosternError } from "../../errors.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Secret } from "../../lib/secret.ts";
@@ -26,7 +28,7 @@ export interface EmbeddedOptions {
   contextLength?: number;
   /** Requests answered at the same time. Default 8 for the demo model, 2 for others (each costs memory for a context). */
   sequences?: number;
-  /** The child's script, where it is not `server.ts` (or `.js`) beside this file, as in a bundle. */
+  /** The child's script. Default: `server.ts` (or `.js`) beside this file, or in a bundle the bundle. */
   entry?: URL;
   /** An existing install to use instead of `dataFolder/engine`. For tests, which share one. */
   engineFolder?: string;
@@ -100,9 +102,13 @@ function childEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(kept), NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true", ...REQUIRED_ENVIRONMENT };
 }
 
-/** `server.ts` from sources, `server.js` when compiled: the child is what this file is. */
+/**
+ * The child's script: `server.ts` from sources, `server.js` when compiled. In a bundle there is no file beside this one; then it
+ * is the bundle itself, which runs `server.ts` when it is forked without arguments (cli/agent-bundle.ts).
+ */
 function defaultEntry(): URL {
-  return new URL(import.meta.url.endsWith(".ts") ? "./server.ts" : "./server.js", import.meta.url);
+  const beside = new URL(import.meta.url.endsWith(".ts") ? "./server.ts" : "./server.js", import.meta.url);
+  return existsSync(fileURLToPath(beside)) ? beside : new URL(import.meta.url);
 }
 
 async function childConfig(options: EmbeddedOptions, engineFolder: string): Promise<ChildConfig> {
