@@ -22,7 +22,6 @@ export function createIngest(db: Kysely<Tables>): (lines: Uint8Array) => Promise
       .insertInto("requests")
       .values(rows)
       .onConflict((conflict) => conflict.doNothing())
-      .returning("id")
       .compile(),
   );
   const insertAttempts = createRowInsert((connection, rows: AttemptTable[]) =>
@@ -30,53 +29,79 @@ export function createIngest(db: Kysely<Tables>): (lines: Uint8Array) => Promise
       .insertInto("attempts")
       .values(rows)
       .onConflict((conflict) => conflict.doNothing())
-      .returning("id")
       .compile(),
   );
+
+  async function insertAll(settled: SettledRequest[]): Promise<number> {
+    return db.transaction().execute(async (transaction) => {
+      const inserted = await insertRequests(transaction, settled.map(toRequestRow));
+      if (inserted !== settled.length) throw new SomeKnown();
+      await insertAttempts(transaction, settled.flatMap(toAttemptRows));
+      await addToRollups(transaction, settled);
+      return inserted;
+    });
+  }
 
   return async function ingest(lines) {
     const { settled, unreadable } = decodeLines(lines, false);
     if (settled.length === 0) return { taken: 0, known: 0, unreadable };
-    const taken = await db.transaction().execute(async (transaction) => {
-      const inserted = await insertRequests(transaction, settled.map(toRequestRow));
-      const fresh = inserted.size === settled.length ? settled : firstOfEach(settled, inserted);
-      await insertAttempts(transaction, fresh.flatMap(toAttemptRows));
-      await addToRollups(transaction, fresh);
-      return fresh.length;
-    });
+    let taken: number;
+    try {
+      taken = await insertAll(settled);
+    } catch (error) {
+      if (!(error instanceof SomeKnown)) throw error;
+      // A replay, which is rare: only then is it worth asking which ones are new.
+      const fresh = await withoutKnown(db, settled);
+      taken = fresh.length === 0 ? 0 : await insertAll(fresh);
+    }
     return { taken, known: settled.length - taken, unreadable };
   };
 }
 
-/** One block may hold a record twice (a write that was repeated after a full disk): only the first one was inserted. */
-function firstOfEach(settled: SettledRequest[], inserted: Set<string>): SettledRequest[] {
-  return settled.filter(({ opened }) => inserted.delete(opened.id));
+/** Undoes a block of which the store has a part already. */
+class SomeKnown extends Error {}
+
+/** Ids per question; SQLite takes 32,766 parameters, but few enough keep the statement small. */
+const IDS_PER_QUESTION = 500;
+
+/**
+ * The records that the store does not have, each once: a block may hold one twice (a write that was repeated after a full disk).
+ * Nobody else writes requests, so what is new now is still new when it is inserted.
+ */
+async function withoutKnown(db: Kysely<Tables>, settled: SettledRequest[]): Promise<SettledRequest[]> {
+  const fresh = new Map(settled.toReversed().map((request) => [request.opened.id, request]));
+  const ids = [...fresh.keys()];
+  for (let start = 0; start < ids.length; start += IDS_PER_QUESTION) {
+    const part = ids.slice(start, start + IDS_PER_QUESTION);
+    const known = await db.selectFrom("requests").select("id").where("id", "in", part).execute();
+    for (const { id } of known) fresh.delete(id);
+  }
+  return [...fresh.values()].reverse();
 }
 
-type RowInsert<Row> = (db: Transaction<Tables>, rows: Row[]) => Promise<Set<string>>;
+type RowInsert<Row> = (db: Transaction<Tables>, rows: Row[]) => Promise<number>;
 
 // Relies on `compile` putting one parameter per column in the order of the row's own keys, so every row of one kind must be
 // made by one function. A test ingests enough rows to take both ways and compares them.
 function createRowInsert<Row extends object>(
-  compile: (db: Transaction<Tables>, rows: Row[]) => CompiledQuery<{ id: string }>,
+  compile: (db: Transaction<Tables>, rows: Row[]) => CompiledQuery<unknown>,
 ): RowInsert<Row> {
   let fullStatement: string | null = null;
   return async function insertRows(db, rows) {
-    const ids = new Set<string>();
+    let inserted = 0n;
     for (let start = 0; start < rows.length; start += ROWS_PER_STATEMENT) {
       const part = rows.slice(start, start + ROWS_PER_STATEMENT);
       const isFull = part.length === ROWS_PER_STATEMENT;
-      let query: CompiledQuery<{ id: string }>;
+      let query: CompiledQuery<unknown>;
       if (isFull && fullStatement !== null) {
-        query = CompiledQuery.raw(fullStatement, part.flatMap(Object.values)) as CompiledQuery<{ id: string }>;
+        query = CompiledQuery.raw(fullStatement, part.flatMap(Object.values));
       } else {
         query = compile(db, part);
         if (isFull) fullStatement = query.sql;
       }
-      const result = await db.executeQuery(query);
-      for (const row of result.rows) ids.add(row.id);
+      inserted += (await db.executeQuery(query)).numAffectedRows ?? 0n;
     }
-    return ids;
+    return Number(inserted);
   };
 }
 

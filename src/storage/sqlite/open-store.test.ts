@@ -215,7 +215,7 @@ describe("on a disk of its own", () => {
     const full = await open();
     await full.keys.insert(key("before"));
     const filler = join(place, "filler");
-    for (let size = 1 << 20; size > 0; size >>= 1) fill(filler, size);
+    fill(filler);
     const failures: unknown[] = [];
     for (let index = 0; index < 50; index += 1) {
       await full.settings.set(`s${index}`, new Uint8Array(50_000)).catch((error: unknown) => failures.push(error));
@@ -231,11 +231,13 @@ describe("on a disk of its own", () => {
     expect((await (await open()).keys.list()).map((one) => one.id)).toEqual(["before", "later"]);
   });
 
-  function fill(file: string, size: number): void {
-    try {
-      writeFileSync(file, Buffer.alloc(size), { flag: "a" });
-    } catch {
-      // Full: a smaller piece comes next.
+  function fill(file: string): void {
+    for (let size = 1 << 20; size > 0; ) {
+      try {
+        writeFileSync(file, Buffer.alloc(size), { flag: "a" });
+      } catch {
+        size >>= 1;
+      }
     }
   }
 });
