@@ -1,5 +1,5 @@
 import type { EmbeddedEngine, EmbeddedOptions } from "../engines/embedded/start.ts";
-import { type PosternError, toPosternError } from "../errors.ts";
+import { PosternError, toPosternError } from "../errors.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 
 /** A crashed engine is started again after this long, then after twice as long, and so on. */
@@ -13,6 +13,11 @@ const STABLE_MS = 60_000;
 
 /** Crashes in a row after which it is given up. */
 const MAX_CRASHES = 5;
+
+const CRASHES = new PosternError("engine_start", {
+  message: `The embedded engine ended by itself ${MAX_CRASHES + 1} times`,
+  hint: "Try a smaller model, and look at the agent's log; then start the agent again.",
+});
 
 /** Starts the embedded engine; `startEmbedded`, or a stand-in in tests. */
 export type StartEmbedded = (options: EmbeddedOptions) => Promise<EmbeddedEngine>;
@@ -102,7 +107,7 @@ export class EmbeddedSupervisor {
   #restart(error: PosternError | null): void {
     this.#crashes += 1;
     if (this.#crashes > MAX_CRASHES) {
-      this.#setState({ name: "failed", error: error ?? toPosternError(new Error("it keeps ending by itself")) });
+      this.#setState({ name: "failed", error: error ?? CRASHES });
       return;
     }
     this.#setState({ name: "waiting" });

@@ -1,5 +1,6 @@
 import { ADAPTERS } from "../engines/adapters.ts";
 import { defaultAddresses, discoverEngines, uniqueName } from "../engines/discover.ts";
+import { PosternError } from "../errors.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { type EngineSettings, WatchedEngine } from "./watched-engine.ts";
 
@@ -42,11 +43,16 @@ export class EngineWatch {
   readonly #stopped = new AbortController();
   #searchTimer: Timer | null = null;
 
-  /** @throws PosternError `config_invalid` when a CA file cannot be read. */
+  /** @throws PosternError `config_invalid` when there are too many engines, or a CA file cannot be read. */
   constructor(options: EngineWatchOptions) {
     this.#options = options;
     this.#clock = options.clock;
-    for (const settings of options.engines.slice(0, MAX_ENGINES)) {
+    if (options.engines.length > MAX_ENGINES) {
+      throw new PosternError("config_invalid", {
+        message: `Cannot load config: "agent.engines" must have at most ${MAX_ENGINES} entries, got ${options.engines.length}`,
+      });
+    }
+    for (const settings of options.engines) {
       this.#engines.set(settings.name, new WatchedEngine(settings, this.#clock));
     }
   }

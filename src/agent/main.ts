@@ -213,7 +213,7 @@ class Agent implements RunningAgent, AttemptEvents {
     const { requestId, operation } = attempt.request;
     const { phase, kind, detail } = failure;
     this.#log.warn({ requestId, engine: engine.name, operation, phase, kind, detail }, "engine_failed");
-    if (phase === "connect") this.#watch.suspect(engine.name);
+    if (kind !== "protocol") this.#watch.suspect(engine.name);
   }
 
   #createConnector(): Connector {

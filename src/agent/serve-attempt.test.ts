@@ -8,6 +8,7 @@ import {
   chunk,
   type FakeAnswer,
   type FakeEngine,
+  gone,
   LAST_CHUNK,
   raw,
   STREAM_HEAD,
@@ -164,9 +165,8 @@ describe("serveAttempt()", () => {
     const exchange = ask(recorder);
     await recorder.until(() => recorder.chunks.length > 0);
     const socket = fake.requests.at(-1)?.socket;
-    const gone = once(socket!, "close");
     exchange.cancel("caller_left");
-    await gone;
+    await gone(socket);
     expect(running).toBe(0);
     expect(failures).toEqual([]);
   });
@@ -176,9 +176,8 @@ describe("serveAttempt()", () => {
     const recorder = new Recorder();
     ask(recorder);
     await asked;
-    const gone = once(fake.requests.at(-1)!.socket, "close");
     gateway.destroy();
-    await gone;
+    await gone(fake.requests.at(-1)?.socket);
   });
 
   test("slows the engine down with a slow caller, and loses nothing", async () => {

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import { Secret } from "../lib/secret.ts";
@@ -7,6 +6,7 @@ import {
   chunk,
   type FakeAnswer,
   type FakeEngine,
+  gone,
   LAST_CHUNK,
   raw,
   STREAM_HEAD,
@@ -289,9 +289,8 @@ describe("Exchange", () => {
     const running = connections.start(CHAT, recorder);
     await recorder.until(() => recorder.chunks.length === 1);
     const [socket] = engine.sockets;
-    const gone = once(socket!, "close");
     running.cancel("caller_left");
-    await gone;
+    await gone(socket);
     expect(recorder).toMatchObject({ isEnded: false, failure: null });
     expect(connections.active).toBe(0);
   });

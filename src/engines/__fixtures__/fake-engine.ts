@@ -86,6 +86,15 @@ function takeRequest(bytes: Buffer, socket: Socket): { request: FakeRequest; res
   return { request: { method, path, headers, body, socket }, rest: bytes.subarray(bodyEnd) };
 }
 
+/** Resolves when a connection is gone, politely or not. */
+export function gone(socket: Socket | undefined): Promise<void> {
+  if (socket === undefined) throw new Error("there is no such connection");
+  return new Promise((resolve) => {
+    if (socket.closed) resolve();
+    else socket.once("close", () => resolve());
+  });
+}
+
 /** Never answers. */
 export function silent(_request: FakeRequest): void {}
 

@@ -1,0 +1,64 @@
+import { expect, test } from "vitest";
+import { PosternError } from "../errors.ts";
+import type { EngineReport } from "../tunnel/link.ts";
+import type { EmbeddedState } from "./embedded-supervisor.ts";
+import { whyNoModels } from "./models-reason.ts";
+
+const MODEL = {
+  name: "m",
+  loaded: null,
+  contextLength: null,
+  sizeBytes: null,
+  quantization: null,
+  capabilities: [],
+  remote: false,
+};
+
+function engine(report: Partial<EngineReport>): EngineReport {
+  return {
+    name: "ollama",
+    kind: "ollama",
+    version: null,
+    ready: true,
+    reason: null,
+    operations: [],
+    models: [],
+    slots: null,
+    ...report,
+  };
+}
+
+const failed: EmbeddedState = {
+  name: "failed",
+  error: new PosternError("engine_install", {
+    message: "There is no npm here",
+    hint: "Install npm, then start again.",
+  }),
+};
+
+test.each<[string, EngineReport[], EmbeddedState, boolean, RegExp | null]>([
+  ["a model", [engine({ models: [MODEL] })], { name: "off" }, true, null],
+  ["the embedded engine on its way", [], { name: "starting" }, true, null],
+  ["the embedded engine between two starts", [], { name: "waiting" }, true, null],
+  ["an install that failed", [], failed, true, /There is no npm here\. Install npm, then start again\.$/],
+  ["nothing, and none allowed", [], { name: "off" }, false, /the embedded engine is turned off\. Start one/],
+  [
+    "an engine that is away",
+    [engine({ ready: false, reason: "it does not answer" })],
+    { name: "off" },
+    true,
+    /"ollama" is not ready: it does not answer\.$/,
+  ],
+  ["an engine without models", [engine({})], { name: "off" }, true, /"ollama" has no model of its own.*ollama pull/],
+  [
+    "only somebody else's cloud",
+    [engine({ models: [{ ...MODEL, remote: true }] })],
+    { name: "off" },
+    true,
+    /has no model of its own/,
+  ],
+])("whyNoModels() with %s", (_name, engines, embedded, isAllowed, words) => {
+  const reason = whyNoModels(engines, embedded, isAllowed);
+  if (words === null) expect(reason).toBeNull();
+  else expect(reason).toMatch(words);
+});
