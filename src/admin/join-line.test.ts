@@ -72,7 +72,7 @@ test.skipIf(process.platform === "win32")(
     const gatewayUrl = await serve((_request, response) => response.end(`${PACKAGE} `));
     const { status, out, err } = await run(joinLine({ gatewayUrl, sha256, code: CODE }));
     expect({ status, out }).toEqual({ status: 1, out: "" });
-    expect(err).toMatch(/^postern: cannot fetch the agent from .*SHA-256 is not the promised one.*\n$/);
+    expect(err).toMatch(/^postern: cannot start the agent of .*SHA-256 is not the promised one.*\n$/);
     expect(() => statSync(join(folder, "agent.mjs"))).toThrow();
   },
 );

@@ -1,4 +1,5 @@
 import { PosternError } from "../errors.ts";
+import { NODE_FLOORS } from "../lib/node-version.ts";
 
 export interface JoinLineParts {
   /** Origin of the gateway as the GPU machine sees it. */
@@ -9,13 +10,18 @@ export interface JoinLineParts {
   code: string;
 }
 
+// Versions as one number each, so that the line can compare them: 26.5.1 is 26005001.
+const [[FLOOR_24, FLOOR_26]] = [NODE_FLOORS.map(([major, minor, patch]) => (major * 1000 + minor) * 1000 + patch)];
+
 // What the line runs. No quotes of either kind and no `$`: the text stands in single quotes, and Windows PowerShell drops
-// double quotes on the way to a program. Syntax and modules of Node 20, whose message about its age comes from the agent.
+// double quotes on the way to a program. Syntax and modules of Node 20, so that an old one gets to say that it is old: the
+// agent's file could not, because its imports fail first.
 // A child process instead of an import: what the agent forks would inherit `--input-type`, which forked files refuse.
 const SCRIPT = [
   "const [url,digest,code]=process.argv.slice(1),{env,platform}=process;",
   "const [{get},{createHash},fs,{homedir},{spawn}]=await Promise.all([url.startsWith(`https:`)?`https`:`http`,`crypto`,`fs`,`os`,`child_process`].map(n=>import(`node:`+n)));",
-  "try{",
+  "try{const node=process.versions.node.split(`.`).reduce((n,part)=>n*1000+Number(part),0);",
+  `if(!(node>=${FLOOR_26}||node>=${FLOOR_24}&&node<25000000))throw Error(\`Node.js \`+process.version+\` is too old; install 26.5.1 or newer\`);`,
   "/* The digest is what is trusted, so TLS is not verified for this one download. */",
   "const file=await new Promise((ok,no)=>get(url+`/.postern/agent.mjs`,{rejectUnauthorized:false,signal:AbortSignal.timeout(120000)},r=>{",
   "const parts=[];let size=0;if(r.statusCode!==200)no(Error(`HTTP status `+r.statusCode));",
@@ -27,7 +33,7 @@ const SCRIPT = [
   "const agent=spawn(process.execPath,[dir+`/agent.mjs`,`agent`,`join`,url,`-`],{stdio:[`pipe`,`inherit`,`inherit`]});",
   "process.on(`SIGTERM`,()=>agent.kill());",
   "agent.on(`exit`,status=>process.exit(status??1)).stdin.on(`error`,()=>{}).end(code)",
-  "}catch(e){console.error(`postern: cannot fetch the agent from `+url+`: `+e.message);process.exitCode=1}",
+  "}catch(e){console.error(`postern: cannot start the agent of `+url+`: `+e.message);process.exitCode=1}",
 ].join("");
 
 /**

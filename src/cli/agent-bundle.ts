@@ -1,4 +1,4 @@
-import { refuseOldNode } from "./node-version.ts";
+import { refuseOldNode } from "../lib/node-version.ts";
 
 // Entry of the one-file agent that a gateway serves at `/.postern/agent.mjs` (scripts/bundle-agent.ts). The file is also
 // what the embedded engine's process runs, because there is no other file beside it: forked without arguments.

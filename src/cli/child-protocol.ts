@@ -8,6 +8,8 @@ export const SUPERVISED_VARIABLE = "POSTERN_SUPERVISED";
 const fromChild = z.discriminatedUnion("type", [
   /** The gateway serves. */
   z.object({ type: z.literal("gateway-ready"), publicUrl: z.string(), adminUrl: z.string(), socketPath: z.string() }),
+  /** The agent's process is up and waits to be told where the gateway is. */
+  z.object({ type: z.literal("agent-waiting") }),
   /** The agent has not joined this gateway, or is not known to it any more: an `invitation` is needed. */
   z.object({ type: z.literal("agent-needs-invitation"), reason: z.string() }),
   /** The agent's state after each change. */
@@ -40,7 +42,9 @@ export type ChildMessage = z.infer<typeof fromChild>;
 
 /** What `postern up` says to a supervised process. */
 const toChild = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("join"), gatewayUrl: z.string(), code: z.string() }),
+  /** The gateway serves; `ownPorts` are its ports, which are no engines. */
+  z.strictObject({ type: z.literal("dial"), gatewayUrl: z.string(), ownPorts: z.array(z.number()) }),
+  z.strictObject({ type: z.literal("join"), code: z.string() }),
   /** Finish what runs, take nothing new, end. */
   z.strictObject({ type: z.literal("drain") }),
 ]);

@@ -22,6 +22,7 @@ export function buildProgram(state: RunState): Command {
     .version(VERSION, "-v, --version", "print the version")
     .helpOption("-h, --help", "print this help")
     .helpCommand(false)
+    .enablePositionalOptions()
     .configureHelp({ styleTitle: (text) => styleText("bold", text), showGlobalOptions: false })
     .exitOverride()
     .showHelpAfterError("Next step: add --help to see what is there.")

@@ -28,12 +28,12 @@ export interface AgentRun {
 /** The gateway of this machine does not know this agent, or is another one than it joined: `up` may invite it again. */
 const CURED_BY_INVITATION: ReadonlySet<string> = new Set(["connector_refused", "gateway_not_trusted"]);
 
-/** Runs the agent until it is told to stop; see `StopRequests`. Rejects when it cannot join or is refused for good. */
+/** Runs the agent until it is told to stop; see `StopRequests`. @returns the exit code. Rejects when it cannot join or is refused for good. */
 export async function runAgent(
   options: AgentCommandOptions & CommonOptions,
   run: AgentRun,
   output: Output,
-): Promise<void> {
+): Promise<number> {
   const supervisor = findSupervisor();
   const stops = new StopRequests(supervisor);
   try {
@@ -41,20 +41,22 @@ export async function runAgent(
     prepareDataFolder(config.dataFolder);
     const agentConfig = chooseEngines(config.agent, options);
     const log = createLogger(config.logLevel, "agent");
-    const listeners = [
-      config.gateway.listen.port,
-      config.gateway.admin.listen.port,
-      ...(options.ownPort ?? []).map(Number),
-    ];
     let { invitation, gateway } = run;
+    let ownPorts = [config.gateway.listen.port, config.gateway.admin.listen.port];
+    if (supervisor !== null) {
+      const told = await waitForGateway(supervisor, stops);
+      if (told === null) return 0;
+      gateway = new URL(told.gatewayUrl);
+      ownPorts = told.ownPorts;
+    }
     let hasTold = false;
     for (;;) {
       const failure = await serveOnce();
-      if (failure === null) return;
+      if (failure === null) return 0;
       if (supervisor === null || !CURED_BY_INVITATION.has(failure.code)) throw failure;
       const invited = await askInvitation(supervisor, failure, stops);
-      if (invited === null) return;
-      ({ invitation, gateway } = invited);
+      if (invited === null) return 0;
+      invitation = invited;
     }
 
     async function serveOnce(): Promise<PosternError | null> {
@@ -69,7 +71,7 @@ export async function runAgent(
           gateway,
           invitation,
           log,
-          ownPorts: listeners,
+          ownPorts,
           environment: process.env,
           signal: gaveUp.signal,
           onProgress: telling.onProgress,
@@ -91,11 +93,27 @@ export async function runAgent(
       }
     }
   } catch (error) {
-    supervisor?.tell(toFailedMessage(error));
-    throw error;
+    if (supervisor === null) throw error;
+    // The supervisor prints it, once.
+    supervisor.tell(toFailedMessage(error));
+    return 1;
   } finally {
     stops.dispose();
   }
+}
+
+/** Where the gateway is, once it serves. Null when the process is to end first. */
+async function waitForGateway(
+  supervisor: Supervisor,
+  stops: StopRequests,
+): Promise<{ gatewayUrl: string; ownPorts: number[] } | null> {
+  const told = new Promise<{ gatewayUrl: string; ownPorts: number[] }>((resolve) => {
+    supervisor.onMessage((message) => {
+      if (message.type === "dial") resolve(message);
+    });
+  });
+  supervisor.tell({ type: "agent-waiting" });
+  return Promise.race([told, stops.asked.then(() => null)]);
 }
 
 /** Asks `up` for an invitation. Null when the process is to end first. */
@@ -103,11 +121,10 @@ async function askInvitation(
   supervisor: Supervisor,
   failure: PosternError,
   stops: StopRequests,
-): Promise<{ invitation: Secret; gateway: URL } | null> {
-  const invited = new Promise<{ invitation: Secret; gateway: URL }>((resolve) => {
+): Promise<Secret | null> {
+  const invited = new Promise<Secret>((resolve) => {
     supervisor.onMessage((message) => {
-      if (message.type === "join")
-        resolve({ invitation: new Secret(message.code), gateway: new URL(message.gatewayUrl) });
+      if (message.type === "join") resolve(new Secret(message.code));
     });
   });
   supervisor.tell({ type: "agent-needs-invitation", reason: failure.message });

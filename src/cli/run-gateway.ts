@@ -10,11 +10,11 @@ import { findSupervisor, StopRequests } from "./supervised.ts";
 /** A gateway does not fail by itself once it serves: what breaks then is answered with errors. */
 const NEVER = new Promise<never>(() => {});
 
-/** Runs the gateway until it is told to stop; see `StopRequests`. Rejects when it cannot start. */
+/** Runs the gateway until it is told to stop; see `StopRequests`. @returns the exit code. Rejects when it cannot start. */
 export async function runGateway(
   options: CommonOptions & { listen?: string; adminListen?: string },
   output: Output,
-): Promise<void> {
+): Promise<number> {
   const supervisor = findSupervisor();
   const stops = new StopRequests(supervisor);
   try {
@@ -32,9 +32,12 @@ export async function runGateway(
       );
     }
     await stops.serve(gateway, NEVER);
+    return 0;
   } catch (error) {
-    supervisor?.tell(toFailedMessage(error));
-    throw error;
+    if (supervisor === null) throw error;
+    // The supervisor prints it, once.
+    supervisor.tell(toFailedMessage(error));
+    return 1;
   } finally {
     stops.dispose();
   }

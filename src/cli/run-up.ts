@@ -20,7 +20,6 @@ import { renderServing, type Serving } from "./up-result.ts";
 
 /** Invitations that one run makes for its own agent; more would mean that joining does not work. */
 const MAX_INVITATIONS = 3;
-/** From the start of the agent to its first word. */
 const DRAIN_NOTE = "Finishing what runs; press Ctrl-C again to stop at once.";
 
 type GatewayReady = Extract<ChildMessage, { type: "gateway-ready" }>;
@@ -44,8 +43,7 @@ class Up {
   readonly #gatewayReady = Promise.withResolvers<GatewayReady>();
   readonly #stopping = Promise.withResolvers<void>();
   #admin: AdminClient | null = null;
-  #dialUrl = "";
-  #ownPorts: string[] = [];
+  #served: GatewayReady | null = null;
   #agentState: AgentState | null = null;
   #lastSignMs = systemClock.monotonicMs();
   #invitations = 0;
@@ -86,15 +84,14 @@ class Up {
   async #serve(): Promise<never> {
     this.#progress.update("Starting the gateway");
     this.#gateway.start();
+    // Its process loads while the gateway opens its store; it dials when it is told to.
+    this.#agent.start();
     const ready = await this.#gatewayReady.promise;
     this.#gateway.markServing();
     const admin = new AdminClient(socketTransport(ready.socketPath));
     this.#admin = admin;
-    this.#dialUrl = this.#dialUrlOf(ready.publicUrl);
-    this.#ownPorts = [this.#dialUrl, ready.adminUrl].map((url) => new URL(url).port).filter((port) => port !== "");
 
     this.#progress.update("Starting the agent");
-    this.#agent.start();
     const { models, reason } = await waitForFirstModel({
       admin,
       agent: { noModelReason: () => this.#noModelReason(), lastSignMs: () => this.#lastSignMs },
@@ -122,7 +119,11 @@ class Up {
     this.#lastSignMs = systemClock.monotonicMs();
     switch (message.type) {
       case "gateway-ready":
+        this.#served = message;
         this.#gatewayReady.resolve(message);
+        break;
+      case "agent-waiting":
+        void this.#tellAgentToDial();
         break;
       case "agent-needs-invitation":
         void this.#invite();
@@ -145,8 +146,15 @@ class Up {
     }
   }
 
+  async #tellAgentToDial(): Promise<void> {
+    const { publicUrl, adminUrl } = await this.#gatewayReady.promise;
+    const gatewayUrl = this.#dialUrl(publicUrl);
+    const ownPorts = [gatewayUrl, adminUrl].map((url) => Number(new URL(url).port)).filter((port) => port > 0);
+    this.#agent.tell({ type: "dial", gatewayUrl, ownPorts });
+  }
+
   async #invite(): Promise<void> {
-    const gatewayUrl = this.#dialUrl;
+    const gatewayUrl = this.#dialUrl((await this.#gatewayReady.promise).publicUrl);
     this.#invitations++;
     try {
       if (this.#invitations > MAX_INVITATIONS) {
@@ -155,7 +163,7 @@ class Up {
         });
       }
       const invited = await this.#admin?.inviteNode({ name: nodeName(this.#config), url: gatewayUrl });
-      if (invited !== undefined) this.#agent.tell({ type: "join", gatewayUrl, code: invited.code });
+      if (invited !== undefined) this.#agent.tell({ type: "join", code: invited.code });
     } catch (error) {
       this.#output.note(error instanceof Error ? error.message : String(error), "red");
       this.#agent.kill();
@@ -164,7 +172,7 @@ class Up {
   }
 
   /** Where the agent finds the gateway on this machine, whatever name it has in public. */
-  #dialUrlOf(publicUrl: string): string {
+  #dialUrl(publicUrl: string): string {
     const { listen, tls, publicUrl: configured } = this.#config.gateway;
     if (configured === null) return publicUrl;
     const host = listen.host === "0.0.0.0" ? "127.0.0.1" : listen.host === "::" ? "::1" : listen.host;
@@ -225,8 +233,8 @@ class Up {
     return [
       "gateway",
       ...this.#commonArguments(),
-      ...flag("--listen", this.#options.listen),
-      ...flag("--admin-listen", this.#options.adminListen),
+      ...flag("--listen", sameAddress(this.#options.listen, this.#served?.publicUrl)),
+      ...flag("--admin-listen", sameAddress(this.#options.adminListen, this.#served?.adminUrl)),
     ];
   }
 
@@ -234,10 +242,8 @@ class Up {
     return [
       "agent",
       ...this.#commonArguments(),
-      ...flag("--gateway", this.#dialUrl),
       ...flag("--engine", this.#options.engine),
       ...flag("--model", this.#options.model),
-      ...this.#ownPorts.flatMap((port) => ["--own-port", port]),
     ];
   }
 
@@ -248,6 +254,12 @@ class Up {
 
 /** `bin/postern.js`, beside `src` and `dist` alike. */
 const LAUNCHER = fileURLToPath(new URL("../../bin/postern.js", import.meta.url));
+
+/** A port that the system chose must be the same after a restart: the agent and callers know it by now. */
+function sameAddress(given: string | undefined, servedUrl: string | undefined): string | undefined {
+  if (given === undefined || servedUrl === undefined || !given.endsWith(":0")) return given;
+  return `${given.slice(0, -1)}${new URL(servedUrl).port}`;
+}
 
 function flag(name: string, value: string | undefined): string[] {
   return value === undefined ? [] : [name, value];

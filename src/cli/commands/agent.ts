@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { Option } from "commander";
 import { type CommandSet, usageError } from "../invocation.ts";
 
 /** Options of `agent` and `agent join`. */
@@ -8,7 +7,6 @@ export interface AgentCommandOptions {
   model?: string;
   gateway?: string;
   codeFile?: string;
-  ownPort?: string[];
 }
 
 /**
@@ -25,7 +23,8 @@ export function addAgentCommand(program: Command, commands: CommandSet, engineEn
       ),
   )
     .option("--gateway <url>", "gateway to dial; left out: the one that was joined")
-    .addOption(new Option("--own-port <port...>").hideHelp());
+    // `agent` and `agent join` share option names: without this, commander gives those after `join` to `agent`.
+    .enablePositionalOptions();
 
   commands.finish<AgentCommandOptions>(
     agent,
@@ -36,8 +35,7 @@ export function addAgentCommand(program: Command, commands: CommandSet, engineEn
     async ({ options, output }) => {
       const { runAgent } = await import("../run-agent.ts");
       const gateway = options.gateway === undefined ? null : readGateway(options.gateway);
-      await runAgent(options, { invitation: null, gateway, engineEntry }, output);
-      return undefined;
+      return runAgent(options, { invitation: null, gateway, engineEntry }, output);
     },
   );
 
@@ -56,8 +54,7 @@ export function addAgentCommand(program: Command, commands: CommandSet, engineEn
       const { runAgent } = await import("../run-agent.ts");
       const gateway = readGateway(args[0] ?? "");
       const invitation = await readCode(args[1], options.codeFile);
-      await runAgent(options, { invitation, gateway, engineEntry }, output);
-      return undefined;
+      return runAgent(options, { invitation, gateway, engineEntry }, output);
     },
   );
 }

@@ -20,8 +20,7 @@ export function addGatewayCommand(program: Command, commands: CommandSet): void 
     ],
     async ({ options, output }) => {
       const { runGateway } = await import("../run-gateway.ts");
-      await runGateway(options, output);
-      return undefined;
+      return runGateway(options, output);
     },
   );
 }

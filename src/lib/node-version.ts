@@ -1,5 +1,5 @@
 /** Lowest version in each supported line, as in package.json "engines" and bin/postern.js (in step by a test). */
-const FLOORS = [
+export const NODE_FLOORS = [
   [24, 18, 1],
   [26, 5, 1],
 ] as const;
@@ -9,7 +9,7 @@ export function refuseOldNode(version: string): string | null {
   const [major = 0, minor = 0, patch = 0] = version.split(".").map(Number);
   const isSupported =
     major > 26 ||
-    FLOORS.some((floor) => major === floor[0] && (minor > floor[1] || (minor === floor[1] && patch >= floor[2])));
+    NODE_FLOORS.some((floor) => major === floor[0] && (minor > floor[1] || (minor === floor[1] && patch >= floor[2])));
   if (isSupported) return null;
   return [
     `postern: Node.js ${version} is too old for the agent (HTTP/2 security fixes are missing).`,
