@@ -1,15 +1,7 @@
-import { PosternError } from "../../errors.ts";
-import { ChatTemplate } from "./chat-template.ts";
+import { Embedder, type Embeddings } from "./embedder.ts";
 import { type GenerationJob, type GenerationResult, generate } from "./generation.ts";
-import {
-  type Llama,
-  type LlamaContext,
-  type LlamaEmbeddingContext,
-  type LlamaModel,
-  type LlamaSequence,
-  loadTemplates,
-  type Token,
-} from "./library.ts";
+import type { Llama, LlamaContext, LlamaModel, LlamaSequence, Token } from "./library.ts";
+import { contextExceeded, PromptTokenizer } from "./prompt-tokenizer.ts";
 import type { ChatRequest, CompletionRequest, GenerationRequest } from "./request.ts";
 import { SequencePool } from "./sequence-pool.ts";
 
@@ -33,8 +25,6 @@ export const QUEUE_LIMIT = 64;
 /** Smallest context that is worth loading a model for. */
 const MIN_CONTEXT_LENGTH = 512;
 const PENALTY_WINDOW_TOKENS = 64;
-const TOKEN_TYPE_UNKNOWN = 2;
-const TOKEN_TYPE_CONTROL = 3;
 
 /** A GGUF model, loaded into llama.cpp and ready to answer. It lives as long as its process. */
 export class ServedModel {
@@ -42,27 +32,19 @@ export class ServedModel {
   readonly #model: LlamaModel;
   readonly #context: LlamaContext;
   readonly #pool: SequencePool;
-  readonly #template: ChatTemplate | null;
+  readonly #tokenizer: PromptTokenizer;
+  readonly #embedder: Embedder;
   readonly #isEndless: boolean;
-  readonly #threads: number;
-  readonly #vocabularySize: number;
-  readonly #maxTextCharacters: number;
-  #embeddingContext: Promise<LlamaEmbeddingContext> | null = null;
-  #embeddingsPending = 0;
 
   private constructor(model: LlamaModel, context: LlamaContext, options: ModelOptions, threads: number) {
     this.name = options.name;
     this.#model = model;
     this.#context = context;
     this.#isEndless = options.isEndless;
-    this.#threads = threads;
-    const vocabulary = readVocabulary(model);
-    this.#vocabularySize = vocabulary.tokens.length;
-    const longestToken = vocabulary.tokens.reduce((longest, token) => Math.max(longest, token.length), 1);
-    this.#maxTextCharacters = context.contextSize * longestToken;
     const sequences: LlamaSequence[] = Array.from({ length: options.sequences }, () => context.getSequence());
     this.#pool = new SequencePool(sequences, QUEUE_LIMIT);
-    this.#template = readTemplate(model, vocabulary, options.engineFolder);
+    this.#tokenizer = new PromptTokenizer(model, context.contextSize, options.engineFolder);
+    this.#embedder = new Embedder(model, context.contextSize, threads, QUEUE_LIMIT);
   }
 
   /**
@@ -99,37 +81,21 @@ export class ServedModel {
 
   /** `chat` only where the model file has a chat template. */
   get capabilities(): string[] {
-    return [...(this.#template === null ? [] : ["chat"]), "completion", "embedding"];
+    return [...(this.#tokenizer.hasChatTemplate ? ["chat"] : []), "completion", "embedding"];
   }
 
   get sequences(): { total: number; free: number; waiting: number } {
     return { total: this.#pool.size, free: this.#pool.freeCount, waiting: this.#pool.waitingCount };
   }
 
-  /** @throws PosternError when the model has no chat template or the template refuses the messages. */
+  /** @throws PosternError as `PromptTokenizer.chat`. */
   chatTokens(request: ChatRequest): Token[] {
-    if (this.#template === null) {
-      throw new PosternError("body_invalid", {
-        message: "The model file has no chat template; use /v1/completions",
-        param: "messages",
-      });
-    }
-    this.#refuseHuge(
-      request.messages.reduce((sum, message) => sum + message.content.length, 0),
-      "messages",
-    );
-    const parts = this.#template.render(request.messages);
-    const tokens = parts.flatMap(({ text, isMarkup }, index) =>
-      index === 0
-        ? this.#model.tokenize(text, isMarkup)
-        : this.#model.tokenize(text, isMarkup, isMarkup ? undefined : "trimLeadingSpace"),
-    );
-    return this.#withBegin(tokens);
+    return this.#tokenizer.chat(request.messages);
   }
 
-  /** @throws PosternError `body_invalid` when a token is not in the vocabulary. */
-  completionTokens(request: Pick<CompletionRequest, "prompt">): Token[] {
-    return this.#withBegin(this.#tokenize(request.prompt, "prompt"));
+  /** @throws PosternError as `PromptTokenizer.completion`. */
+  completionTokens(request: CompletionRequest): Token[] {
+    return this.#tokenizer.completion(request.prompt);
   }
 
   /**
@@ -144,7 +110,7 @@ export class ServedModel {
     onText: (text: string) => Promise<void> | undefined,
   ): Promise<GenerationResult> {
     const room = this.contextLength - promptTokens.length;
-    if (room < 1) throw tooLong(promptTokens.length, this.contextLength, "messages");
+    if (room < 1) throw contextExceeded(promptTokens.length, this.contextLength, "messages");
     const sequence = await this.#pool.acquire(promptTokens, signal);
     try {
       return await generate(this.#model, sequence, this.#job(request, promptTokens, room, sequence), signal, onText);
@@ -153,49 +119,10 @@ export class ServedModel {
     }
   }
 
-  /**
-   * Vectors of length 1 for texts or token lists, in order, with the tokens they cost. One text is computed at a time.
-   *
-   * @throws PosternError as `answer`.
-   */
-  async embed(
-    inputs: ReadonlyArray<string | Token[]>,
-    signal: AbortSignal,
-  ): Promise<{ vectors: Float32Array[]; promptTokens: number }> {
-    if (this.#embeddingsPending >= QUEUE_LIMIT) {
-      throw new PosternError("overloaded", {
-        message: "The engine is busy and its queue is full",
-        retryAfterSeconds: 1,
-      });
-    }
-    const lists = inputs.map((input) => this.#tokenize(input, "input"));
-    this.#embeddingsPending += 1;
-    try {
-      const context = await this.#openEmbeddingContext();
-      // The library adds the begin and end tokens that embedding models want, and counts with them.
-      const lengths = lists.map((tokens) => context.calculateInputLength(tokens));
-      const longest = Math.max(...lengths);
-      if (longest >= this.contextLength) throw tooLong(longest, this.contextLength, "input");
-      const vectors: Float32Array[] = [];
-      for (const tokens of lists) {
-        signal.throwIfAborted();
-        vectors.push(normalised((await context.getEmbeddingFor(tokens)).vector));
-      }
-      return { vectors, promptTokens: lengths.reduce((sum, length) => sum + length, 0) };
-    } finally {
-      this.#embeddingsPending -= 1;
-    }
-  }
-
-  /** Opened on first use: it costs memory for a context of its own, and most models are never asked for vectors. */
-  #openEmbeddingContext(): Promise<LlamaEmbeddingContext> {
-    this.#embeddingContext ??= this.#model
-      .createEmbeddingContext({ contextSize: this.contextLength, threads: this.#threads })
-      .catch((cause: unknown) => {
-        this.#embeddingContext = null;
-        throw new PosternError("engine_refused", { message: "The model cannot compute embeddings", cause });
-      });
-    return this.#embeddingContext;
+  /** Vectors for texts or token lists, in order. @throws PosternError as `PromptTokenizer.plain` and `Embedder.embed`. */
+  async embed(inputs: ReadonlyArray<string | Token[]>, signal: AbortSignal): Promise<Embeddings> {
+    const lists = inputs.map((input) => this.#tokenizer.plain(input, "input"));
+    return await this.#embedder.embed(lists, signal);
   }
 
   #job(request: GenerationRequest, promptTokens: Token[], room: number, sequence: LlamaSequence): GenerationJob {
@@ -217,76 +144,4 @@ export class ServedModel {
       sampling: hasPenalty ? { ...request.sampling, repeatPenalty } : request.sampling,
     };
   }
-
-  #tokenize(input: string | Token[], param: string): Token[] {
-    if (typeof input === "string") {
-      this.#refuseHuge(input.length, param);
-      return this.#model.tokenize(input, false);
-    }
-    if (input.some((token) => token >= this.#vocabularySize)) {
-      throw new PosternError("body_invalid", {
-        message: `Field "${param}" has a token that the model does not know`,
-        param,
-      });
-    }
-    return input;
-  }
-
-  /** Refuses text that cannot fit whatever its tokens are, before megabytes of it hold up everybody else in the tokenizer. */
-  #refuseHuge(characters: number, param: string): void {
-    if (characters > this.#maxTextCharacters) throw tooLong(null, this.contextLength, param);
-  }
-
-  #withBegin(tokens: Token[]): Token[] {
-    const { bos, shouldPrependBosToken } = this.#model.tokens;
-    if (bos !== null && shouldPrependBosToken && tokens[0] !== bos) return [bos, ...tokens];
-    if (tokens.length > 0) return tokens;
-    throw new PosternError("body_invalid", { message: "The prompt is empty", param: "prompt" });
-  }
-}
-
-/** @param promptTokens Null where they were not counted because there are certainly too many. */
-function tooLong(promptTokens: number | null, contextLength: number, param: string): PosternError {
-  const seen = promptTokens === null ? "is longer" : `has ${promptTokens} tokens`;
-  return new PosternError("context_length_exceeded", {
-    message: `This model's maximum context length is ${contextLength} tokens. However, your prompt ${seen}.`,
-    param,
-  });
-}
-
-interface Vocabulary {
-  tokens: string[];
-  types: number[];
-}
-
-function readTemplate(model: LlamaModel, vocabulary: Vocabulary, engineFolder: string): ChatTemplate | null {
-  const tokenizer = model.fileInfo.metadata.tokenizer;
-  if (typeof tokenizer !== "object" || tokenizer === null || !("chat_template" in tokenizer)) return null;
-  if (typeof tokenizer.chat_template !== "string") return null;
-  const { tokens, types } = vocabulary;
-  const control = tokens.filter(
-    (_, token) => types[token] === TOKEN_TYPE_CONTROL || types[token] === TOKEN_TYPE_UNKNOWN,
-  );
-  return new ChatTemplate(tokenizer.chat_template, loadTemplates(engineFolder), {
-    bos: model.tokens.bosString ?? "",
-    eos: model.tokens.eosString ?? "",
-    control,
-  });
-}
-
-function readVocabulary(model: LlamaModel): Vocabulary {
-  const { tokenizer } = model.fileInfo.metadata as {
-    tokenizer?: { ggml?: { tokens?: unknown; token_type?: unknown } };
-  };
-  const tokens = tokenizer?.ggml?.tokens;
-  const types = tokenizer?.ggml?.token_type;
-  return {
-    tokens: Array.isArray(tokens) ? tokens.map(String) : [],
-    types: Array.isArray(types) ? types.map(Number) : [],
-  };
-}
-
-function normalised(vector: readonly number[]): Float32Array {
-  const length = Math.hypot(...vector) || 1;
-  return Float32Array.from(vector, (value) => value / length);
 }

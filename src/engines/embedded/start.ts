@@ -1,16 +1,16 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PosternError } from "../../errors.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Secret } from "../../lib/secret.ts";
+import { ChildHandle } from "./child-handle.ts";
 import { CHILD_MESSAGE, type ChildConfig, REQUIRED_ENVIRONMENT } from "./child-protocol.ts";
 import { DEMO_CONTEXT_LENGTH, DEMO_MODEL_NAMES, type DemoVariant, ensureDemoModel } from "./demo-model.ts";
 import { faultOfGguf } from "./gguf-check.ts";
 import { installEngine } from "./install.ts";
-import { type OnEngineProgress, step } from "./progress.ts";
+import { type EngineProgress, type OnEngineProgress, step } from "./progress.ts";
 
 export interface EmbeddedOptions {
   /** The engine is installed into `engine/` below it, the demo model written into `models/`. */
@@ -45,7 +45,7 @@ export interface EmbeddedEngine {
   readonly modelName: string;
   /** Ends the child, by force if it must be. Idempotent; resolves when the process is gone. */
   stop(): Promise<void>;
-  /** Calls back once when the child is gone, asked for or not; at once if it already is. */
+  /** Calls back once when the child is gone, asked for or not; soon if it already is. */
   onExit(callback: (exit: EngineExit) => void): void;
 }
 
@@ -56,15 +56,13 @@ export interface EngineExit {
   signal: NodeJS.Signals | null;
 }
 
+const NEXT_STEP =
+  "Check that the file is a GGUF model that llama.cpp supports and that there is enough memory, then start again.";
 const DEFAULT_CONTEXT_LENGTH = DEMO_CONTEXT_LENGTH;
 const DEFAULT_SEQUENCES = { demo: 8, file: 2 } as const;
 const DEFAULT_START_LIMIT_MS = 300_000;
-/** How long the child may take after SIGTERM before SIGKILL. */
-const STOP_GRACE_MS = 3_000;
 const KEPT_VARIABLES =
   /^(path|home|userprofile|tmpdir|temp|tmp|lang|lc_\w+|tz|systemroot|windir|comspec|ld_library_path|dyld_library_path|omp_\w+|ggml_\w+)$/i;
-/** How much of the child's last words is kept for the log. */
-const MAX_STDERR_CHARACTERS = 4_096;
 
 /**
  * Starts llama.cpp in a process of its own and resolves when it is ready to answer.
@@ -133,57 +131,39 @@ async function childConfig(options: EmbeddedOptions, engineFolder: string): Prom
 
 async function untilReady(child: ChildProcess, config: ChildConfig, options: EmbeddedOptions): Promise<EmbeddedEngine> {
   const clock = options.clock ?? systemClock;
-  const lastWords = collectTail(child);
   const handle = new ChildHandle(child, clock);
-  let timer = { cancel(): void {} };
-  let onAbort = (): void => {};
+  const ready = Promise.withResolvers<number>();
+  const timer = clock.after(options.startTimeLimitMs ?? DEFAULT_START_LIMIT_MS, () =>
+    ready.reject(failure("it was not ready in time", "Try a smaller model or a faster disk.")),
+  );
+  const onAbort = (): void => ready.reject(cancelled());
+  options.signal?.addEventListener("abort", onAbort, { once: true });
+  child.on("error", (cause) => ready.reject(failure("its process could not be started", NEXT_STEP, {}, cause)));
+  handle.onExit(({ exitCode, signal }) =>
+    ready.reject(failure("its process ended", NEXT_STEP, { exitCode, signal, stderr: handle.lastWords })),
+  );
+  let port = 0;
+  child.on("message", (raw) => {
+    const message = CHILD_MESSAGE.safeParse(raw).data;
+    if (message?.type === "listening") port = message.port;
+    else if (message?.type === "loading") options.onProgress?.(loading(message.share));
+    else if (message?.type === "ready") ready.resolve(port);
+    else if (message?.type === "failed") {
+      ready.reject(failure("llama.cpp could not load the model", NEXT_STEP, { reason: message.reason }));
+    }
+  });
+  // A failure to send comes with the exit or the error that caused it.
+  child.send(config, () => {});
   try {
-    const port = await new Promise<number>((accept, reject) => {
-      let listeningPort = 0;
-      timer = clock.after(options.startTimeLimitMs ?? DEFAULT_START_LIMIT_MS, () =>
-        reject(failure("it was not ready in time", "Try a smaller model or a faster disk.")),
-      );
-      onAbort = () => reject(cancelled());
-      options.signal?.addEventListener("abort", onAbort, { once: true });
-      child.on("error", (cause) => reject(failure("its process could not be started", NEXT_STEP, {}, cause)));
-      handle.onExit(({ exitCode, signal }) =>
-        reject(failure("its process ended", NEXT_STEP, { exitCode, signal, stderr: lastWords() })),
-      );
-      child.on("message", (raw) => {
-        const message = CHILD_MESSAGE.safeParse(raw).data;
-        if (message === undefined) return;
-        switch (message.type) {
-          case "listening":
-            listeningPort = message.port;
-            break;
-          case "loading": {
-            const percent = Math.round(message.share * 100);
-            options.onProgress?.({
-              phase: "start",
-              message: "Loading the model",
-              done: percent,
-              total: 100,
-              unit: "percent",
-            });
-            break;
-          }
-          case "ready":
-            accept(listeningPort);
-            break;
-          case "failed":
-            reject(failure("llama.cpp could not load the model", NEXT_STEP, { reason: message.reason }));
-            break;
-          default:
-            message satisfies never;
-        }
-      });
-      child.send(config, (error) => {
-        if (error !== null)
-          reject(failure("its process could not be started", NEXT_STEP, { stderr: lastWords() }, error));
-      });
-    });
+    const url = new URL(`http://127.0.0.1:${await ready.promise}`);
     options.onProgress?.(step("ready", "The embedded engine is ready"));
-    return handle.asEngine(new URL(`http://127.0.0.1:${port}`), config.name);
+    return {
+      url,
+      pid: handle.pid,
+      modelName: config.name,
+      stop: () => handle.stop(),
+      onExit: (callback) => handle.onExit(callback),
+    };
   } catch (error) {
     await handle.stop();
     throw error;
@@ -193,58 +173,8 @@ async function untilReady(child: ChildProcess, config: ChildConfig, options: Emb
   }
 }
 
-const NEXT_STEP =
-  "Check that the file is a GGUF model that llama.cpp supports and that there is enough memory, then start again.";
-
-class ChildHandle {
-  readonly #child: ChildProcess;
-  readonly #clock: Clock;
-  readonly #exited: Promise<unknown>;
-  #exit: EngineExit | null = null;
-  #isStopping = false;
-  #callbacks: Array<(exit: EngineExit) => void> = [];
-
-  constructor(child: ChildProcess, clock: Clock) {
-    this.#child = child;
-    this.#clock = clock;
-    this.#exited = child.pid === undefined ? Promise.resolve() : once(child, "exit");
-    child.once("exit", (exitCode, signal) => {
-      this.#exit = { isExpected: this.#isStopping, exitCode, signal };
-      for (const callback of this.#callbacks.splice(0)) callback(this.#exit);
-    });
-  }
-
-  onExit(callback: (exit: EngineExit) => void): void {
-    if (this.#exit === null) this.#callbacks.push(callback);
-    else callback(this.#exit);
-  }
-
-  async stop(): Promise<void> {
-    this.#isStopping = true;
-    if (this.#exit !== null || this.#child.pid === undefined) return;
-    this.#child.kill("SIGTERM");
-    const timer = this.#clock.after(STOP_GRACE_MS, () => this.#child.kill("SIGKILL"));
-    await this.#exited;
-    timer.cancel();
-  }
-
-  asEngine(url: URL, name: string): EmbeddedEngine {
-    return {
-      url,
-      pid: this.#child.pid ?? -1,
-      modelName: name,
-      stop: () => this.stop(),
-      onExit: (callback) => this.onExit(callback),
-    };
-  }
-}
-
-function collectTail(child: ChildProcess): () => string {
-  let tail = "";
-  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-    tail = (tail + text).slice(-MAX_STDERR_CHARACTERS);
-  });
-  return () => tail;
+function loading(share: number): EngineProgress {
+  return { phase: "start", message: "Loading the model", done: Math.round(share * 100), total: 100, unit: "percent" };
 }
 
 function checkModel(path: string): void {
