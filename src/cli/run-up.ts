@@ -10,6 +10,7 @@ import type { ResolvedConfig } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
 import { systemClock } from "../lib/clock.ts";
 import { type ChildMessage, SUPERVISED_VARIABLE } from "./child-protocol.ts";
+import { chooseEngines } from "./choose-engines.ts";
 import type { UpOptions } from "./commands/up.ts";
 import { waitForFirstModel } from "./first-model.ts";
 import type { CommonOptions } from "./invocation.ts";
@@ -28,6 +29,8 @@ type AgentState = Extract<ChildMessage, { type: "agent-state" }>;
 /** Starts everything, says how to use it, and stays until it is told to stop. @returns the exit code. */
 export async function runUp(options: UpOptions & CommonOptions, output: Output): Promise<number> {
   const config = loadConfig({ part: "check", flags: options });
+  // The agent's process does this again; here it keeps a wrong flag from starting anything.
+  chooseEngines(config.agent, options);
   prepareDataFolder(config.dataFolder);
   const up = new Up(config, options, output);
   return up.run();

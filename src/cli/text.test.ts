@@ -1,0 +1,121 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { UsageReport } from "../admin/contract.ts";
+import { defaultConfig } from "../config/resolved.ts";
+import { chooseEngines } from "./choose-engines.ts";
+import { renderCsv, renderUsage } from "./commands/usage.ts";
+import { formatBytes, formatCost, formatRelative } from "./format.ts";
+import { readCount, readMoment } from "./read-options.ts";
+import { harmless, renderTable } from "./table.ts";
+import { curlLine, renderServing } from "./up-result.ts";
+
+const plain = (_style: unknown, text: string): string => text;
+
+test("renderTable() aligns columns and sets the total apart", () => {
+  const columns = [
+    { title: "NAME", value: (row: [string, number]) => row[0] },
+    { title: "N", value: (row: [string, number]) => row[1], align: "right" as const },
+  ];
+  expect(
+    renderTable(
+      columns,
+      [
+        ["a", 1],
+        ["long", 1000],
+      ],
+      plain,
+      ["total", 1001],
+    ),
+  ).toBe(["NAME      N", "a         1", "long   1000", "─────  ────", "total  1001"].join("\n"));
+});
+
+test("renderTable() lets no name reach the terminal's control", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (name) => {
+      const text = renderTable([{ title: "T", value: () => name }], [null], plain);
+      return text.split("\n").length === 2 && !/[\p{Cc}\p{Cf}]/u.test(text.replaceAll("\n", ""));
+    }),
+  );
+  expect(harmless("a\u001b[31mb\u202Ec")).toBe("a\uFFFD[31mb\uFFFDc");
+});
+
+const row = {
+  group: "id1",
+  label: 'lap"top, =1',
+  requests: 1234,
+  failed: 1,
+  aborted: 0,
+  tokensIn: 10,
+  tokensInCached: 2,
+  tokensOut: 5,
+  estimated: 1,
+  timeToFirstTokenMs: 12.4,
+  tokensPerSecond: 33.33,
+  costMicros: 0,
+};
+const { group: _group, label: _label, timeToFirstTokenMs: _first, tokensPerSecond: _speed, ...total } = row;
+const report: UsageReport = { by: "key", sinceMs: 0, untilMs: 60_000, rows: [row], total };
+
+test("renderUsage() has a total and says which counts are estimates", () => {
+  const text = renderUsage(report, plain);
+  expect(text).toMatch(/^KEY\s+REQUESTS/);
+  expect(text).toMatch(/total\s+1,234\s+1\s+0\s+10\s+5/);
+  expect(text).toContain("of 1 requests are estimates");
+  expect(renderUsage({ ...report, rows: [] }, plain)).toMatch(/^No requests/);
+});
+
+test("renderCsv() quotes as RFC 4180 says and disarms formulas", () => {
+  expect(renderCsv(report).split("\r\n")).toEqual([
+    "key,label,requests,failed,aborted,tokensIn,tokensInCached,tokensOut,estimated,timeToFirstTokenMs,tokensPerSecond,costMicros",
+    'id1,"lap""top, =1",1234,1,0,10,2,5,1,12.4,33.33,0',
+  ]);
+  expect(renderCsv({ ...report, rows: [{ ...row, label: "=HYPERLINK(1)" }] })).toContain("id1,'=HYPERLINK(1),");
+});
+
+test("formats are short and exact enough", () => {
+  expect([0, 512, 1024, 5e9].map(formatBytes)).toEqual(["0 B", "512 B", "1.0 KiB", "4.7 GiB"]);
+  expect([0, 1234, 2_500_000].map(formatCost)).toEqual(["$0.00", "$0.0012", "$2.50"]);
+  expect([0, 90_000, -7_200_000].map((ms) => formatRelative(1e12 - ms, 1e12))).toEqual(["now", "1 min ago", "in 2 h"]);
+});
+
+test("readMoment() takes spans back from now, days and times in UTC", () => {
+  expect(readMoment("--since", "24h", 1e12)).toBe(1e12 - 86_400_000);
+  expect(readMoment("--since", "2026-11-01", 0)).toBe(Date.UTC(2026, 10, 1));
+  expect(readMoment("--since", "2026-11-01T12:30", 0)).toBe(Date.UTC(2026, 10, 1, 12, 30));
+  for (const text of ["", "yesterday", "2026-13-01", "2026-11", "1.5h"]) {
+    expect(() => readMoment("--since", text, 0), text).toThrow(/--since must be/);
+  }
+  for (const text of ["0", "-1", "1.5", "x", ""]) expect(() => readCount("--max", text), text).toThrow(/--max must be/);
+});
+
+test("chooseEngines() does what --engine and --model say, and refuses contradictions", () => {
+  const { agent } = defaultConfig("/data");
+  expect(chooseEngines(agent, {})).toEqual(agent);
+  expect(chooseEngines(agent, { engine: "none" })).toMatchObject({ discover: true, embedded: { mode: "none" } });
+  expect(chooseEngines(agent, { engine: "http://10.0.0.2:8000/" })).toMatchObject({
+    discover: false,
+    engines: [{ name: "engine", url: "http://10.0.0.2:8000" }],
+    embedded: { mode: "none" },
+  });
+  expect(chooseEngines(agent, { model: "/m/a.gguf" }).embedded).toEqual({ mode: "always", modelPath: "/m/a.gguf" });
+  expect(() => chooseEngines(agent, { engine: "none", model: "a.gguf" })).toThrow(/rules out/);
+  expect(() => chooseEngines(agent, { engine: "http://user:hunter2@x/" })).toThrow(/^(?!.*hunter2)/);
+});
+
+test("renderServing() shows the key once, a curl line that a shell reads as one command, and the reason for no model", () => {
+  const serving = {
+    baseUrl: "http://127.0.0.1:8400/v1",
+    adminUrl: "http://127.0.0.1:8401",
+    apiKey: "pst_k",
+    models: ["it's"],
+    modelsReason: null,
+    node: "n",
+  };
+  expect(renderServing(serving, plain)).toContain("pst_k");
+  expect(renderServing({ ...serving, apiKey: null }, plain)).toContain("$POSTERN_KEY");
+  expect(renderServing({ ...serving, models: [], modelsReason: "No engine." }, plain)).toMatch(
+    /no model answers yet[\s\S]*No engine\./,
+  );
+  expect(renderServing({ ...serving, models: ["postern-demo"] }, plain)).toContain("not intelligence");
+  expect(curlLine(serving.baseUrl, null, "it's")).toContain(`"model":"it'\\''s"`);
+});
