@@ -11,10 +11,17 @@ export interface JournalWriterOptions {
   fsyncIntervalMs: number | null;
   /** A file that has grown so large is followed by the next one. */
   rotateBytes: number;
+  /**
+   * A file that has held lines so long is let go, full or not, so that it can be deleted: a record must not lie in the journal
+   * of a quiet gateway until the store has pruned it, and count again after a kill.
+   */
+  rotateMs: number;
   /** All files together; above it lines are refused. */
   maxBytes: number;
   /** Called once when lines begin to be refused, and again after each `resume` that did not help. */
   onTrouble: () => void;
+  /** Called when a file has been let go because of its age. */
+  onAged: () => void;
 }
 
 /** What `append` and the drain see while the journal itself is full. */
@@ -42,6 +49,7 @@ export class JournalWriter {
   #nextNumber: number;
   #totalBytes: number;
   #syncTimer: Timer | null = null;
+  #ageTimer: Timer | null = null;
   /** Files let go that are still being synced and closed. */
   #lettingGo: Promise<void> = Promise.resolve();
 
@@ -89,6 +97,7 @@ export class JournalWriter {
       this.#totalBytes += written;
       if (written !== Buffer.byteLength(line)) throw Object.assign(new Error("short write"), { code: "ENOSPC" });
       active.lines += 1;
+      if (active.lines === 1) this.#scheduleAge();
       if (this.#syncTimer === null) this.#scheduleSync();
       return true;
     } catch (error) {
@@ -167,6 +176,7 @@ export class JournalWriter {
   #letGo(): void {
     this.#syncTimer?.cancel();
     this.#syncTimer = null;
+    this.#ageTimer?.cancel();
     const active = this.#active;
     this.#active = null;
     if (active === null) return;
@@ -188,6 +198,15 @@ export class JournalWriter {
     if (fsyncIntervalMs === null) return;
     this.#syncTimer = clock.after(fsyncIntervalMs, () => {
       this.sync().catch((error: unknown) => this.#fail(error));
+    });
+  }
+
+  #scheduleAge(): void {
+    this.#ageTimer = this.#options.clock.after(this.#options.rotateMs, () => {
+      // A torn end must stay the end of its file, and the next try begins a new one anyway.
+      if (this.#trouble !== null) return;
+      this.#letGo();
+      this.#options.onAged();
     });
   }
 

@@ -161,7 +161,28 @@ describe("journal", () => {
     await taken.promise;
     expect(usage.records.size).toBe(1);
     await one.drain();
+    // Only the age of the file is watched now.
+    expect(clock.pendingTimers).toBe(1);
+  });
+
+  it("keeps no record longer than ten minutes, however quiet it is, but what is still open", async () => {
+    const one = await start();
+    one.open(opened("a"));
+    one.open(opened("b"));
+    one.close(closed("a"));
+    await one.drain();
+    clock.advance(10 * 60_000);
+    await one.drain();
+    expect(text()).toBe(`O${JSON.stringify(opened("b"))}\n`);
+    one.close(closed("b"));
+    await one.drain();
+    clock.advance(10 * 60_000);
+    await one.drain();
+    expect(files()).toEqual([]);
+    clock.advance(1_000);
     expect(clock.pendingTimers).toBe(0);
+    one.open(opened("c"));
+    expect(text()).toContain('O{"id":"c"');
   });
 
   it("ignores a second close and a close of nothing", async () => {

@@ -47,6 +47,8 @@ export interface Journal extends Ledger {
 
 /** Requests open at once. Far above what an instance serves; above it records are lost and counted. */
 const OPEN_MAX = 100_000;
+/** Age at which a file is followed by the next one. Far below any retention. */
+const ROTATE_MS = 10 * 60 * 1_000;
 /** How often a disk that took nothing is tried again. */
 const RESUME_MS = 1_000;
 /** In place of a file's number: the opened line could not be written. */
@@ -116,8 +118,10 @@ class DiskJournal implements Journal {
       disk: options.disk ?? systemDisk,
       fsyncIntervalMs: options.fsyncIntervalMs === undefined ? 1_000 : options.fsyncIntervalMs,
       rotateBytes: options.rotateBytes ?? 8 * 1024 * 1024,
+      rotateMs: ROTATE_MS,
       maxBytes: options.maxBytes ?? 512 * 1024 * 1024,
       onTrouble: () => this.#scheduleResume(),
+      onAged: () => this.#drain.schedule(),
     });
     this.#drain = new JournalDrain({
       writer: this.#writer,
