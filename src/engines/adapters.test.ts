@@ -83,7 +83,7 @@ function model(report: Partial<ModelReport>): ModelReport {
 }
 
 const FILES = readdirSync(import.meta.dirname, { recursive: true, encoding: "utf8" }).filter((file) =>
-  file.endsWith(".handwritten.json"),
+  /^[^/\\]+[/\\]__fixtures__[/\\][^/\\]+\.json$/.test(file),
 );
 
 describe("every adapter", () => {
@@ -294,7 +294,10 @@ describe("adapters read what their servers say", () => {
   test("openai and embedded: the plain list", async () => {
     const other = await read1("openai/__fixtures__/openai-compatible.handwritten.json");
     expect(other.state.models).toEqual([model({ name: "org/model-a" }), model({ name: "model-b" })]);
-    const own = await read1("embedded/__fixtures__/embedded.handwritten.json");
-    expect(own.state).toMatchObject({ slots: 4, models: [{ name: "postern-demo", contextLength: 4096 }] });
+    const own = await read1("embedded/__fixtures__/embedded-node-llama-cpp-3.21.1.json");
+    expect(own.state).toMatchObject({
+      slots: 8,
+      models: [{ name: "postern-demo", contextLength: 8192, capabilities: ["chat", "completion", "embedding"] }],
+    });
   });
 });
