@@ -86,6 +86,7 @@ export class Connector {
   readonly #slots: Slot[];
   /** Every open connection, draining ones included. */
   readonly #links = new Set<AgentLink>();
+  readonly #dials = new Set<Promise<void>>();
   readonly #abort = new AbortController();
   #report: NodeReport | null = null;
   #state: ConnectorState = { name: "connecting" };
@@ -148,10 +149,16 @@ export class Connector {
   async stop(): Promise<void> {
     this.#halt();
     if (this.#state.name !== "failed") this.#setState({ name: "stopped" });
-    await Promise.all([...this.#links].map((link) => link.close("the agent stops")));
+    await Promise.all([...[...this.#links].map((link) => link.close("the agent stops")), ...this.#dials]);
   }
 
-  async #dial(slot: Slot): Promise<void> {
+  #dial(slot: Slot): Promise<void> {
+    const dialling = this.#dialOnce(slot).finally(() => this.#dials.delete(dialling));
+    this.#dials.add(dialling);
+    return dialling;
+  }
+
+  async #dialOnce(slot: Slot): Promise<void> {
     if (this.#isOver() || slot.isDialling || slot.link !== null) return;
     slot.isDialling = true;
     const kind = this.#carriers.choose(this.#hasDirectSibling(slot), this.#clock.monotonicMs());

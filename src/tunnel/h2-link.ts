@@ -79,6 +79,7 @@ export class H2Link implements Link, ExchangeOwner {
     this.#liveness = new Liveness(session, clock, (state) => {
       if (state === "dead") return this.#end("dead", "no answer to pings");
       this.#isPingLate = state === "suspect";
+      if (!this.#isPingLate) this.#prober.hurry();
       this.#settle();
     });
     this.#prober = new Prober(session, clock, {
@@ -214,7 +215,8 @@ export class H2Link implements Link, ExchangeOwner {
       onTrouble: (trouble) => {
         // While draining, the agent's end of the control stream may close first.
         if (trouble === "ended" && this.#state === "draining") return;
-        this.#end("protocol", `control stream: ${trouble}`);
+        // It ends, too, because everything does.
+        this.#end(this.#session.destroyed ? "peer" : "protocol", `control stream: ${trouble}`);
       },
     });
   }

@@ -17,6 +17,7 @@ export class Prober {
   readonly #events: { onChange(): void; onDead(): void };
   #timer: Timer | null = null;
   #failures = 0;
+  #isRunning = false;
   #isStopped = false;
   /** Whether any probe was ever answered. */
   isAnswered = false;
@@ -32,12 +33,21 @@ export class Prober {
     return this.#failures > 0;
   }
 
+  /** Pings are answered again: if the last probe failed, the next one goes out now. */
+  hurry(): void {
+    if (this.#failures === 0 || this.#isRunning) return;
+    this.#timer?.cancel();
+    this.start();
+  }
+
   start(): void {
     if (this.#isStopped || this.#session.destroyed || this.#session.closed) return;
     let isOver = false;
+    this.#isRunning = true;
     const settle = (isGood: boolean) => {
       if (isOver) return;
       isOver = true;
+      this.#isRunning = false;
       this.#timer?.cancel();
       this.#onResult(isGood);
     };

@@ -54,6 +54,8 @@ export class TestGateway {
   readonly closed: Array<{ link: Link; reason: LinkCloseReason; detail: string }> = [];
   readonly reports: Array<{ nodeId: string; connectorId: string; report: NodeReport }> = [];
   readonly sockets = new Set<Socket>();
+  /** Set by `listen`, and kept after `stop`. */
+  port = 0;
   /** Upgrades that are refused before they reach the acceptor, as a proxy on the way would. */
   blockUpgrade: (token: string | undefined) => boolean = () => false;
   #waiting: Array<{ isDone: () => boolean; resolve: () => void }> = [];
@@ -107,21 +109,14 @@ export class TestGateway {
     });
   }
 
-  async listen(): Promise<this> {
-    await new Promise<void>((resolve) => this.server.listen(0, "127.0.0.1", resolve));
+  async listen(port = 0): Promise<this> {
+    await new Promise<void>((resolve) => this.server.listen(port, "127.0.0.1", resolve));
+    this.port = (this.server.address() as AddressInfo).port;
     return this;
   }
 
-  get port(): number {
-    return (this.server.address() as AddressInfo).port;
-  }
-
   get url(): URL {
-    return new URL(`${"key" in this.server ? "https" : this.isTls ? "https" : "http"}://127.0.0.1:${this.port}`);
-  }
-
-  get isTls(): boolean {
-    return "setSecureContext" in this.server;
+    return new URL(`${"setSecureContext" in this.server ? "https" : "http"}://127.0.0.1:${this.port}`);
   }
 
   /** Resolves when the condition holds; looked at after every event of the registry. */
