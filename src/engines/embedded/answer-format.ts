@@ -80,8 +80,11 @@ export function embeddingBody(
   });
 }
 
+/** What the model list says of a model. */
+type ListedModel = Pick<ServedModel, "name" | "contextLength" | "sizeBytes" | "description" | "capabilities">;
+
 /** The model list: one entry. `meta` follows llama-server, with what the agent reports. */
-export function modelsBody(model: ServedModel, loadedAtMs: number): string {
+export function modelsBody(model: ListedModel, loadedAtMs: number): string {
   const entry = {
     id: model.name,
     object: "model",

@@ -3,11 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Secret } from "../../lib/secret.ts";
 import { sharedEngine } from "./__fixtures__/shared-engine.ts";
 import { DEMO_SENTENCE, demoPieces } from "./demo-model.ts";
-import { EngineServer } from "./engine-server.ts";
+import { type EngineModel, EngineServer } from "./engine-server.ts";
 import { QUEUE_LIMIT } from "./served-model.ts";
 import { type EmbeddedEngine, startEmbedded } from "./start.ts";
 
@@ -79,6 +79,96 @@ describe("EngineServer before its model is loaded", () => {
     } finally {
       server.stop();
     }
+  });
+});
+
+/** A model whose answer is a function, for what no real model does on request. Nothing else of it works. */
+function scriptedModel(answer: EngineModel["answer"]): EngineModel {
+  return {
+    name: "scripted",
+    contextLength: 1,
+    sizeBytes: 0,
+    description: "",
+    capabilities: [],
+    sequences: { total: 1, free: 1, waiting: 0 },
+    chatTokens: () => [1],
+    completionTokens: () => [1],
+    embed: () => Promise.reject(new Error("not scripted")),
+    answer,
+  };
+}
+
+describe("EngineServer with a scripted model", () => {
+  const result = { finishReason: "stop", promptTokens: 1, cachedTokens: 0, completionTokens: 1 } as const;
+  let server: EngineServer;
+  let url: URL;
+
+  beforeEach(async () => {
+    server = new EngineServer(new Secret(KEY));
+    url = new URL(`http://127.0.0.1:${await server.start()}`);
+  });
+  afterEach(() => server.stop());
+
+  async function openPaused(): Promise<{ call: ClientRequest; answer: IncomingMessage }> {
+    const headers = { authorization: `Bearer ${KEY}` };
+    const call = httpRequest(new URL("/v1/completions", url), { method: "POST", agent: false, headers });
+    call.on("error", () => {});
+    call.end(JSON.stringify({ prompt: "x", stream: true }));
+    const [answer] = (await once(call, "response")) as [IncomingMessage];
+    answer.on("error", () => {});
+    return { call, answer };
+  }
+
+  test("waits for a caller that does not read, and goes on where it was", async () => {
+    const pieces = 400;
+    let sent = 0;
+    server.serve(
+      scriptedModel(async (_request, _tokens, _signal, onText) => {
+        for (; sent < pieces; sent += 1) await onText("x".repeat(50_000));
+        return result;
+      }),
+    );
+    const { answer } = await openPaused();
+    // 20 MB do not fit into the sockets' buffers, so the model is waiting, or will be.
+    expect(sent).toBeLessThan(pieces);
+    let body = "";
+    for await (const chunk of answer.setEncoding("utf8")) body += chunk;
+    expect(body.match(/x{50000}/g)).toHaveLength(pieces);
+    expect(body.endsWith("data: [DONE]\n\n")).toBe(true);
+  });
+
+  test("cancels the answer of a caller that leaves without having read", async () => {
+    const cancelled = Promise.withResolvers<void>();
+    server.serve(
+      scriptedModel(async (_request, _tokens, signal, onText) => {
+        while (!signal.aborted) await onText("x".repeat(50_000));
+        cancelled.resolve();
+        throw signal.reason;
+      }),
+    );
+    const { call } = await openPaused();
+    call.destroy();
+    await cancelled.promise;
+  });
+
+  test("ends a stream that fails in its middle with an error and without the end mark", async () => {
+    server.serve(
+      scriptedModel((_request, _tokens, _signal, onText) => {
+        onText("half");
+        throw new Error("secret detail");
+      }),
+    );
+    const answer = await post(url, "/v1/completions", { prompt: "x", stream: true });
+    const blocks = (await answer.text()).trimEnd().split("\n\n");
+    expect(JSON.parse(blocks.at(-1)?.replace(/^data: /, "") ?? "")).toMatchObject({ error: { code: "internal" } });
+    expect(blocks.join()).not.toMatch(/DONE|secret/);
+  });
+
+  test("answers a failure before the first token with a status of its own", async () => {
+    server.serve(scriptedModel(() => Promise.reject(new Error("secret detail"))));
+    const answer = await post(url, "/v1/chat/completions", { messages: HI, stream: true });
+    expect(answer.status).toBe(500);
+    expect(await answer.text()).not.toContain("secret");
   });
 });
 

@@ -16,6 +16,9 @@ import {
 import { readJson } from "./request-body.ts";
 import type { ServedModel } from "./served-model.ts";
 
+/** What the server needs of a model. */
+export type EngineModel = Pick<ServedModel, keyof ServedModel>;
+
 /** Only the agent connects; more sockets than this are refused. */
 const MAX_CONNECTIONS = 256;
 /** Longer than any pool of the agent keeps a connection, so that the engine is never the side that closes an idle one. */
@@ -30,7 +33,7 @@ export class EngineServer {
   readonly #server: Server;
   readonly #keyHash: Buffer;
   readonly #clock: Clock;
-  #model: ServedModel | null = null;
+  #model: EngineModel | null = null;
   #loadedAtMs = 0;
 
   constructor(apiKey: Secret, clock: Clock = systemClock) {
@@ -50,7 +53,7 @@ export class EngineServer {
   }
 
   /** From now on the engine is ready and answers with this model. */
-  serve(model: ServedModel): void {
+  serve(model: EngineModel): void {
     this.#model = model;
     this.#loadedAtMs = this.#clock.nowMs();
   }
@@ -105,7 +108,7 @@ export class EngineServer {
 
   async #generate(
     kind: "chat" | "completion",
-    model: ServedModel,
+    model: EngineModel,
     request: ChatRequest | CompletionRequest,
     tokens: () => number[],
     response: ServerResponse,
@@ -141,7 +144,7 @@ export class EngineServer {
   }
 }
 
-function checkName(model: ServedModel, asked: string | null): void {
+function checkName(model: EngineModel, asked: string | null): void {
   if (asked === null || asked === model.name) return;
   throw new PosternError("model_not_found", { message: "The embedded engine serves another model", param: "model" });
 }
