@@ -135,7 +135,8 @@ async function bench(options: Options): Promise<Report> {
     const cells = planCells(options.isQuick).filter((cell) => wants(cell.name));
     const repeatUntilMs = Date.now() + (options.isQuick ? 20_000 : REPEAT_WITHIN_MS);
     const common = { client: programs.client, signal: options.signal, report: tell };
-    if (cells.length > 0) await warmUp(running, { ...common, enginePid: engine.child.pid, repeatUntilMs });
+    if (cells.length > 0)
+      await warmUp(running, options.isQuick, { ...common, enginePid: engine.child.pid, repeatUntilMs });
     const series: Series[] = await runRounds({
       ...common,
       enginePid: engine.child.pid,
@@ -174,14 +175,15 @@ async function bench(options: Options): Promise<Report> {
   }
 }
 
-/** Every peer is asked for a while before anything counts: a just-in-time compiler needs it. */
+/** Every peer is asked for a while before anything counts: a just-in-time compiler needs thousands of requests. */
 async function warmUp(
   peers: readonly { peer: Peer; running: RunningPeer }[],
+  isQuick: boolean,
   options: Omit<Parameters<typeof runRounds>[0], "peers" | "cells">,
 ): Promise<void> {
-  const cells = planCells(true)
+  const cells = planCells(isQuick)
     .filter((cell) => cell.name === "busy" || cell.name === "streams-200x50")
-    .map((cell) => ({ ...cell, rounds: 1 }));
+    .map((cell) => ({ ...cell, rounds: cell.name === "busy" && !isQuick ? 2 : 1 }));
   await runRounds({ ...options, peers, cells, repeatUntilMs: 0, report: () => {} });
 }
 

@@ -103,10 +103,14 @@ async function startAgent(
   });
 }
 
-/** `BENCH_CPU_PROFILE=FOLDER` writes a processor profile of each process when it ends. */
+/**
+ * For finding out where time goes: `BENCH_CPU_PROFILE=FOLDER` writes a processor profile of each process when it ends,
+ * `BENCH_NODE_FLAGS` gives Node further flags.
+ */
 function flags(role: string, folder: string): string[] {
-  const into = process.env["BENCH_CPU_PROFILE"];
-  return into ? ["--cpu-prof", `--cpu-prof-dir=${join(into, `${role}-${folder.split("-").at(-1)}`)}`] : [];
+  const { BENCH_CPU_PROFILE: into, BENCH_NODE_FLAGS: more } = process.env;
+  const profile = into ? ["--cpu-prof", `--cpu-prof-dir=${join(into, `${role}-${folder.split("-").at(-1)}`)}`] : [];
+  return [...(more?.split(" ") ?? []), ...profile];
 }
 
 function gatewayConfig(
