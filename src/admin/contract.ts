@@ -59,7 +59,7 @@ export type CreatedKey = z.infer<typeof createdKey>;
 
 export const keyList = z.object({ keys: z.array(keyView) });
 
-export const linkView = z.object({
+const linkView = z.object({
   connectorId: z.string(),
   slot: z.int(),
   state: z.enum(["probing", "ready", "suspect", "draining", "closed"]),
@@ -71,15 +71,14 @@ export const linkView = z.object({
 });
 export type LinkView = z.infer<typeof linkView>;
 
-export const connectorView = z.object({
+const connectorView = z.object({
   id: z.string(),
   createdAtMs: timestamp,
   lastSeenAtMs: timestamp.nullable(),
   isEphemeral: z.boolean(),
 });
-export type ConnectorView = z.infer<typeof connectorView>;
 
-export const invitationView = z.object({
+const invitationView = z.object({
   id: z.string(),
   createdAtMs: timestamp,
   expiresAtMs: timestamp,
@@ -91,7 +90,7 @@ export type InvitationView = z.infer<typeof invitationView>;
 
 const engineKind = z.enum(["ollama", "llama-server", "vllm", "lm-studio", "sglang", "openai", "embedded"]);
 
-export const nodeModelView = z.object({
+const nodeModelView = z.object({
   name: z.string(),
   engine: z.string(),
   loaded: z.boolean().nullable(),
@@ -101,16 +100,14 @@ export const nodeModelView = z.object({
   /** False: offered, but outside the node's grant, and never routed. */
   granted: z.boolean(),
 });
-export type NodeModelView = z.infer<typeof nodeModelView>;
 
-export const engineView = z.object({
+const engineView = z.object({
   name: z.string(),
   kind: engineKind,
   version: z.string().nullable(),
   ready: z.boolean(),
   reason: z.string().nullable(),
 });
-export type EngineView = z.infer<typeof engineView>;
 
 export const nodeView = z.object({
   id: z.string(),
@@ -179,7 +176,7 @@ export type InvitedNode = z.infer<typeof invitedNode>;
 export const removedNode = z.object({ name: z.string(), linksClosed: z.int() });
 export type RemovedNode = z.infer<typeof removedNode>;
 
-export const modelTargetView = z.object({
+const modelTargetView = z.object({
   node: z.string(),
   engine: z.string(),
   kind: engineKind,
@@ -193,7 +190,7 @@ export const modelTargetView = z.object({
 });
 export type ModelTargetView = z.infer<typeof modelTargetView>;
 
-export const modelView = z.object({
+const modelView = z.object({
   /** The public name. */
   name: z.string(),
   /** Whether at least one target can take a request now. */
@@ -223,7 +220,7 @@ export const probeResult = z.object({
 });
 export type ProbeResult = z.infer<typeof probeResult>;
 
-export const usageGroup = z.enum(["key", "model", "node", "day"]);
+const usageGroup = z.enum(["key", "model", "node", "day"]);
 export type UsageGroup = z.infer<typeof usageGroup>;
 
 /** As it arrives in a query string. */
@@ -233,7 +230,7 @@ export const usageQuery = z.strictObject({
   untilMs: z.coerce.number().int().nonnegative().optional(),
 });
 
-export const usageRow = z.object({
+const usageRow = z.object({
   /** Key id, model, node id or `YYYY-MM-DD`. */
   group: z.string(),
   /** What to show for it: the key's or node's name where it still has one. */
@@ -249,9 +246,8 @@ export const usageRow = z.object({
   tokensPerSecond: z.number().nullable(),
   costMicros: z.int(),
 });
-export type UsageRowView = z.infer<typeof usageRow>;
 
-export const usageTotal = usageRow.omit({ group: true, label: true, timeToFirstTokenMs: true, tokensPerSecond: true });
+const usageTotal = usageRow.omit({ group: true, label: true, timeToFirstTokenMs: true, tokensPerSecond: true });
 export type UsageTotal = z.infer<typeof usageTotal>;
 
 export const usageReport = z.object({
@@ -263,7 +259,7 @@ export const usageReport = z.object({
 });
 export type UsageReport = z.infer<typeof usageReport>;
 
-export const attemptView = z.object({
+const attemptView = z.object({
   id: z.string(),
   index: z.int(),
   target: z.string(),

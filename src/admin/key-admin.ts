@@ -72,7 +72,7 @@ export function createKeyAdmin({ store, clock, live }: AdminParts): KeyMethods {
 }
 
 /** A key as it may be shown: everything but its hash. */
-export function toKeyView(key: KeyRecord, nowMs: number): KeyView {
+function toKeyView(key: KeyRecord, nowMs: number): KeyView {
   return {
     id: key.id,
     name: key.name,

@@ -4,10 +4,10 @@ import type { UsageGroup, UsageReport, UsageTotal } from "./contract.ts";
 import type { AdminParts } from "./create-context.ts";
 
 /** Span of a report when no start is given. */
-export const DEFAULT_USAGE_SPAN_MS = 30 * 24 * 3600 * 1000;
+const DEFAULT_USAGE_SPAN_MS = 30 * 24 * 3600 * 1000;
 
 /** Most rows that an answer carries; the total counts all. */
-export const MAX_USAGE_ROWS = 1000;
+const MAX_USAGE_ROWS = 1000;
 
 interface Query {
   by: UsageGroup;

@@ -11,7 +11,7 @@ const PROBE_TIMEOUT_MS = 600_000;
 export const QUIET_LIMIT_MS = 60_000;
 
 /** What is known of the agent while a model is waited for. */
-export interface AgentSigns {
+interface AgentSigns {
   /** Why there will be no model without somebody's doing; null while there may be one. */
   noModelReason(): string | null;
   /** Monotonic time of the last sign of life: progress, a change of state. */

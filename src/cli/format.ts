@@ -20,7 +20,7 @@ export function formatRelative(atMs: number, nowMs: number): string {
 }
 
 /** The span in its largest whole unit, or null below a second. */
-export function formatSpan(spanMs: number): string | null {
+function formatSpan(spanMs: number): string | null {
   const unit = UNITS.find(([sizeMs]) => spanMs >= sizeMs);
   return unit === undefined ? null : `${Math.floor(spanMs / unit[0])} ${unit[1]}`;
 }
@@ -36,9 +36,4 @@ export function formatBytes(bytes: number): string {
   const step = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
   const value = bytes / 1024 ** step;
   return `${step === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[step]}`;
-}
-
-/** Dollars of micro-dollars: `$0.0123`. */
-export function formatCost(micros: number): string {
-  return `$${(micros / 1e6).toFixed(micros !== 0 && micros < 1e6 ? 4 : 2)}`;
 }

@@ -1,10 +1,13 @@
+import { join } from "node:path";
 import { type AgentStatus, startAgent } from "../agent/main.ts";
+import { AgentState } from "../agent/state.ts";
 import { prepareDataFolder } from "../config/data-folder.ts";
+import { isLoopback } from "../config/listen-address.ts";
 import { loadConfig } from "../config/load.ts";
 import type { AgentConfig } from "../config/resolved.ts";
 import { type EngineProgress, step } from "../engines/embedded/progress.ts";
 import { startEmbedded } from "../engines/embedded/start.ts";
-import { type PosternError, toPosternError } from "../errors.ts";
+import { PosternError, toPosternError } from "../errors.ts";
 import { Secret } from "../lib/secret.ts";
 import { VERSION } from "../lib/version.ts";
 import { toFailedMessage } from "./child-protocol.ts";
@@ -54,6 +57,7 @@ export async function runAgent(
       const failure = await serveOnce();
       if (failure === null) return 0;
       if (supervisor === null || !CURED_BY_INVITATION.has(failure.code)) throw failure;
+      refuseToLeaveAnother(config.dataFolder, failure);
       const invited = await askInvitation(supervisor, failure, stops);
       if (invited === null) return 0;
       invitation = invited;
@@ -100,6 +104,18 @@ export async function runAgent(
   } finally {
     stops.dispose();
   }
+}
+
+/** An agent that works for a gateway elsewhere must not be taken over in silence by the one that `up` runs here. */
+function refuseToLeaveAnother(dataFolder: string, failure: PosternError): void {
+  const { membership } = AgentState.open(join(dataFolder, "agent"));
+  if (failure.code !== "gateway_not_trusted" || membership === null) return;
+  const { hostname, origin } = new URL(membership.gateway);
+  if (isLoopback(hostname.replace(/^\[|\]$/g, ""))) return;
+  throw new PosternError("gateway_not_trusted", {
+    message: `The agent of this data folder has joined ${origin}, not the gateway of this machine`,
+    hint: "Run it alone with `postern agent`, or give `postern up` a data folder of its own with --data.",
+  });
 }
 
 /** Where the gateway is, once it serves. Null when the process is to end first. */

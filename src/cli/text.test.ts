@@ -4,7 +4,7 @@ import type { UsageReport } from "../admin/contract.ts";
 import { defaultConfig } from "../config/resolved.ts";
 import { chooseEngines } from "./choose-engines.ts";
 import { renderCsv, renderUsage } from "./commands/usage.ts";
-import { formatBytes, formatCost, formatRelative } from "./format.ts";
+import { formatBytes, formatRelative } from "./format.ts";
 import { readCount, readMoment } from "./read-options.ts";
 import { harmless, renderTable } from "./table.ts";
 import { curlLine, renderServing } from "./up-result.ts";
@@ -74,7 +74,6 @@ test("renderCsv() quotes as RFC 4180 says and disarms formulas", () => {
 
 test("formats are short and exact enough", () => {
   expect([0, 512, 1024, 5e9].map(formatBytes)).toEqual(["0 B", "512 B", "1.0 KiB", "4.7 GiB"]);
-  expect([0, 1234, 2_500_000].map(formatCost)).toEqual(["$0.00", "$0.0012", "$2.50"]);
   expect([0, 90_000, -7_200_000].map((ms) => formatRelative(1e12 - ms, 1e12))).toEqual(["now", "1 min ago", "in 2 h"]);
 });
 

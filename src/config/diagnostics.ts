@@ -30,7 +30,7 @@ export function configError(faults: readonly ConfigFault[]): PosternError {
 }
 
 /** `postern.yaml:3:5: "gateway.limits.body" must be at least 1KiB, got "1B"`. */
-export function formatFault(fault: ConfigFault): string {
+function formatFault(fault: ConfigFault): string {
   const where = fault.line === null ? fault.source : `${fault.source}:${fault.line}:${fault.column ?? 1}`;
   const subject = fault.path === "" ? "" : `"${fault.path}" `;
   return `${where}: ${subject}${fault.rule}${fault.seen === null ? "" : `, got ${fault.seen}`}`;

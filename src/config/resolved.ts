@@ -29,7 +29,7 @@ export interface ListenAddress {
   port: number;
 }
 
-export interface GatewayConfig {
+interface GatewayConfig {
   listen: ListenAddress;
   /** Origin that callers and agents use, without a trailing slash (`https://ai.example.org`); null: the listener's own address. */
   publicUrl: string | null;
@@ -49,7 +49,7 @@ export interface TlsFiles {
   keyFile: string;
 }
 
-export interface AdminListenConfig {
+interface AdminListenConfig {
   listen: ListenAddress;
   /** Host names, besides loopback ones and the listener's own address, under which health and metrics may be read. */
   hosts: readonly string[];
@@ -140,7 +140,7 @@ export interface ModelConfig {
   targets: readonly ModelTarget[];
 }
 
-export interface ModelTarget {
+interface ModelTarget {
   /** The name under which a node offers it. */
   model: string;
   /** Null: any node that offers it. */
@@ -158,13 +158,13 @@ export interface AgentConfig {
   embedded: EmbeddedConfig;
 }
 
-export interface EngineConfig extends EngineAddress {
+interface EngineConfig extends EngineAddress {
   name: string;
   /** The operator knows that this engine listens on more than loopback; no warning. */
   exposureAccepted: boolean;
 }
 
-export interface EmbeddedConfig {
+interface EmbeddedConfig {
   /** `auto`: only when no other engine is found. `always`: besides others. `none`: never installed or started. */
   mode: "auto" | "always" | "none";
   /** GGUF file, absolute; null: the demo model. */
@@ -177,8 +177,8 @@ const DAY = 24 * 60 * MINUTE;
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-export const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 8400 };
-export const DEFAULT_ADMIN_LISTEN: ListenAddress = { host: "127.0.0.1", port: 8401 };
+const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 8400 };
+const DEFAULT_ADMIN_LISTEN: ListenAddress = { host: "127.0.0.1", port: 8401 };
 
 export const DEFAULT_LIMITS: LimitConfig = {
   bodyBytes: 32 * MIB,

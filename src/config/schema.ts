@@ -97,7 +97,7 @@ function path(what: string) {
 }
 
 /** Names of nodes, engines and the like, as they appear in headers and on the command line. */
-export const configName = z.string().regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, {
+const configName = z.string().regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, {
   error: 'must be lower-case letters, digits, ".", "_" and "-", at most 64',
 });
 
