@@ -2,6 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { Agent, fetch as undiciFetch } from "undici";
+import type { RequestView } from "../../src/admin/contract.ts";
 import { DEMO_MODEL_NAMES, ensureDemoModel } from "../../src/engines/embedded/demo-model.ts";
 import { makeCertificate } from "./certificate.ts";
 import { eventually } from "./eventually.ts";
@@ -22,6 +23,8 @@ export interface Deployment {
   model: string;
   /** `postern` against this gateway's data folder. */
   cli<T>(...args: string[]): Promise<T>;
+  /** A finished request's record, or undefined while there is none. */
+  request(id: string): Promise<RequestView | undefined>;
   startGateway(): Promise<void>;
   startAgent(): Promise<void>;
   untilServed(): Promise<void>;
@@ -67,6 +70,15 @@ export async function deploy(name: string, variant: "sentence" | "endless" = "en
     agent: undefined as never,
     client: undefined as never,
     cli: (...args) => postern([...args, "--config", config, "--data", gatewayData]),
+    async request(id) {
+      const socket = new Agent({ connect: { socketPath: join(gatewayData, "admin.sock") } });
+      try {
+        const answer = await undiciFetch(`http://localhost/admin/v1/requests/${id}`, { dispatcher: socket });
+        return answer.status === 200 ? ((await answer.json()) as RequestView) : undefined;
+      } finally {
+        await socket.close();
+      }
+    },
     async startGateway() {
       deployment.gateway = new Postern([
         "gateway",

@@ -1,0 +1,55 @@
+import { readdirSync, readFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { resolve } from "node:path";
+import { expect, test } from "vitest";
+import { ROOT, readPage } from "../../scripts/docs.ts";
+import { classify } from "../../src/dialects/classify.ts";
+import { OPERATIONS } from "../../src/dialects/operations.ts";
+import { AgentPackageSource } from "../../src/gateway/agent-package.ts";
+import { createPublicRoutes } from "../../src/gateway/public-routes.ts";
+import { CONNECT_PATH } from "../../src/tunnel/constants.ts";
+
+const page = readPage("docs/reference/http.md");
+
+/** Method and path of each row of the page. */
+const documented = [...page.matchAll(/^\| (GET|POST) \| `([^`]+)` \|/gm)].map(([, method = "", path = ""]) => ({
+  method,
+  path,
+}));
+
+/** A response that takes everything and keeps nothing. */
+const sink = { writeHead() {}, end() {}, headersSent: false, destroyed: false } as unknown as ServerResponse;
+
+test("docs/reference/http.md lists the operations", () => {
+  const pages = documented.filter(({ path }) => path.startsWith("/v1/")).map(({ method, path }) => `${method} ${path}`);
+  const known = OPERATIONS.map(({ method, path, kind }) => `${method} ${path}${kind === "item" ? "{id}" : ""}`);
+  expect(pages.sort()).toEqual(known.sort());
+  for (const { method, path } of documented.filter((one) => one.path.startsWith("/v1/"))) {
+    expect(() => classify(method, `/api${path.replace("{id}", "a%2Fb%3Ac")}`)).not.toThrow();
+  }
+});
+
+test("docs/reference/http.md lists Postern's own paths", () => {
+  const source = readPage("src/gateway/public-routes.ts");
+  const inSource = [...source.matchAll(/"(\/[a-z./]+)"/g)].map(([, path = ""]) => path);
+  const onPage = documented.map(({ path }) => path).filter((path) => !path.startsWith("/v1/"));
+  expect([...onPage].sort()).toEqual([...inSource, CONNECT_PATH].sort());
+  // Not ready, so that the package is not built for this.
+  const answer = createPublicRoutes({ agentPackage: new AgentPackageSource(), isReady: () => false });
+  for (const url of onPage.filter((path) => path === "/healthz" || path === "/readyz" || path === "/.postern/ip")) {
+    expect(answer({ url, method: "GET" } as IncomingMessage, sink, "127.0.0.1"), url).toBe(true);
+  }
+});
+
+test("docs/reference/http.md lists the headers that the data plane reads and writes", () => {
+  const sources = ["src/proxy", "src/dialects", "src/gateway"].flatMap((folder) =>
+    readdirSync(resolve(ROOT, folder), { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
+      .map((name) => readFileSync(resolve(ROOT, folder, name), "utf8")),
+  );
+  const used = sources.flatMap((text) =>
+    [...text.matchAll(/"(x-postern-[a-z-]+)"/gi)].map(([, name = ""]) => name.toLowerCase()),
+  );
+  const onPage = [...page.matchAll(/^\| `(X-Postern-[A-Za-z-]+)` \|/gm)].map(([, name = ""]) => name.toLowerCase());
+  expect([...new Set(onPage)].sort()).toEqual([...new Set(used)].sort());
+});
