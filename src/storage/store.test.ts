@@ -277,6 +277,15 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
     }
   });
 
+  it("lets calls end that were made before closing", async () => {
+    const inserts = Array.from({ length: 20 }, (_, index) => store.keys.insert(key(`k${index}`)));
+    const report = store.usage.report({ by: "day", sinceMs: 0, untilMs: 1 });
+    await store.close();
+    await expect(Promise.all([...inserts, report])).resolves.toHaveLength(21);
+    store = await open(folder);
+    expect(await store.keys.list()).toHaveLength(20);
+  });
+
   it("is well, and after closing every call is refused in our own words", async () => {
     expect(await store.health()).toBeNull();
     await store.close();

@@ -192,7 +192,7 @@ async function addToRollups(db: Transaction<Tables>, settled: SettledRequest[]):
 }
 
 /** The columns of a rollup that are added up. */
-export const ROLLUP_SUMS = [
+const ROLLUP_SUMS = [
   "requests",
   "failed",
   "aborted",

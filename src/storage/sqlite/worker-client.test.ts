@@ -81,14 +81,18 @@ describe("WorkerClient", () => {
     await expect(call).rejects.toMatchObject({ code: "store_failed", message: expect.stringContaining("1 s") });
   });
 
-  it("lets only so many calls wait", async () => {
-    const client = create(PROGRAM);
+  it("lets only so many calls wait, and stops by force when they do not end", async () => {
+    const clock = new ManualClock();
+    const client = create(PROGRAM, { clock, callTimeoutMs: 60_000 });
     await client.start();
-    const waiting = Array.from({ length: 256 }, () => client.call("settings.get", ["silence"]).catch(() => "ended"));
-    await expect.poll(() => thread(client).catch((error: Error) => error.message)).toContain("256 calls");
-    await client.call("settings.get", ["crash"]).catch(() => undefined);
-    await client.stop();
-    void waiting;
+    const waiting = Array.from({ length: 2_000 }, () => client.call("settings.get", ["silence"]));
+    const ended = Promise.allSettled(waiting);
+    await expect(thread(client)).rejects.toThrow("2000 calls");
+    const stopping = client.stop();
+    clock.advance(5_000);
+    await stopping;
+    expect((await ended).every(({ status }) => status === "rejected")).toBe(true);
+    expect(clock.pendingTimers).toBe(0);
   });
 
   it("says what kept the thread from starting, and tries again with the next call", async () => {

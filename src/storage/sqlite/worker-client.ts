@@ -23,13 +23,15 @@ export interface WorkerClientOptions {
   idleStopMs: number | null;
 }
 
-/** Calls that may wait for one worker. More means that the store cannot keep up, and then waiting longer helps nobody. */
-const CALLS_WAITING_MAX = 256;
+/** Calls that may wait for one worker: 500 agents that come back at once fit. More means that the store cannot keep up, and waiting longer helps nobody. */
+const CALLS_WAITING_MAX = 2_000;
 /** V8's own default is 48 MB for all of it; a thread is 10 MB smaller with this, and just as fast on short-lived blocks of rows. */
 const YOUNG_GENERATION_MB = 8;
 /** Far above what the largest block of journal lines needs; a thread that passes it is ended and started again. */
 const OLD_GENERATION_MB = 256;
-/** How long a worker may take to close its database before it is ended by force. */
+/** How long a worker may take to open the database: a migration of a large store takes minutes. */
+const START_TIMEOUT_MS = 30 * 60_000;
+/** How long a worker may take to end its calls, and then to close its database, before it is ended by force. */
 const STOP_TIMEOUT_MS = 5_000;
 
 interface Waiting {
@@ -52,6 +54,10 @@ export class WorkerClient {
   #idleTimer: Timer | null = null;
   #ended: Promise<unknown> = Promise.resolve();
   #lastId = 0;
+  /** Calls under way, those included that wait for the thread to start. */
+  #calls = 0;
+  /** Who waits for `#calls` to be zero. */
+  readonly #quiet: Array<() => void> = [];
   #isStopped = false;
 
   constructor(options: WorkerClientOptions) {
@@ -74,10 +80,25 @@ export class WorkerClient {
     args: Parameters<StoreCalls[Name]>,
     transfer: ArrayBuffer[] = [],
   ): Promise<Awaited<ReturnType<StoreCalls[Name]>>> {
-    if (this.#waiting.size >= CALLS_WAITING_MAX) {
+    if (this.#isStopped) throw failed("Cannot use the store: it is closed", {});
+    if (this.#calls >= CALLS_WAITING_MAX) {
       throw failed(`Cannot use the store: ${CALLS_WAITING_MAX} calls are waiting for it already`, { call: name });
     }
-    const worker = await this.#running();
+    this.#calls += 1;
+    try {
+      return await this.#send(await this.#running(), name, args, transfer);
+    } finally {
+      this.#calls -= 1;
+      if (this.#calls === 0) this.#rest();
+    }
+  }
+
+  async #send<Name extends CallName>(
+    worker: Worker,
+    name: Name,
+    args: Parameters<StoreCalls[Name]>,
+    transfer: ArrayBuffer[],
+  ): Promise<Awaited<ReturnType<StoreCalls[Name]>>> {
     const value = await new Promise<unknown>((resolve, reject) => {
       this.#lastId += 1;
       const id = this.#lastId;
@@ -95,15 +116,20 @@ export class WorkerClient {
     return value as Awaited<ReturnType<StoreCalls[Name]>>;
   }
 
-  /** Lets outstanding calls end, closes the database, ends the thread. Later calls are refused. Idempotent. */
+  /**
+   * Lets calls under way end, closes the database, ends the thread. Later calls are refused. Idempotent. What takes too long
+   * is ended by force; SQLite undoes a transaction that was under way.
+   */
   async stop(): Promise<void> {
     this.#isStopped = true;
+    const timer = this.#options.clock.after(STOP_TIMEOUT_MS, () => void this.#worker?.terminate());
+    while (this.#calls > 0) await new Promise<void>((resolve) => this.#quiet.push(resolve));
     await this.#starting?.catch(() => undefined);
+    timer.cancel();
     await this.#end();
   }
 
   async #running(): Promise<Worker> {
-    if (this.#isStopped) throw failed("Cannot use the store: it is closed", {});
     if (this.#worker !== null) return this.#worker;
     this.#starting ??= this.#startWorker().finally(() => {
       this.#starting = null;
@@ -143,8 +169,13 @@ export class WorkerClient {
       for (const id of [...this.#waiting.keys()]) this.#settle(id)?.reject(error);
       ended.resolve();
     });
-    this.#worker = await ready.promise;
-    this.#rest();
+    const timer = this.#options.clock.after(START_TIMEOUT_MS, () => void worker.terminate());
+    try {
+      this.#worker = await ready.promise;
+    } finally {
+      timer.cancel();
+    }
+    if (this.#calls === 0) this.#rest();
     return worker;
   }
 
@@ -152,7 +183,6 @@ export class WorkerClient {
     const waiting = this.#settle(message.id);
     if (message.kind === "answer") waiting?.resolve(message.value);
     else waiting?.reject(unpackError(message.error));
-    if (this.#waiting.size === 0) this.#rest();
   }
 
   #settle(id: number): Waiting | undefined {
@@ -164,12 +194,13 @@ export class WorkerClient {
 
   /** Nothing to do: an idle store keeps neither the process alive nor, for readers, the thread. */
   #rest(): void {
+    for (const resolve of this.#quiet.splice(0)) resolve();
     this.#worker?.unref();
     const { idleStopMs, clock } = this.#options;
     if (idleStopMs === null) return;
     this.#idleTimer?.cancel();
     this.#idleTimer = clock.after(idleStopMs, () => {
-      if (this.#waiting.size === 0) this.#end().catch(() => undefined);
+      if (this.#calls === 0) this.#end().catch(() => undefined);
     });
   }
 
