@@ -76,9 +76,10 @@ it("SIGKILL at any moment loses no acknowledged record and doubles none", async 
 
     const everything = { sinceMs: 0, untilMs: Number.MAX_SAFE_INTEGER };
     const [total] = await store.usage.report({ by: "model", ...everything });
-    const outcomes = await Promise.all([...opened].map(async (id) => [id, (await store.usage.request(id))?.outcome]));
+    const outcomes: Array<[string, string | undefined]> = [];
+    for (const id of opened) outcomes.push([id, (await store.usage.request(id))?.outcome]);
     const missing = outcomes.filter(([, outcome]) => outcome === undefined);
-    const wrong = outcomes.filter(([id, outcome]) => closed.has(id as string) && outcome !== "ok");
+    const wrong = outcomes.filter(([id, outcome]) => closed.has(id) && outcome !== "ok");
     const leftOpen = outcomes.filter(([, outcome]) => outcome === "interrupted");
     await store.close();
 
