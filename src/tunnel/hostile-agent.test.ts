@@ -240,6 +240,40 @@ describe("an answer", () => {
   });
 });
 
+describe("an agent that says GOAWAY", () => {
+  test("gets nothing new, and what it runs may finish", async () => {
+    const { gateway } = await gatewayWithVictim();
+    let held: ServerHttp2Stream | undefined;
+    const session = await connect(gateway, {
+      attempt: (stream) => {
+        held = stream;
+        stream.respond({ ":status": 200, "content-length": "5" });
+        stream.write("be");
+      },
+    });
+    await gateway.when(() => gateway.ready.length === 2);
+    const link = gateway.ready[1]!;
+    const begun = Promise.withResolvers<void>();
+    const outcome = run(link, post("/x"), () => begun.resolve());
+    await begun.promise;
+    session.close();
+    await gateway.when(() => link.state === "draining");
+    expect(await run(link, post("/y"))).toMatchObject({ failure: { phase: "connect", kind: "refused" } });
+    held!.end("gin");
+    expect(await outcome).toMatchObject({ body: "begin", failure: null });
+  });
+
+  test("with an error loses the link at once", async () => {
+    const { gateway, victim } = await gatewayWithVictim();
+    const session = await connect(gateway, {});
+    await gateway.when(() => gateway.ready.length === 2);
+    session.goaway(11);
+    await gateway.when(() => gateway.closed.length === 1);
+    expect(gateway.closed).toMatchObject([{ reason: "peer" }]);
+    await isUnharmed(victim);
+  });
+});
+
 describe("frames that an agent must not send", () => {
   const frame = (type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)) => {
     const head = Buffer.alloc(9);

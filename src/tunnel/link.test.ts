@@ -1,3 +1,4 @@
+import type { Duplex } from "node:stream";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeCertificate } from "../../test/support/certificate.ts";
 import type { Exchange } from "../lib/exchange.ts";
@@ -484,6 +485,38 @@ describe("closing", () => {
     await expect(ping).rejects.toThrow("Cannot ping");
     await closed;
   });
+});
+
+// nodejs/node: a socket with a write in flight aborts the process when it becomes a session (tunnels.md §6.3).
+test("the roles flip only when the 101 has been written", async () => {
+  const gateway = await new TestGateway().listen();
+  cleanups.push(() => gateway.stop());
+  const written = Promise.withResolvers<() => void>();
+  gateway.server.prependListener("upgrade", (_request, socket: Duplex) => {
+    const write = socket.write.bind(socket);
+    socket.write = ((chunk: string, done: (error?: Error | null) => void) =>
+      write(chunk, (error) => written.resolve(() => done(error)))) as typeof socket.write;
+  });
+  const connector = makeConnector(gateway, echo);
+  cleanups.push(() => connector.stop());
+  connector.start();
+  const goOn = await written.promise;
+  expect(gateway.links.all()).toEqual([]);
+  goOn();
+  await gateway.when(() => gateway.ready.length === 1);
+});
+
+// nodejs/node#64850: a session destroyed inside its own stream event aborted the process.
+test("an agent that stops inside an attempt ends cleanly", async () => {
+  const stopped = Promise.withResolvers<void>();
+  let connector: Connector | undefined;
+  const made = await linked((attempt) => {
+    attempt.head(200, {});
+    stopped.resolve(connector?.stop());
+  });
+  connector = made.connector;
+  expect(await run(made.link, post("/x"))).toMatchObject({ failure: { kind: "reset" } });
+  await stopped.promise;
 });
 
 test("throughput is not held down to 64 KB per round trip", async () => {
