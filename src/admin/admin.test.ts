@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
@@ -11,13 +12,14 @@ import type { PosternError } from "../errors.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { Secret } from "../lib/secret.ts";
 import type { InvitationRecord, NodeRecord, Store, UsageRow } from "../storage/store.ts";
+import type { Link, NodeReport } from "../tunnel/link.ts";
 import { AdminClient } from "./client.ts";
 import type { LiveGateway } from "./context.ts";
 import type { ProbeInput } from "./contract.ts";
 import { createAdminContext } from "./create-context.ts";
 import { createAdminApp, listenOnSocket } from "./server.ts";
 import { adminSocketPath } from "./socket-path.ts";
-import { injectTransport, socketTransport } from "./transport.ts";
+import { injectTransport, remoteTransport, socketTransport } from "./transport.ts";
 
 /** Keeps lists in memory. Unlike a real store it locks nothing, checks nothing and survives nothing. */
 function memoryStore(rows: UsageRow[] = []): Store {
@@ -84,13 +86,13 @@ class FakeGateway implements LiveGateway {
   ledgerTrouble() {
     return null;
   }
-  links() {
+  links(): readonly Link[] {
     return [];
   }
-  report() {
+  report(_connectorId: string): NodeReport | null {
     return null;
   }
-  isGranted() {
+  isGranted(_nodeId: string, _model: string): boolean {
     return true;
   }
   models() {
@@ -208,6 +210,74 @@ test("inviting warns where the address reaches this machine only, and refuses pl
   const { client } = setUp();
   expect((await client.inviteNode({ name: "a", url: "http://127.0.0.1:8400" })).warnings).toHaveLength(1);
   await expect(client.inviteNode({ name: "a", url: "http://ai.example.org" })).rejects.toThrow(/https:/);
+});
+
+test("a node shows its links, its engines once however many connectors share them, and what is not granted", async () => {
+  const live = new FakeGateway();
+  const { client } = setUp({ live });
+  await client.inviteNode({ name: "forge" });
+  const { id: nodeId } = await client.showNode("forge");
+  const link = (connectorId: string, state: Link["state"]): Link => ({
+    id: { nodeId, connectorId, slot: 0, epoch: 1 },
+    remoteAddress: "192.0.2.7",
+    carrier: "h2",
+    connectedAtMs: 5,
+    state,
+    canAccept: () => true,
+    ping: async () => 1,
+    drain: async () => {},
+    close: async () => {},
+    stats: () => ({ streamsActive: 2, streamsTotal: 3, bytesIn: 0, bytesOut: 0, lastPingMs: 1.5 }),
+    start: () => ({ pause() {}, resume() {}, cancel() {} }),
+  });
+  const model = {
+    name: "m",
+    loaded: true,
+    contextLength: 8,
+    sizeBytes: 9,
+    quantization: "Q8",
+    capabilities: [],
+    remote: false,
+  };
+  const shared = {
+    name: "ollama",
+    kind: "ollama" as const,
+    version: "1",
+    ready: true,
+    reason: null,
+    operations: [],
+    slots: 1,
+    models: [model, { ...model, name: "secret" }],
+  };
+  const hardware = { platform: "linux", arch: "x64", cpus: 2, memoryBytes: 4, gpus: [] };
+  const report: NodeReport = {
+    agentVersion: "9.9.9",
+    operationsVersion: 1,
+    fieldsVersion: 1,
+    hardware,
+    engines: [shared],
+  };
+  live.links = () => [
+    link("a", "ready"),
+    link("b", "suspect"),
+    { ...link("c", "ready"), id: { nodeId: "other", connectorId: "c", slot: 0, epoch: 1 } },
+  ];
+  live.report = () => report;
+  live.isGranted = (_nodeId, name) => name !== "secret";
+
+  const node = await client.showNode("forge");
+  expect(node).toMatchObject({ state: "ready", agentVersion: "9.9.9", hardware });
+  expect(node.links.map((one) => [one.connectorId, one.state, one.streamsActive])).toEqual([
+    ["a", "ready", 2],
+    ["b", "suspect", 2],
+  ]);
+  expect(node.engines.map((one) => one.name)).toEqual(["ollama"]);
+  expect(node.models.map((one) => [one.name, one.granted])).toEqual([
+    ["m", true],
+    ["secret", false],
+  ]);
+  live.links = () => [link("b", "suspect")];
+  expect((await client.showNode("forge")).state).toBe("connected");
 });
 
 test("removing a node ends its links and says how many", async () => {
@@ -337,6 +407,22 @@ test("a client whose gateway is gone, or is something else, says so", async () =
   await new Promise<void>((resolve) => other.listen(path, resolve));
   await expect(new AdminClient(socketTransport(path)).status()).rejects.toMatchObject({ code: "version_mismatch" });
   await new Promise((resolve) => other.close(resolve));
+});
+
+test("a remote gateway is asked with the token, and other answers are not taken for one", async () => {
+  const asked: Array<string | undefined> = [];
+  const remote = createHttpServer((request, response) => {
+    asked.push(`${request.method} ${request.url} ${request.headers.authorization}`);
+    if (request.url === "/admin/v1/keys") response.end('{"keys":[]}');
+    else response.writeHead(404).end("Not found");
+  });
+  await new Promise<void>((ready) => remote.listen(0, "127.0.0.1", ready));
+  const { port } = remote.address() as AddressInfo;
+  const client = new AdminClient(remoteTransport(new URL(`http://127.0.0.1:${port}`), new Secret("psta_t")));
+  expect(await client.listKeys()).toEqual([]);
+  await expect(client.status()).rejects.toThrow(/not a Postern gateway answered with HTTP status 404/);
+  expect(asked).toEqual(["GET /admin/v1/keys Bearer psta_t", "GET /admin/v1/status Bearer psta_t"]);
+  await new Promise((closed) => remote.close(closed));
 });
 
 test("adminSocketPath() stays short enough for a socket however long the data folder is", () => {

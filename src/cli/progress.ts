@@ -37,7 +37,7 @@ export class Progress {
   #draw(): void {
     this.#frame = (this.#frame + 1) % FRAMES.length;
     const frame = styleText("cyan", FRAMES[this.#frame] ?? "", { stream: this.#stream });
-    const room = Math.max(20, (this.#stream.columns ?? 80) - 3);
+    const room = Math.max(20, (this.#stream.columns || 80) - 3);
     this.#stream.write(`\r\u001b[2K${frame} ${this.#text.slice(0, room)}`);
   }
 }

@@ -21,7 +21,7 @@ import { renderServing, type Serving } from "./up-result.ts";
 
 /** Invitations that one run makes for its own agent; more would mean that joining does not work. */
 const MAX_INVITATIONS = 3;
-const DRAIN_NOTE = "Finishing what runs; press Ctrl-C again to stop at once.";
+const DRAIN_NOTE = "Finishing what runs; a second Ctrl-C or SIGTERM stops at once.";
 
 type GatewayReady = Extract<ChildMessage, { type: "gateway-ready" }>;
 type AgentState = Extract<ChildMessage, { type: "agent-state" }>;
@@ -190,7 +190,7 @@ class Up {
     this.#signals++;
     if (this.#signals === 1) {
       this.#progress.clear();
-      if (!this.#output.isJson && process.stderr.isTTY) this.#output.note(`\n${DRAIN_NOTE}`);
+      this.#output.note(DRAIN_NOTE);
       this.#stopping.resolve();
       return;
     }

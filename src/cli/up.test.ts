@@ -84,24 +84,33 @@ class Up {
   }
 }
 
-/** An OpenAI-compatible engine that says "hi" to everything. Unlike a real one it streams nothing and has no limits. */
-async function startEngine(): Promise<string> {
+/**
+ * An OpenAI-compatible engine that says "hi" to everything; a stream ends when `finish` resolves. Unlike a real one it has
+ * no limits.
+ */
+async function startEngine(finish: Promise<void> = Promise.resolve()): Promise<string> {
   const listening = createServer((request, response) => {
     response.setHeader("content-type", "application/json");
     if (request.url === "/v1/models")
       return response.end(JSON.stringify({ object: "list", data: [{ id: "tiny", object: "model" }] }));
     if (request.method !== "POST") return response.writeHead(404).end("{}");
-    request.resume().on("end", () => {
-      const choices = [{ index: 0, message: { role: "assistant", content: "hi" }, finish_reason: "stop" }];
-      response.end(
-        JSON.stringify({
-          id: "1",
-          object: "chat.completion",
-          model: "tiny",
-          choices,
-          usage: { prompt_tokens: 1, completion_tokens: 1 },
-        }),
-      );
+    let body = "";
+    request.on("data", (piece) => {
+      body += piece;
+    });
+    request.on("end", () => {
+      const usage = { prompt_tokens: 1, completion_tokens: 1 };
+      const base = { id: "1", created: 1, model: "tiny" };
+      if (JSON.parse(body).stream !== true) {
+        const choices = [{ index: 0, message: { role: "assistant", content: "hi" }, finish_reason: "stop" }];
+        response.end(JSON.stringify({ ...base, object: "chat.completion", choices, usage }));
+        return;
+      }
+      response.setHeader("content-type", "text/event-stream");
+      const event = (delta: object, reason: string | null): string =>
+        `data: ${JSON.stringify({ ...base, object: "chat.completion.chunk", choices: [{ index: 0, delta, finish_reason: reason }] })}\n\n`;
+      response.write(event({ role: "assistant", content: "hi" }, null));
+      void finish.then(() => response.end(`${event({}, "stop")}data: [DONE]\n\n`));
     });
   });
   engine = listening;
@@ -188,6 +197,37 @@ test("an agent that works for a gateway elsewhere is not taken over", { timeout:
   expect(JSON.parse(second.out).error.message).toMatch(/has joined https:\/\/ai\.example\.org/);
   expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(elsewhere);
 });
+
+test("Ctrl-C lets a running answer finish, a second one does not wait", { timeout: LIMIT_MS }, async () => {
+  const finish = Promise.withResolvers<void>();
+  const patient = new Up("--engine", await startEngine(finish.promise), "--json");
+  const serving = await patient.serving();
+  const answer = await stream(serving, serving.apiKey ?? "");
+  patient.child.kill("SIGINT");
+  await patient.until(() => patient.err.includes("Finishing what runs"));
+  finish.resolve();
+  expect(await answer.text()).toMatch(/"stop"[\s\S]*\[DONE\]\n\n$/);
+  expect(await patient.exited).toBe(0);
+
+  engine?.close();
+  const hasty = new Up("--engine", await startEngine(new Promise(() => {})), "--json");
+  const cut = await stream(await hasty.serving(), serving.apiKey ?? "");
+  hasty.child.kill("SIGTERM");
+  await hasty.until(() => hasty.err.includes("Finishing what runs"));
+  hasty.child.kill("SIGTERM");
+  expect(await hasty.exited).toBe(0);
+  await expect(cut.text()).rejects.toThrow();
+});
+
+async function stream({ baseUrl }: Serving, apiKey: string): Promise<Response> {
+  const response = await fetch(`${baseUrl}/chat/completions`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
+    body: JSON.stringify({ model: "tiny", stream: true, messages: [{ role: "user", content: "Hello" }] }),
+  });
+  expect(response.status).toBe(200);
+  return response;
+}
 
 test.skipIf(process.platform !== "linux")(
   "when up is killed its processes end too",
