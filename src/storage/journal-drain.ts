@@ -104,7 +104,13 @@ export class JournalDrain {
     if (file === undefined) return false;
     const isGrowing = writer.isActive(file);
     if (this.#offset < file.bytes) {
-      const block = await readLines(file, this.#offset, blockBytes, isGrowing);
+      const block = await readLines(file, this.#offset, blockBytes, isGrowing).catch(unlessGone);
+      if (block === null) {
+        this.#unreadable += 1;
+        writer.removeOldest();
+        this.#offset = 0;
+        return true;
+      }
       if (block.isTorn) this.#unreadable += 1;
       else if (block.nextOffset === this.#offset) return false;
       if (block.lines.byteLength > 0) this.#unreadable += (await usage.ingest(block.lines)).unreadable;
@@ -118,4 +124,10 @@ export class JournalDrain {
     this.#offset = 0;
     return true;
   }
+}
+
+/** Null when somebody has deleted the file under us: what it held is lost, and waiting for it would hold up all the rest. */
+function unlessGone(error: unknown): null {
+  if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+  throw error;
 }

@@ -1,4 +1,4 @@
-import { close, fsync, rmSync } from "node:fs";
+import { close, fsync, mkdirSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { type JournalDisk, type JournalFile, journalPath } from "./journal-files.ts";
@@ -145,10 +145,12 @@ export class JournalWriter {
     return this.#active?.file === file;
   }
 
-  /** Deletes the oldest file. The caller knows that nothing in it is needed any more. */
+  /** Deletes the oldest file. The caller knows that nothing in it is needed any more, or that somebody else has deleted it. */
   removeOldest(): void {
     const file = this.files[0];
-    if (file !== undefined && !this.isActive(file)) this.#remove(file);
+    if (file === undefined) return;
+    if (this.isActive(file)) this.#letGo();
+    this.#remove(file);
   }
 
   /** Syncs and closes the active file, which then counts as an old one. */
@@ -161,6 +163,7 @@ export class JournalWriter {
     const { disk, folder } = this.#options;
     const number = this.#nextNumber;
     const path = journalPath(folder, number);
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
     const fd = disk.create(path);
     this.#nextNumber += 1;
     this.#letGo();

@@ -382,6 +382,20 @@ describe("a store that does not answer", () => {
   });
 });
 
+it("a journal folder that somebody deletes costs what was in it, is counted, and the next record is safe again", async () => {
+  const one = await start();
+  one.open(opened("gone"));
+  one.close(closed("gone"));
+  rmSync(join(folder, "journal"), { recursive: true });
+  await one.drain();
+  expect(one.health().unreadable).toBe(1);
+  one.open(opened("a"));
+  one.close(closed("a"));
+  await one.drain();
+  expect([...usage.records.keys()]).toEqual(["a"]);
+  expect(one.health()).toMatchObject({ state: "ok", behindBytes: 0 });
+});
+
 describe("a full disk", () => {
   it.each([0, 1, 37, 400])(
     "with %i bytes left costs no record, and the journal goes on without a restart",
