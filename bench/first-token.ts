@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { start } from "./children.ts";
-import { createKey } from "./postern-cli.ts";
+import { createKey, POSTERN_SOURCE } from "./postern-cli.ts";
 import { CACHE } from "./programs.ts";
 
 /** Time from `npm start` to the first token that reached a caller. */
@@ -22,7 +22,7 @@ export async function measureFirstToken(): Promise<FirstToken> {
   const first = await startOnce(data);
   let key: string;
   try {
-    key = first.key ?? (await createKey({ POSTERN_DATA: data }));
+    key = first.key ?? (await createKey(POSTERN_SOURCE, { POSTERN_DATA: data }));
   } finally {
     await first.stop();
   }

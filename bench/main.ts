@@ -21,7 +21,7 @@ import { haproxy } from "./peers/haproxy.ts";
 import { portkey } from "./peers/portkey.ts";
 import { posternPeer } from "./peers/postern.ts";
 import { relay } from "./peers/relay.ts";
-import { buildPrograms, makeCertificate, startOnPort } from "./programs.ts";
+import { buildPrograms, compilePostern, makeCertificate, startOnPort } from "./programs.ts";
 import { type Report, toMarkdown, writeReadme } from "./report.ts";
 import { runRounds, type Series } from "./rounds.ts";
 import { summarise } from "./summary.ts";
@@ -111,7 +111,12 @@ async function bench(options: Options): Promise<Report> {
   const programs = await buildPrograms();
   const certificate = await makeCertificate();
   const engine = await startOnPort("engine", programs.engine, []);
-  const ground: Ground = { enginePort: engine.port, certificate, folder: options.folder };
+  const ground: Ground = {
+    enginePort: engine.port,
+    certificate,
+    folder: options.folder,
+    postern: await compilePostern(),
+  };
   const names = options.peers ?? (options.isQuick ? QUICK_PEERS : null);
   const chosen = PEERS.filter((peer) => names?.includes(peer.name) ?? true).filter(
     (peer) => programs.hasTls || !peer.isTls,

@@ -27,6 +27,8 @@ export type PeerName =
 export interface Ground {
   enginePort: number;
   certificate: Certificate;
+  /** Postern's launcher: compiled, as it is installed. */
+  postern: string;
   /** Emptied at the start of a run. */
   folder: string;
 }

@@ -1,12 +1,17 @@
 import { join } from "node:path";
 import { run } from "./children.ts";
 
-/** Postern's launcher. */
-export const POSTERN = join(import.meta.dirname, "../bin/postern.js");
+/** Postern's launcher in the repository, which runs from source. */
+export const POSTERN_SOURCE = join(import.meta.dirname, "../bin/postern.js");
 
 /** Runs a Postern command with `--json` and returns its value. */
-export async function postern(args: readonly string[], env: Record<string, string>, input = ""): Promise<unknown> {
-  const text = await run(`postern ${args[0]} ${args[1]}`, process.execPath, [POSTERN, ...args, "--json"], {
+export async function postern(
+  launcher: string,
+  args: readonly string[],
+  env: Record<string, string>,
+  input = "",
+): Promise<unknown> {
+  const text = await run(`postern ${args[0]} ${args[1]}`, process.execPath, [launcher, ...args, "--json"], {
     env,
     input,
   });
@@ -14,8 +19,8 @@ export async function postern(args: readonly string[], env: Record<string, strin
 }
 
 /** Makes a key through a running gateway's socket and returns its token. */
-export async function createKey(env: Record<string, string>): Promise<string> {
-  const made = await postern(["keys", "create", `bench-${Date.now().toString(36)}`], env);
+export async function createKey(launcher: string, env: Record<string, string>): Promise<string> {
+  const made = await postern(launcher, ["keys", "create", `bench-${Date.now().toString(36)}`], env);
   return readToken(made, "pst_");
 }
 

@@ -62,7 +62,9 @@ function nameOf({ callFrame: { functionName, url, lineNumber } }: Profile["nodes
 }
 
 function shortUrl(url: string): string {
-  return url.startsWith("file:") ? relative(join(import.meta.dirname, ".."), new URL(url).pathname) : url;
+  if (!url.startsWith("file:")) return url;
+  const path = relative(join(import.meta.dirname, ".."), new URL(url).pathname);
+  return path.replace(/^bench\/\.cache\/postern\/dist\//, "src/");
 }
 
 function areaOf(url: string, functionName: string): string {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Child, freePort, start } from "../children.ts";
 import type { Ground, Peer, RunningPeer } from "../peer.ts";
-import { createKey, POSTERN, postern } from "../postern-cli.ts";
+import { createKey, postern } from "../postern-cli.ts";
 
 const READY_MS = 30_000;
 const POLL_MS = 100;
@@ -51,13 +51,13 @@ async function startAll(way: Way, ground: Ground, running: Child[]): Promise<Run
   mkdirSync(gatewayEnv.POSTERN_DATA, { recursive: true, mode: 0o700 });
   writeFileSync(gatewayEnv.POSTERN_CONFIG, gatewayConfig(way, ground, port, await freePort(), url));
   const logFile = join(folder, "gateway.log");
-  const gateway = start("postern gateway", process.execPath, [...flags("gateway", folder), POSTERN, "gateway"], {
+  const gateway = start("postern gateway", process.execPath, [...flags("gateway", folder), ground.postern, "gateway"], {
     env: gatewayEnv,
     logFile,
   });
   running.push(gateway);
   await until(gateway, async () => (await ask(`${url}/healthz`, ground)).ok);
-  const key = await createKey(gatewayEnv);
+  const key = await createKey(ground.postern, gatewayEnv);
   const processes: RunningPeer["processes"][number][] = [{ role: "gateway", pid: gateway.pid }];
   if (way !== "direct") {
     const agent = await startAgent(ground, folder, url, gatewayEnv);
@@ -93,14 +93,19 @@ async function startAgent(
   };
   mkdirSync(env.POSTERN_DATA, { recursive: true, mode: 0o700 });
   writeFileSync(env.POSTERN_CONFIG, agentConfig(ground));
-  const invitation = await postern(["nodes", "invite", "bench"], gatewayEnv);
+  const invitation = await postern(ground.postern, ["nodes", "invite", "bench"], gatewayEnv);
   const code = /pstn_[A-Za-z0-9_.-]+/.exec(JSON.stringify(invitation))?.[0];
   if (code === undefined) throw new Error("no invitation in the answer");
-  return start("postern agent", process.execPath, [...flags("agent", folder), POSTERN, "agent", "join", url, "-"], {
-    env,
-    input: `${code}\n`,
-    logFile: join(folder, "agent.log"),
-  });
+  return start(
+    "postern agent",
+    process.execPath,
+    [...flags("agent", folder), ground.postern, "agent", "join", url, "-"],
+    {
+      env,
+      input: `${code}\n`,
+      logFile: join(folder, "agent.log"),
+    },
+  );
 }
 
 /**
