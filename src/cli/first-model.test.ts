@@ -81,4 +81,5 @@ test("gives up after a quiet time with what the catalogue says", async () => {
   const result = await wait([[model("a", { ready: false, reason: "the engine is loading" })]]);
   expect(result.reason).toBe("the engine is loading");
   expect(result.nowMs).toBeGreaterThan(QUIET_LIMIT_MS);
+  expect((await wait([[model("a", { source: "offered" })]])).reason).toMatch(/"a" is offered but not granted/);
 });

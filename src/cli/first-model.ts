@@ -41,8 +41,8 @@ export interface FirstModelWait {
 export async function waitForFirstModel({ admin, agent, nowMs, pause, onProbe }: FirstModelWait): Promise<FirstModel> {
   const failed = new Map<string, string>();
   for (;;) {
-    const catalogue = (await admin.listModels()).filter((model) => model.source !== "offered");
-    const ready = catalogue.filter((model) => model.ready).sort(easiestFirst);
+    const catalogue = await admin.listModels();
+    const ready = catalogue.filter((model) => model.ready && model.source !== "offered").sort(easiestFirst);
     const next = ready.find((model) => !failed.has(model.name));
     const names = ready.map((model) => model.name);
     if (next !== undefined && failed.size < MAX_PROBES) {
@@ -79,6 +79,10 @@ function sizeOf(model: ModelView): number {
 }
 
 function reasonOf(catalogue: readonly ModelView[]): string {
+  const offered = catalogue.find((model) => model.source === "offered");
+  if (offered !== undefined) {
+    return `"${offered.name}" is offered but not granted to its node; \`postern nodes show\` says what it may serve`;
+  }
   const reason = catalogue.flatMap((model) => model.targets).find((target) => target.reason !== null)?.reason;
   return reason ?? "no engine has reported a model; `postern nodes show` says what the agent sees";
 }

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type AgentStatus, startAgent } from "../agent/main.ts";
 import { AgentState } from "../agent/state.ts";
 import { prepareDataFolder } from "../config/data-folder.ts";
@@ -87,7 +88,7 @@ export async function runAgent(
         telling.onStarted(agent.status());
         if (supervisor === null && !hasTold) {
           hasTold = true;
-          tellStarted(agent.status(), output);
+          tellStarted(agent.status(), run, output);
         }
         return await stops.serve(agent, agent.ended);
       } catch (error) {
@@ -198,16 +199,14 @@ function tellPeople(): Telling {
   };
 }
 
-function tellStarted({ node, gateway, modelsReason, warnings }: AgentStatus, output: Output): void {
+function tellStarted({ node, gateway, modelsReason, warnings }: AgentStatus, run: AgentRun, output: Output): void {
+  const again = run.engineEntry === null ? "postern agent" : `node ${fileURLToPath(run.engineEntry)} agent`;
   for (const warning of warnings) output.note(`Warning: ${warning}`, "yellow");
   output.result({ node: node.name, gateway, pid: process.pid }, (paint) =>
     [
       `${paint("bold", "Agent")} of node ${node.name} for ${gateway}`,
       ...(modelsReason === null ? [] : [paint("yellow", modelsReason)]),
-      paint(
-        "dim",
-        "It keeps running here; Ctrl-C stops it. Joined once, it starts again with the command `agent` alone.",
-      ),
+      paint("dim", `It keeps running here; Ctrl-C stops it. Next time: ${again}`),
     ].join("\n"),
   );
 }

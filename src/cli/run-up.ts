@@ -1,6 +1,3 @@
-import { spawn } from "node:child_process";
-import { hostname } from "node:os";
-import { fileURLToPath } from "node:url";
 import { AdminClient } from "../admin/client.ts";
 import { socketTransport } from "../admin/transport.ts";
 import { prepareDataFolder } from "../config/data-folder.ts";
@@ -9,13 +6,15 @@ import { loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
 import { systemClock } from "../lib/clock.ts";
-import { type ChildMessage, SUPERVISED_VARIABLE } from "./child-protocol.ts";
+import type { ChildMessage } from "./child-protocol.ts";
 import { chooseEngines } from "./choose-engines.ts";
 import type { UpOptions } from "./commands/up.ts";
 import { waitForFirstModel } from "./first-model.ts";
 import type { CommonOptions } from "./invocation.ts";
+import { localNodeName } from "./local-node-name.ts";
 import type { Output } from "./output.ts";
 import { Progress } from "./progress.ts";
+import { agentCommandLine, gatewayCommandLine, spawnPart } from "./spawn-part.ts";
 import { SupervisedChild } from "./supervised-child.ts";
 import { renderServing, type Serving } from "./up-result.ts";
 
@@ -38,7 +37,6 @@ export async function runUp(options: UpOptions & CommonOptions, output: Output):
 
 class Up {
   readonly #config: ResolvedConfig;
-  readonly #options: UpOptions & CommonOptions;
   readonly #output: Output;
   readonly #progress = new Progress();
   readonly #gateway: SupervisedChild;
@@ -50,14 +48,14 @@ class Up {
   #agentState: AgentState | null = null;
   #lastSignMs = systemClock.monotonicMs();
   #invitations = 0;
+  #isServing = false;
   #signals = 0;
 
   constructor(config: ResolvedConfig, options: UpOptions & CommonOptions, output: Output) {
     this.#config = config;
-    this.#options = options;
     this.#output = output;
-    this.#gateway = this.#child("gateway", () => this.#gatewayArguments());
-    this.#agent = this.#child("agent", () => this.#agentArguments());
+    this.#gateway = this.#child("gateway", () => gatewayCommandLine(config, options, this.#served));
+    this.#agent = this.#child("agent", () => agentCommandLine(config, options));
   }
 
   async run(): Promise<number> {
@@ -104,6 +102,7 @@ class Up {
         this.#progress.update(`Waiting for ${model} to answer${isLoaded ? "" : ", which has to be loaded first"}`),
     });
     this.#agent.markServing();
+    this.#isServing = true;
     const apiKey = await firstKey(admin);
     this.#progress.clear();
     const serving: Serving = {
@@ -112,7 +111,7 @@ class Up {
       apiKey,
       models,
       modelsReason: reason,
-      node: this.#agentState?.node ?? nodeName(this.#config),
+      node: this.#agentState?.node ?? localNodeName(this.#config),
     };
     this.#output.result(serving, (paint) => renderServing(serving, paint));
     return new Promise(() => {});
@@ -157,6 +156,14 @@ class Up {
   }
 
   async #invite(): Promise<void> {
+    if (this.#isServing) {
+      // Somebody removed the node; making it again in silence would undo that.
+      this.#output.note(
+        "The gateway does not know this machine's agent any more. Next step: start `postern up` again to join anew.",
+        "yellow",
+      );
+      return;
+    }
     const gatewayUrl = this.#dialUrl((await this.#gatewayReady.promise).publicUrl);
     this.#invitations++;
     try {
@@ -165,7 +172,7 @@ class Up {
           message: "The agent could not join the gateway of this machine",
         });
       }
-      const invited = await this.#admin?.inviteNode({ name: nodeName(this.#config), url: gatewayUrl });
+      const invited = await this.#admin?.inviteNode({ name: localNodeName(this.#config), url: gatewayUrl });
       if (invited !== undefined) this.#agent.tell({ type: "join", code: invited.code });
     } catch (error) {
       this.#output.note(error instanceof Error ? error.message : String(error), "red");
@@ -210,12 +217,7 @@ class Up {
       name,
       clock: systemClock,
       random: Math.random,
-      spawn: () =>
-        spawn(process.execPath, [...process.execArgv, LAUNCHER, ...commandLine()], {
-          // What the children print belongs to the log; stdout is for the one result.
-          stdio: ["ignore", 2, 2, "ipc"],
-          env: { ...process.env, [SUPERVISED_VARIABLE]: "1", POSTERN_LOG: this.#logLevel() },
-        }),
+      spawn: () => spawnPart(commandLine(), this.#logLevel()),
       onMessage: (message) => this.#onMessage(message),
       onCrash: (how, delayMs) =>
         this.#output.note(
@@ -231,55 +233,10 @@ class Up {
       process.env["POSTERN_LOG"] || (process.stderr.isTTY && !this.#output.isJson ? "warn" : this.#config.logLevel)
     );
   }
-
-  #gatewayArguments(): string[] {
-    return [
-      "gateway",
-      ...this.#commonArguments(),
-      ...flag("--listen", sameAddress(this.#options.listen, this.#served?.publicUrl)),
-      ...flag("--admin-listen", sameAddress(this.#options.adminListen, this.#served?.adminUrl)),
-    ];
-  }
-
-  #agentArguments(): string[] {
-    return [
-      "agent",
-      ...this.#commonArguments(),
-      ...flag("--engine", this.#options.engine),
-      ...flag("--model", this.#options.model),
-    ];
-  }
-
-  #commonArguments(): string[] {
-    return [...flag("--config", this.#config.file ?? undefined), "--data", this.#config.dataFolder];
-  }
-}
-
-/** `bin/postern.js`, beside `src` and `dist` alike. */
-const LAUNCHER = fileURLToPath(new URL("../../bin/postern.js", import.meta.url));
-
-/** A port that the system chose must be the same after a restart: the agent and callers know it by now. */
-function sameAddress(given: string | undefined, servedUrl: string | undefined): string | undefined {
-  if (given === undefined || servedUrl === undefined || !given.endsWith(":0")) return given;
-  return `${given.slice(0, -1)}${new URL(servedUrl).port}`;
-}
-
-function flag(name: string, value: string | undefined): string[] {
-  return value === undefined ? [] : [name, value];
 }
 
 /** The first key, made by the run that finds none; null on every other. */
 async function firstKey(admin: AdminClient): Promise<string | null> {
   if ((await admin.listKeys()).length > 0) return null;
   return (await admin.createKey({ name: "first" })).secret;
-}
-
-/** The configured name, or the host's in the form that names have. */
-function nodeName(config: ResolvedConfig): string {
-  if (config.agent.node !== null) return config.agent.node;
-  const name = (hostname().toLowerCase().split(".")[0] ?? "")
-    .replace(/[^a-z0-9-]+/g, "-")
-    .replace(/^-+|-+$/g, "")
-    .slice(0, 40);
-  return config.nodes.some((node) => node.name === name) || name === "" ? `${name === "" ? "this" : name}-local` : name;
 }

@@ -5,6 +5,7 @@ import { defaultConfig } from "../config/resolved.ts";
 import { chooseEngines } from "./choose-engines.ts";
 import { renderCsv, renderUsage } from "./commands/usage.ts";
 import { formatBytes, formatRelative } from "./format.ts";
+import { localNodeName } from "./local-node-name.ts";
 import { readCount, readMoment } from "./read-options.ts";
 import { harmless, renderTable } from "./table.ts";
 import { curlLine, renderServing } from "./up-result.ts";
@@ -99,6 +100,28 @@ test("chooseEngines() does what --engine and --model say, and refuses contradict
   expect(chooseEngines(agent, { model: "/m/a.gguf" }).embedded).toEqual({ mode: "always", modelPath: "/m/a.gguf" });
   expect(() => chooseEngines(agent, { engine: "none", model: "a.gguf" })).toThrow(/rules out/);
   expect(() => chooseEngines(agent, { engine: "http://user:hunter2@x/" })).toThrow(/^(?!.*hunter2)/);
+});
+
+test("localNodeName() makes a node's name of any host's", () => {
+  const { agent } = defaultConfig("/data");
+  const file = {
+    name: "forge",
+    url: "http://10.0.0.2",
+    kind: null,
+    apiKey: null,
+    host: null,
+    caFile: null,
+    serverName: null,
+  };
+  const names = ["Adas-MacBook.local", "forge", "__", "ünïcode_host", `${"a".repeat(39)}-b`];
+  expect(names.map((host) => localNodeName({ agent, nodes: [file] }, host))).toEqual([
+    "adas-macbook",
+    "forge-local",
+    "this-local",
+    "n-code-host",
+    "a".repeat(39),
+  ]);
+  expect(localNodeName({ agent: { ...agent, node: "named" }, nodes: [] }, "x")).toBe("named");
 });
 
 test("renderServing() shows the key once, a curl line that a shell reads as one command, and the reason for no model", () => {

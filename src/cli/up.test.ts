@@ -172,6 +172,16 @@ test("a gateway or an agent that is killed comes back, on the same address", { t
   expect(up.err).toMatch(/The gateway ended \(signal SIGKILL\); starting it again/);
 });
 
+test("a node that is removed while up serves stays removed until the next start", { timeout: LIMIT_MS }, async () => {
+  const up = new Up("--engine", await startEngine(), "--json");
+  const { node } = await up.serving();
+  const admin = new AdminClient(socketTransport(adminSocketPath(join(folder, "data"))));
+  expect(await admin.removeNode(node)).toMatchObject({ name: node });
+  await up.until(() => up.err.includes("does not know this machine's agent any more"));
+  expect(await admin.listNodes()).toEqual([]);
+  expect(await up.end("SIGTERM")).toBe(0);
+});
+
 test("a data folder whose store was lost joins again by itself", { timeout: LIMIT_MS }, async () => {
   const url = await startEngine();
   const first = new Up("--engine", url, "--json");
