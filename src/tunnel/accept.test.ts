@@ -323,6 +323,27 @@ describe("a hello", () => {
     expect(await statuses(1)).toEqual([200]);
   });
 
+  test("counts a whole IPv6 /64 as one address, and every IPv4 address for itself", async () => {
+    const limits = { addressBurst: 1, addressPerSecond: 0 };
+    const addresses = [
+      "2001:db8:1:2::1",
+      "2001:db8:1:2:ffff::2",
+      "2001:db8:1:3::1",
+      "2001:db8::",
+      "::1",
+      "192.0.2.1",
+      "192.0.2.2",
+      "::ffff:192.0.2.3",
+      "::ffff:192.0.2.4",
+    ];
+    const hand = await handMade({
+      acceptor: { clock: new ManualClock(), limits, addressOf: () => addresses.shift()! },
+    });
+    const statuses: number[] = [];
+    while (addresses.length > 0) statuses.push((await hand.get({ "postern-hello": hand.hello() })).status);
+    expect(statuses).toEqual([200, 429, 200, 200, 200, 200, 200, 200, 200]);
+  });
+
   test("beyond the bound on open challenges is refused until they expire", async () => {
     const clock = new ManualClock();
     const limits = { pending: 2, burst: 100, perSecond: 100, addressBurst: 100, addressPerSecond: 100 };

@@ -5,11 +5,14 @@ import { CONTROL_PATH, DRAIN_MS, HANDSHAKE_TIMEOUT_MS, PROBE_PATH } from "./cons
 import { type AgentMessage, ControlChannel, type GatewayMessage, readGatewayLine } from "./control.ts";
 import type { NodeReport } from "./link.ts";
 import { Liveness } from "./liveness.ts";
+import { conformReport } from "./report.ts";
 import { Attempt, type AttemptHandler, answerEmpty, answerProbe, type BodyBudget, refuseStream } from "./serve.ts";
 import { endSession } from "./session.ts";
 
 /** How long a polite end of the session may take before the socket is destroyed. */
 const CLOSE_GRACE_MS = 1_000;
+/** Least time between two reports on one link. */
+const REPORT_INTERVAL_MS = 250;
 
 /** What the agent's end of a link is made of. */
 export interface AgentLinkOptions {
@@ -42,6 +45,7 @@ export class AgentLink {
   #isDraining = false;
   #isClosed = false;
   #drainTimer: Timer | null = null;
+  #reportTimer: Timer | null = null;
   readonly #openTimer: Timer;
 
   constructor(options: AgentLinkOptions) {
@@ -85,10 +89,13 @@ export class AgentLink {
     return this.#liveness.lastPingMs;
   }
 
-  /** Sends a report now, or as soon as the control stream is open; only the latest one counts. */
+  /**
+   * Sends a report now, or as soon as the control stream is open; only the latest one counts. Reports in quick succession
+   * become one: the gateway ends a link that sends too many lines.
+   */
   report(report: NodeReport): void {
-    this.#report = report;
-    this.#control?.send({ type: "report", report });
+    this.#report = conformReport(report);
+    if (this.#reportTimer === null) this.#sendReport();
   }
 
   /**
@@ -109,6 +116,16 @@ export class AgentLink {
   close(detail: string): Promise<void> {
     this.#end(detail);
     return this.#closed.promise;
+  }
+
+  #sendReport(): void {
+    if (this.#report === null || this.#control === null || this.#isClosed) return;
+    const sent = this.#report;
+    this.#control.send({ type: "report", report: sent });
+    this.#reportTimer = this.#clock.after(REPORT_INTERVAL_MS, () => {
+      this.#reportTimer = null;
+      if (this.#report !== sent) this.#sendReport();
+    });
   }
 
   #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
@@ -139,7 +156,7 @@ export class AgentLink {
       },
       onTrouble: (trouble) => this.#end(`control stream: ${trouble}`),
     });
-    if (this.#report !== null) this.#control.send({ type: "report", report: this.#report });
+    this.#sendReport();
     if (this.#isDraining) this.#control.send({ type: "draining" });
     this.#openTimer.cancel();
     this.#options.events.onOpen();
@@ -159,6 +176,7 @@ export class AgentLink {
     this.#liveness.stop();
     this.#drainTimer?.cancel();
     this.#openTimer.cancel();
+    this.#reportTimer?.cancel();
     for (const attempt of [...this.#running]) attempt.abandon();
     if (this.#carrier.closed) this.#closed.resolve();
     else this.#carrier.once("close", () => this.#closed.resolve());

@@ -28,7 +28,7 @@ export interface AcceptLimits {
   /** New handshakes from all addresses: so many at once, then so many a second (the accept ramp). Default 200 and 100. */
   burst: number;
   perSecond: number;
-  /** New handshakes from one address. Default 40 and 10; many agents may share one behind NAT. */
+  /** New handshakes from one address (IPv6: one /64). Default 128 and 32; many agents may share one behind NAT. */
   addressBurst: number;
   addressPerSecond: number;
   /** Addresses that are remembered for it. Default 10,000. */
@@ -40,8 +40,8 @@ export const ACCEPT_LIMITS: AcceptLimits = {
   concurrent: 128,
   burst: 200,
   perSecond: 100,
-  addressBurst: 40,
-  addressPerSecond: 10,
+  addressBurst: 128,
+  addressPerSecond: 32,
   addresses: 10_000,
 };
 
@@ -154,7 +154,7 @@ export class Challenges {
     if (this.isStopping) {
       return refusal("shutting_down", "The gateway is going down", { retryAfterSeconds: spread(5) });
     }
-    if (!this.#addressRate.take(this.#options.addressOf(request))) {
+    if (!this.#addressRate.take(networkOf(this.#options.addressOf(request)))) {
       return refusal("rate_limited", "Too many handshakes from this address", { retryAfterSeconds: spread(5) });
     }
     if (this.running >= this.#limits.concurrent || !this.#rate.take()) {
@@ -194,4 +194,14 @@ export function unauthorized(): Refusal {
 /** Seconds to wait, spread so that those who were refused together do not come back together. */
 function spread(upToSeconds: number): number {
   return 1 + Math.round(Math.random() * upToSeconds * 10) / 10;
+}
+
+/** What counts as one address: with IPv6 whoever has one has the whole /64 around it. */
+function networkOf(address: string): string {
+  if (!address.includes(":") || address.includes(".")) return address;
+  const [head = "", tail] = address.split("::");
+  const groups = head === "" ? [] : head.split(":");
+  const tailGroups = tail === undefined || tail === "" ? [] : tail.split(":");
+  const middle = Array.from({ length: Math.max(0, 8 - groups.length - tailGroups.length) }, () => "0");
+  return [...groups, ...middle, ...tailGroups].slice(0, 4).join(":");
 }

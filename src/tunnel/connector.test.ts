@@ -84,6 +84,16 @@ describe("a connector", () => {
     expect(gateway.reports[0]).toMatchObject({ nodeId: "node-1", report });
   });
 
+  test("that has much to report does not flood its link: the last one arrives", async () => {
+    const gateway = await listening();
+    const connector = connecting(gateway);
+    await gateway.when(() => gateway.ready.length === 1);
+    for (let n = 0; n < 500; n++) connector.report({ ...report, operationsVersion: n });
+    await gateway.when(() => gateway.reports.at(-1)?.report.operationsVersion === 499);
+    expect(gateway.reports.length).toBeLessThan(5);
+    expect(gateway.closed).toEqual([]);
+  });
+
   test("hears which models it may serve", async () => {
     const gateway = await listening();
     const heard = Promise.withResolvers<unknown>();
@@ -104,6 +114,22 @@ describe("a connector", () => {
     connecting(gateway, options);
     await gateway.when(() => gateway.closed.length >= 1 && gateway.ready.length >= 2);
     expect(gateway.closed[0]).toMatchObject({ reason: "superseded", link: gateway.ready[0] });
+  });
+
+  test("gets a new link before the old one has used up its stream ids, and nothing fails", async () => {
+    const gateway = await listening({ streamsPerLink: 20 });
+    connecting(gateway);
+    await gateway.when(() => gateway.ready.length === 1);
+    for (let n = 0; n < 100; n++) {
+      await gateway.when(() => gateway.links.pick("node-1") !== null);
+      expect(await run(gateway.links.pick("node-1")!, post("/x", `${n}`))).toMatchObject({
+        body: `${n}`,
+        failure: null,
+      });
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(gateway.ready.length).toBeGreaterThanOrEqual(5);
+    expect(new Set(gateway.closed.map((one) => one.reason))).toEqual(new Set(["drained"]));
   });
 
   test("that lost its epoch is told the floor and comes back above it", async () => {

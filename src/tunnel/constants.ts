@@ -88,6 +88,8 @@ export const STREAM_RESET_LIMIT = 1_000_000;
 export const DEFAULT_CAPACITY = 1024;
 /** Streams beside the attempts: control, probes and a reserve for streams that are just ending. */
 export const RESERVED_STREAMS = 16;
+/** Streams after which a link is replaced: HTTP/2 has about a thousand million ids per connection, and no way to reuse them. */
+export const STREAMS_PER_LINK = 500_000_000;
 /** Header fields of one request or answer, and their bytes together. */
 export const HEADER_PAIRS_LIMIT = 64;
 export const HEADER_BYTES_LIMIT = 32 * 1024;

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { CONTROL_LINE_LIMIT } from "./constants.ts";
 import { LineReader, readAgentLine, readGatewayLine } from "./control.ts";
 import type { NodeReport } from "./link.ts";
-import { readReport } from "./report.ts";
+import { conformReport, readReport } from "./report.ts";
 
 const report: NodeReport = {
   agentVersion: "0.1.0",
@@ -60,6 +60,37 @@ describe("readReport()", () => {
     ["an array", [report]],
   ])("refuses %s", (_what, value) => {
     expect(readReport(value)).toBeNull();
+  });
+});
+
+describe("conformReport()", () => {
+  test("leaves a good report as it is", () => {
+    expect(conformReport(report)).toEqual(report);
+  });
+
+  test("makes any report one that is read: odd models and engines are left out, odd texts cut", () => {
+    const odd: NodeReport = {
+      ...report,
+      agentVersion: "1\u001b[0m",
+      hardware: { ...report.hardware, gpus: ["x".repeat(200), "a\nb"] },
+      engines: [
+        {
+          ...engine!,
+          reason: "r".repeat(600),
+          models: [model!, { ...model!, name: "bad\nname" }, { ...model!, sizeBytes: -1 }],
+        },
+        { ...engine!, name: "" },
+        ...Array.from({ length: 40 }, (_, n) => ({
+          ...engine!,
+          name: `e${n}`,
+          models: Array.from({ length: 600 }, () => model!),
+        })),
+      ],
+    };
+    const conform = conformReport(odd);
+    expect(readReport(conform)).toEqual(conform);
+    expect(conform.engines).toHaveLength(32);
+    expect(conform.engines[0]?.models).toEqual([model]);
   });
 });
 

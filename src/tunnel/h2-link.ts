@@ -2,7 +2,7 @@ import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest } from "../lib/exchange.ts";
-import { CONTROL_PATH, DEFAULT_CAPACITY, DRAIN_MS, RESERVED_STREAMS } from "./constants.ts";
+import { CONTROL_PATH, DEFAULT_CAPACITY, DRAIN_MS, RESERVED_STREAMS, STREAMS_PER_LINK } from "./constants.ts";
 import { type AgentMessage, ControlChannel, type GatewayMessage, readAgentLine } from "./control.ts";
 import type { Link, LinkCloseReason, LinkId, LinkState, LinkStats, NodeReport } from "./link.ts";
 import { Liveness, sendPing } from "./liveness.ts";
@@ -24,6 +24,8 @@ export interface H2LinkOptions {
   remoteAddress: string;
   clock: Clock;
   events: H2LinkEvents;
+  /** Default `STREAMS_PER_LINK`. */
+  streamsLimit?: number;
 }
 
 /** What a link tells its registry. */
@@ -55,6 +57,7 @@ export class H2Link implements Link, ExchangeOwner {
   readonly #liveness: Liveness;
   readonly #prober: Prober;
   readonly #control: ControlChannel<GatewayMessage, AgentMessage>;
+  readonly #streamsLimit: number;
   readonly #running = new Set<StreamExchange>();
   #state: LinkState = "probing";
   #capacity = 0;
@@ -62,6 +65,7 @@ export class H2Link implements Link, ExchangeOwner {
   #streamsTotal = 0;
   #bytesOut = 0;
   #isPingLate = false;
+  #toldModels = "";
   #drainTimer: Timer | null = null;
   #closed = Promise.withResolvers<void>();
   readonly #waitingPings = new Set<(error: Error) => void>();
@@ -75,6 +79,7 @@ export class H2Link implements Link, ExchangeOwner {
     this.#session = session;
     this.#socket = options.carrier;
     this.#clock = clock;
+    this.#streamsLimit = options.streamsLimit ?? STREAMS_PER_LINK;
     this.#events = options.events;
     this.#liveness = new Liveness(session, clock, (state) => {
       if (state === "dead") return this.#end("dead", "no answer to pings");
@@ -130,6 +135,7 @@ export class H2Link implements Link, ExchangeOwner {
     }
     this.#streamsActive += 1;
     this.#streamsTotal += 1;
+    if (this.#streamsTotal === this.#streamsLimit) setImmediate(() => void this.drain());
     const exchange = new StreamExchange(stream, this, handler);
     this.#running.add(exchange);
     if (body !== null) {
@@ -189,8 +195,12 @@ export class H2Link implements Link, ExchangeOwner {
     };
   }
 
-  /** Tells the agent something. Nothing happens when the link is closing. */
-  send(message: GatewayMessage): void {
+  /** Tells the agent which models it may serve, if that is not what it heard last. */
+  tellModels(granted: string[], refused: Array<{ name: string; reason: string }>): void {
+    const message: GatewayMessage = { type: "models", granted, refused };
+    const text = JSON.stringify(message);
+    if (text === this.#toldModels) return;
+    this.#toldModels = text;
     this.#control.send(message);
   }
 

@@ -1,5 +1,6 @@
 import type { Clock } from "../lib/clock.ts";
 import type { AcceptedLink } from "./accept.ts";
+import { STREAMS_PER_LINK } from "./constants.ts";
 import type { ConnectorDirectory } from "./directory.ts";
 import { H2Link } from "./h2-link.ts";
 import { type Refusal, refusal } from "./handshake.ts";
@@ -33,7 +34,16 @@ export class Links {
   /** Highest epoch per (connector, slot) since the start of this process. */
   readonly #epochs = new Map<string, number>();
 
-  constructor(clock: Clock, directory: ConnectorDirectory, events: LinkEvents) {
+  readonly #streamsPerLink: number;
+
+  /** @param streamsPerLink Streams after which a link is replaced by a new one. */
+  constructor(
+    clock: Clock,
+    directory: ConnectorDirectory,
+    events: LinkEvents,
+    streamsPerLink: number = STREAMS_PER_LINK,
+  ) {
+    this.#streamsPerLink = streamsPerLink;
     this.#clock = clock;
     this.#directory = directory;
     this.#events = events;
@@ -52,7 +62,7 @@ export class Links {
   register(accepted: AcceptedLink): Link {
     const { id } = accepted;
     const key = slotKey(id);
-    this.#epochs.set(key, Math.max(id.epoch, this.#epochs.get(key) ?? 0));
+    this.#remember(key, id.epoch);
     const link = new H2Link({
       id,
       session: accepted.session,
@@ -60,6 +70,7 @@ export class Links {
       carrierKind: accepted.carrierKind,
       remoteAddress: accepted.remoteAddress,
       clock: this.#clock,
+      streamsLimit: this.#streamsPerLink,
       events: {
         onReady: (ready) => this.#events.onLinkReady?.(ready),
         onReport: (from, report) => this.#events.onReport?.(from.id.nodeId, from.id.connectorId, report),
@@ -121,7 +132,7 @@ export class Links {
 
   /** Tells the agents of a node which of its models may be used. */
   tellModels(nodeId: string, granted: string[], refused: Array<{ name: string; reason: string }>): void {
-    for (const link of this.#byNode.get(nodeId) ?? []) link.send({ type: "models", granted, refused });
+    for (const link of this.#byNode.get(nodeId) ?? []) link.tellModels(granted, refused);
   }
 
   /** Drains every link (see `Link.drain`) and resolves when all are closed. */
@@ -132,6 +143,15 @@ export class Links {
   /** Ends every link now. Resolves when the sockets are gone. */
   async stop(): Promise<void> {
     await Promise.all(this.all().map((link) => link.close("shutdown")));
+  }
+
+  #remember(key: string, epoch: number): void {
+    const known = this.#epochs.get(key) ?? 0;
+    this.#epochs.delete(key);
+    this.#epochs.set(key, Math.max(epoch, known));
+    // Pods come and go: those that have not been seen for longest are left to the store's number.
+    const oldest = this.#epochs.keys().next().value;
+    if (this.#epochs.size > EPOCHS_LIMIT && oldest !== undefined) this.#epochs.delete(oldest);
   }
 
   #onClosed(link: H2Link, reason: LinkCloseReason, detail: string): void {
@@ -148,6 +168,9 @@ export class Links {
 
 /** How far a connector's epoch may lie behind the stored one after a restart of the gateway: dials in flight then. */
 const EPOCH_SLACK = 16;
+
+/** (connector, slot) pairs whose epoch is remembered. */
+const EPOCHS_LIMIT = 65_536;
 
 function slotKey(id: LinkId): string {
   return `${id.connectorId}/${id.slot}`;

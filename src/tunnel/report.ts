@@ -54,3 +54,33 @@ export function readReport(value: unknown): NodeReport | null {
   const result = reportSchema.safeParse(value);
   return result.success ? result.data : null;
 }
+
+/**
+ * The report as far as it keeps the bounds of `readReport`, so that one odd model of one engine does not cost the link:
+ * models and engines that break one are left out, long or odd texts about them are cut.
+ */
+export function conformReport(report: NodeReport): NodeReport {
+  return {
+    ...report,
+    agentVersion: printable(report.agentVersion, 64),
+    hardware: {
+      ...report.hardware,
+      platform: printable(report.hardware.platform, 32),
+      arch: printable(report.hardware.arch, 32),
+      gpus: report.hardware.gpus.slice(0, 64).map((gpu) => printable(gpu, 128)),
+    },
+    engines: report.engines
+      .map((engine) => ({
+        ...engine,
+        version: engine.version === null ? null : printable(engine.version, 64),
+        reason: engine.reason === null ? null : printable(engine.reason, 500),
+        models: engine.models.filter((model) => modelSchema.safeParse(model).success).slice(0, 512),
+      }))
+      .filter((engine) => engineSchema.safeParse(engine).success)
+      .slice(0, 32),
+  };
+}
+
+function printable(words: string, limit: number): string {
+  return words.replace(/\p{Cc}/gu, "?").slice(0, limit);
+}

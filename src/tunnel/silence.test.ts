@@ -1,6 +1,7 @@
 import type { Http2Session } from "node:http2";
 import { type AddressInfo, connect as connectPlain, createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
+import { makeCertificate } from "../../test/support/certificate.ts";
 import { type Clock, ManualClock } from "../lib/clock.ts";
 import { makeConnector, post, run, TestGateway } from "./__fixtures__/tunnel-pair.ts";
 import type { Connector } from "./connector.ts";
@@ -52,14 +53,15 @@ afterEach(async () => {
   for (const clean of cleanups.splice(0).reverse()) await clean();
 });
 
-async function throughRelay(): Promise<{
+async function throughRelay(carrier: "plain" | "tls" | "websocket" = "plain"): Promise<{
   clock: ManualClock;
   gateway: TestGateway;
   relay: Relay;
   connector: Connector;
 }> {
   const clock = new ManualClock();
-  const gateway = await new TestGateway({ clock }).listen();
+  const gateway = await new TestGateway(carrier === "plain" ? { clock } : { clock, tls: makeCertificate() }).listen();
+  if (carrier === "websocket") gateway.blockUpgrade = (token) => token === "postern-h2";
   const relay = new Relay(gateway.port);
   const port = await relay.listen();
   const connector = makeConnector(
@@ -69,7 +71,11 @@ async function throughRelay(): Promise<{
       attempt.head(200, {});
       attempt.write(Buffer.from("begin"));
     },
-    { clock, url: new URL(`http://127.0.0.1:${port}`) },
+    {
+      clock,
+      url: new URL(`${gateway.url.protocol}//127.0.0.1:${port}`),
+      events: { onDialFailure: (_failure, waitMs) => setImmediate(() => clock.advance(waitMs)) },
+    },
   );
   cleanups.push(
     () => gateway.stop(),
@@ -124,6 +130,25 @@ describe("a connection that falls silent", () => {
     attempts[0]!.end();
     expect(await outcome).toMatchObject({ body: "begin", failure: null });
   });
+
+  // A session destroyed over a socket whose writes never finish: native assertions lurk here (nodejs/node#61304).
+  test.each(["plain", "tls", "websocket"] as const)(
+    "with writes stuck in both directions ends cleanly over %s",
+    async (carrier) => {
+      const { clock, gateway, relay, connector } = await throughRelay(carrier);
+      const link = gateway.ready[0]!;
+      relay.fallSilent();
+      const stuck = Array.from({ length: 30 }, (_, n) => run(link, post(`/${n}`, Buffer.alloc(1024 * 1024))));
+      await new Promise((resolve) => setImmediate(resolve));
+      for (let n = 0; n < 6; n++) clock.advance(5_000);
+      for (const outcome of await Promise.all(stuck)) {
+        expect(outcome).toMatchObject({ failure: { phase: "request", kind: "reset" } });
+      }
+      expect(gateway.closed).toMatchObject([{ reason: "dead" }]);
+      await expect.poll(() => gateway.sockets.size).toBe(0);
+      expect(connector.running).toBe(0);
+    },
+  );
 
   test("makes ping() reject after its limit, never hang", async () => {
     const { clock, gateway, relay } = await throughRelay();
