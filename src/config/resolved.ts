@@ -134,7 +134,7 @@ export interface DirectNodeConfig extends EngineAddress {
   name: string;
 }
 
-export interface ModelConfig {
+interface ModelConfig {
   name: string;
   /** In order of preference; at least one. */
   targets: readonly ModelTarget[];
