@@ -35,7 +35,7 @@ export interface AcceptedLink {
 }
 
 /** Where accepted links go; `Links` is one. */
-export interface LinkRegistry {
+interface LinkRegistry {
   check(id: LinkId): Refusal | null;
   register(accepted: AcceptedLink): unknown;
 }

@@ -35,7 +35,7 @@ export interface AcceptLimits {
   addresses: number;
 }
 
-export const ACCEPT_LIMITS: AcceptLimits = {
+const ACCEPT_LIMITS: AcceptLimits = {
   pending: 2048,
   concurrent: 128,
   burst: 200,

@@ -24,7 +24,7 @@ export type AgentMessage =
   | Unsupported;
 
 /** The answer to a required message that the receiver does not know; the link ends after it. */
-export interface Unsupported {
+interface Unsupported {
   type: "unsupported";
   of: string;
   hint: string;

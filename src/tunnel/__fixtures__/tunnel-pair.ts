@@ -14,7 +14,7 @@ import { Links } from "../links.ts";
 import type { AttemptHandler } from "../serve.ts";
 
 /** The directory over plain maps. Unlike the gateway's, it forgets everything when the test ends. */
-export class MemoryDirectory implements ConnectorDirectory {
+class MemoryDirectory implements ConnectorDirectory {
   readonly connectors = new Map<string, DirectoryConnector>();
   readonly invitations = new Map<string, { hash: Uint8Array; node: DirectoryNode; usesLeft: number }>();
   readonly seenEpochs: number[] = [];
