@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -29,9 +29,12 @@ export interface StartOptions {
   input?: string;
   /** File that takes both outputs, for programs that log each request; `line` has nothing to tell then. */
   logFile?: string;
+  /** Gives it a process group of its own that signals go to: for programs like npm that leave their children behind. */
+  isGroup?: boolean;
 }
 
-const running = new Map<number, ChildProcess>();
+/** How each program that still runs is sent a signal. */
+const running = new Map<number, (signal: NodeJS.Signals) => void>();
 
 /** Starts a program. Its standard output is read by lines; its standard error is kept short. */
 export function start(name: string, command: string, args: readonly string[], options: StartOptions = {}): Child {
@@ -41,12 +44,14 @@ export function start(name: string, command: string, args: readonly string[], op
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
     stdio: ["pipe", log, log],
+    detached: options.isGroup === true,
   });
   if (typeof log === "number") closeSync(log);
   const { pid } = child;
   child.on("error", () => {}); // told by `exited`
   if (pid === undefined) throw new Error(`cannot start ${name}: ${command}`);
-  running.set(pid, child);
+  const signal = (name: NodeJS.Signals) => send(options.isGroup === true ? -pid : pid, name);
+  running.set(pid, signal);
   let tail = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     tail = (tail + text).slice(-ERROR_TAIL_CHARACTERS);
@@ -94,8 +99,8 @@ export function start(name: string, command: string, args: readonly string[], op
     async stop() {
       if (isOver) return;
       child.stdin?.end();
-      child.kill("SIGTERM");
-      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_GRACE_MS);
+      signal("SIGTERM");
+      const timer = setTimeout(() => signal("SIGKILL"), STOP_GRACE_MS);
       await exited;
       clearTimeout(timer);
     },
@@ -120,7 +125,15 @@ export async function run(name: string, command: string, args: readonly string[]
 
 /** Ends everything that is still running, at once. Safe in an exit handler. */
 export function killAll(): void {
-  for (const child of running.values()) child.kill("SIGKILL");
+  for (const signal of running.values()) signal("SIGKILL");
+}
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It is gone already.
+  }
 }
 
 /** A loopback port that is free now. */
