@@ -34,7 +34,8 @@ interface Alias {
 
 /**
  * Which models there are and where, from what connectors report, what their nodes were granted, and the aliases of the
- * configuration. Rebuilt when one of these changes; reads are plain map look-ups.
+ * configuration. Rebuilt when one of these changes; reads are plain map look-ups. What a node reported last stays while it
+ * is away: its models are known and answer 503, not 404.
  *
  * A node without a grant may serve names that no other node serves: the first to offer a name keeps it as long as the
  * node exists, so that a second node cannot draw another's requests by reporting its model.
@@ -114,10 +115,6 @@ export class LiveCatalogue implements Catalogue {
   setReport(nodeId: string, connectorId: string, report: NodeReport): void {
     this.#reports.set(connectorId, { nodeId, report });
     this.#rebuild();
-  }
-
-  dropReport(connectorId: string): void {
-    if (this.#reports.delete(connectorId)) this.#rebuild();
   }
 
   report(connectorId: string): NodeReport | null {

@@ -145,7 +145,6 @@ async function compose(
     onReport: (nodeId, connectorId, report) => catalogue.setReport(nodeId, connectorId, report),
     onLinkClosed: (link, reason, detail) => {
       log.info({ node: directory.nodeName(link.id.nodeId), slot: link.id.slot, reason, detail }, "link closed");
-      if (links.ofConnector(link.id.connectorId).length === 0) catalogue.dropReport(link.id.connectorId);
     },
   });
   for (const node of directory.nodes()) catalogue.setNode(node);

@@ -188,7 +188,7 @@ describe("through gateway, tunnel and agent to llama.cpp", () => {
 
   it("a gateway that drains lets a running answer finish and refuses new ones", async (context) => {
     context.skip(isSkipped, "llama.cpp could not be installed");
-    const stream = await chat(3000);
+    const stream = await chat(500);
     let chunks = 0;
     let finish: string | null | undefined;
     for await (const chunk of stream) {
