@@ -1,6 +1,7 @@
 import { prepareDataFolder } from "../config/data-folder.ts";
 import { loadConfig } from "../config/load.ts";
 import { startGateway } from "../gateway/main.ts";
+import { trimHeap } from "../lib/trim-heap.ts";
 import { toFailedMessage } from "./child-protocol.ts";
 import type { CommonOptions } from "./invocation.ts";
 import { createLogger } from "./logger.ts";
@@ -22,6 +23,7 @@ export async function runGateway(
     prepareDataFolder(config.dataFolder);
     const gateway = await startGateway(config, { log: createLogger(config.logLevel, "gateway") });
     const { publicUrl, adminUrl, socketPath } = gateway;
+    trimHeap();
     supervisor?.tell({ type: "gateway-ready", publicUrl, adminUrl, socketPath });
     if (supervisor === null) {
       output.result({ baseUrl: `${publicUrl}/v1`, adminUrl, pid: process.pid }, (paint) =>
