@@ -23,7 +23,7 @@ export function planCells(isQuick: boolean): Cell[] {
   const load = (connections: number, length: string, more: readonly string[] = []) => [
     ...["--mode", "load", "--connections", String(connections), "--seconds", length, "--warmup", "0.3", ...more],
   ];
-  const streams = (count: number, rate: number, length: string) => [
+  const streams = (count: number, rate: number, length: string, ramp: number) => [
     ...[
       "--mode",
       "streams",
@@ -34,7 +34,7 @@ export function planCells(isQuick: boolean): Cell[] {
       "--seconds",
       length,
       "--ramp",
-      "0.6",
+      String(ramp),
     ],
   ];
   return [
@@ -68,7 +68,7 @@ export function planCells(isQuick: boolean): Cell[] {
     {
       name: "streams-200x50",
       describe: "200 streams of 50 chunks a second",
-      args: streams(200, 50, seconds(3, 1)),
+      args: streams(200, 50, seconds(3, 1), 0.5),
       timeoutMs: 30_000,
       rounds,
       isPaced: true,
@@ -77,7 +77,7 @@ export function planCells(isQuick: boolean): Cell[] {
     {
       name: "streams-1000x5",
       describe: "1,000 streams of 5 chunks a second",
-      args: streams(1000, 5, seconds(4, 2)),
+      args: streams(1000, 5, seconds(4, 2), 1.2),
       timeoutMs: 40_000,
       rounds: isQuick ? 1 : 2,
       isPaced: true,

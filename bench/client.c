@@ -26,10 +26,11 @@ enum {
   HELD_STREAM_CHUNKS = 1000000, /* hold mode: more than anybody waits for */
   ERRORS_BEFORE_GIVING_UP = 200,
   STREAM_END_GRACE_SECONDS = 5,
+  CONNECT_SECONDS = 15,
 };
 
 /* How much longer a stream is than the ramp and the window: none may end inside the window, even if it started late. */
-static const double STREAM_SLACK_SECONDS = 0.6;
+static const double STREAM_SLACK_SECONDS = 1;
 
 /* A gap between two chunks of a stream keeps the cadence up to 1.5 times the pace; a stream keeps it with 99 of 100 gaps. */
 static const double CADENCE_SLACK = 1.5, CADENCE_SHARE = 0.99;
@@ -39,7 +40,7 @@ struct connection {
   struct response response;
   size_t sent_bytes;
   int is_open, is_busy, is_finished;
-  uint64_t starts_ns, started_ns;
+  uint64_t started_ns;
   /* streams */
   uint64_t last_chunk_ns;
   uint32_t chunks, gaps, late_gaps;
@@ -58,7 +59,7 @@ static struct connection *connections;
 static char *request, read_buffer[READ_BYTES], first_error[400];
 static size_t request_length;
 static int epoll_fd, is_measuring, is_stopping;
-static uint64_t now, errors, finished, opened, chunks_in_window, window_start_ns, window_end_ns;
+static uint64_t now, errors, finished, chunks_in_window, window_start_ns, window_end_ns;
 static struct histogram latency, chunk_delay, first_chunk;
 static struct cpu_sample cpu_from, cpu_to;
 
@@ -145,17 +146,19 @@ static void write_request(struct connection *c) {
   watch(c, 0, EPOLL_CTL_MOD);
 }
 
+static void open_connection(struct connection *c) {
+  if (socket_open(&c->socket, options.port) < 0) {
+    fail(c, "connect failed");
+    return;
+  }
+  c->is_open = 1;
+  watch(c, 0, EPOLL_CTL_ADD);
+}
+
 static void start_request(struct connection *c) {
   c->started_ns = clock_ns();
-  if (!c->is_open) {
-    if (socket_open(&c->socket, options.port) < 0) {
-      fail(c, "connect failed");
-      return;
-    }
-    c->is_open = 1;
-    opened++;
-    watch(c, 1, EPOLL_CTL_ADD);
-  }
+  if (!c->is_open) open_connection(c);
+  if (!c->is_open) return;
   response_reset(&c->response);
   c->sent_bytes = 0;
   c->is_busy = 1;
@@ -278,22 +281,39 @@ static void run_load(void) {
   printf("}\n");
 }
 
-static void run_streams(void) {
-  uint64_t start = clock_ns(), seed = 88172645463325252ull;
-  for (int i = 0; i < options.connections; i++) { /* xorshift: fixed seed, phases spread over the whole ramp */
-    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
-    connections[i].starts_ns = start + seed % (seconds_to_ns(options.ramp) + 1);
-  }
-  for (uint64_t end = start + seconds_to_ns(options.ramp); (now = clock_ns()) < end && is_stopping != 2; run_until(now + 1000000)) {
+/* Connects everybody first, so that handshakes are over before the first stream starts. */
+static void connect_all(void) {
+  uint64_t give_up = clock_ns() + seconds_to_ns(CONNECT_SECONDS);
+  int waiting = 1;
+  for (int i = 0; i < options.connections; i++) open_connection(&connections[i]);
+  while (waiting && clock_ns() < give_up && is_stopping != 2) {
+    run_until(clock_ns() + 5000000);
+    waiting = 0;
     for (int i = 0; i < options.connections; i++) {
       struct connection *c = &connections[i];
-      if (!c->started_ns && c->starts_ns <= now) start_request(c);
+      if (c->is_open && !socket_is_ready(&c->socket)) waiting++;
     }
   }
-  for (int i = 0; i < options.connections; i++) {
-    if (!connections[i].started_ns) start_request(&connections[i]);
+}
+
+static int streams_begun(void) {
+  int begun = 0;
+  for (int i = 0; i < options.connections; i++) begun += connections[i].chunks > 0 || connections[i].is_finished;
+  return begun;
+}
+
+static void run_streams(void) {
+  connect_all();
+  uint64_t start = clock_ns();
+  for (int i = 0; i < options.connections;) {
+    now = clock_ns();
+    int due = (int)((double)options.connections * (double)(now - start) / (1e9 * options.ramp)) + 1;
+    while (i < due && i < options.connections) start_request(&connections[i++]);
+    if (is_stopping == 2) return;
+    run_until(now + 1000000);
   }
-  run_until(clock_ns() + 1000000000ull / (uint64_t)options.rate + 100000000ull);
+  uint64_t give_up_begin = clock_ns() + seconds_to_ns(STREAM_SLACK_SECONDS);
+  while (streams_begun() < options.connections && clock_ns() < give_up_begin) run_until(clock_ns() + 10000000);
   double cpu = own_cpu_seconds();
   measure_until(clock_ns() + seconds_to_ns(options.seconds));
   cpu = own_cpu_seconds() - cpu;

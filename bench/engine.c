@@ -199,12 +199,19 @@ static size_t frame(char *into, size_t capacity, const char *event) {
   return (size_t)snprintf(into, capacity, "%zx\r\n%s\r\n", strlen(event), event);
 }
 
+/* Streams start at a random point of their pace (xorshift, fixed seed): requests that came together must not tick together. */
+static uint64_t next_random(void) {
+  static uint64_t state = 88172645463325252ull;
+  state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+  return state;
+}
+
 static int start_stream(struct connection *c, uint32_t count, uint32_t per_second) {
   char event[512], bytes[1024];
   c->sent = 0;
   c->count = count;
   c->interval_ns = 1000000000ull / (per_second ? per_second : 1);
-  c->due_ns = now_ns() + c->interval_ns;
+  c->due_ns = now_ns() + c->interval_ns / 2 + next_random() % c->interval_ns;
   snprintf(event, sizeof event, "%s\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n", CHUNK_BEFORE_TEXT);
   memcpy(bytes, STREAM_HEAD, sizeof STREAM_HEAD - 1);
   size_t length = sizeof STREAM_HEAD - 1;

@@ -37,7 +37,7 @@ static inline void socket_use_tls(void) {
 #endif
 }
 
-/* Connects (this part blocks: on loopback it is at once); the TLS handshake runs inside the first reads and writes. */
+/* Connects (this part blocks: on loopback it is at once); the TLS handshake begins, and goes on inside reads and writes. */
 static inline int socket_open(struct stream_socket *s, int port) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   int on = 1;
@@ -57,6 +57,7 @@ static inline int socket_open(struct stream_socket *s, int port) {
     if (!s->tls) abort();
     SSL_set_fd(s->tls, s->fd);
     SSL_set_connect_state(s->tls);
+    SSL_do_handshake(s->tls);
   }
 #endif
   return 0;
@@ -96,6 +97,15 @@ static inline int socket_may_hold_more(const struct stream_socket *s) {
 #else
   (void)s;
   return 0;
+#endif
+}
+
+/* Whether bytes can be sent: the handshake is over. */
+static inline int socket_is_ready(const struct stream_socket *s) {
+#ifdef WITH_TLS
+  return !s->tls || SSL_is_init_finished(s->tls);
+#else
+  return s->fd >= 0;
 #endif
 }
 
