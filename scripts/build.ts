@@ -7,9 +7,15 @@ import { bundle, bundleAgent } from "./bundle-agent.ts";
 const root = resolve(import.meta.dirname, "..");
 
 await rm(resolve(root, "dist"), { recursive: true, force: true });
-const compiled = spawnSync("tsc", ["-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit", shell: process.platform === "win32" });
+const compiled = spawnSync("tsc", ["-p", "tsconfig.build.json"], {
+  cwd: root,
+  stdio: "inherit",
+  shell: process.platform === "win32",
+});
 if (compiled.status !== 0) throw new Error("tsc failed");
-await cp(resolve(root, "src/engines/embedded/package"), resolve(root, "dist/engines/embedded/package"), { recursive: true });
+await cp(resolve(root, "src/engines/embedded/package"), resolve(root, "dist/engines/embedded/package"), {
+  recursive: true,
+});
 // The store's thread in one file: it opens in half the time and takes 15 MB less than with Kysely's 279 modules.
 await bundle(resolve(root, "dist/storage/sqlite/worker.js"), resolve(root, "dist/storage/sqlite/worker.js"));
 await bundleAgent(resolve(root, "dist/agent.mjs"));

@@ -17,7 +17,16 @@ const ALLOWED: Record<string, readonly string[]> = {
   engines: ["tunnel/link.ts", "dialects"],
   storage: ["access", "usage"],
   config: ["access", "routing", "usage", "dialects", "engines/engine.ts", "tunnel/link.ts"],
-  proxy: ["config/resolved.ts", "access", "routing", "usage", "dialects", "engines/engine.ts", "storage/store.ts", "tunnel/link.ts"],
+  proxy: [
+    "config/resolved.ts",
+    "access",
+    "routing",
+    "usage",
+    "dialects",
+    "engines/engine.ts",
+    "storage/store.ts",
+    "tunnel/link.ts",
+  ],
   admin: [
     "access",
     "routing",

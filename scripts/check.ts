@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 const CHECKS: ReadonlyArray<readonly [string, readonly string[]]> = [
   ["boundaries", ["node", "scripts/check-boundaries.ts"]],
   ["types", ["tsc", "-p", "."]],
-  ["lint", ["biome", "ci", "--error-on-warnings", "."]],
+  ["lint", ["biome", "ci", "--colors=off", "--error-on-warnings", "."]],
   ["unused", ["knip"]],
 ];
 
