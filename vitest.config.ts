@@ -1,5 +1,7 @@
 import { defineConfig } from "vitest/config";
 
+const report = process.env["POSTERN_TEST_REPORT"];
+
 export default defineConfig({
   test: {
     projects: [
@@ -20,6 +22,7 @@ export default defineConfig({
         },
       },
     ],
-    reporters: process.env.CI ? ["default", ["json", { outputFile: "dist/test-report.json" }]] : ["default"],
+    // For the closing line of `.ci/run`.
+    reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
   },
 });

@@ -34,8 +34,10 @@ export async function cleanUp(): Promise<void> {
 export interface RunOptions {
   env?: Record<string, string>;
   cwd?: string;
-  /** The program to run instead of this checkout's launcher. */
+  /** The launcher to run instead of this checkout's. */
   launcher?: string;
+  /** A program to run instead of Node with a launcher. */
+  program?: string;
   input?: string;
 }
 
@@ -50,7 +52,8 @@ export class Postern {
 
   constructor(args: readonly string[], options: RunOptions = {}) {
     const { PATH = "", HOME = "" } = process.env;
-    this.child = spawn(process.execPath, [options.launcher ?? LAUNCHER, ...args], {
+    const command = options.program === undefined ? [options.launcher ?? LAUNCHER, ...args] : args;
+    this.child = spawn(options.program ?? process.execPath, command, {
       env: { PATH, HOME, NO_COLOR: "1", POSTERN_LOG: "info", ...npmEnvironment(), ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       stdio: ["pipe", "pipe", "pipe"],
