@@ -3,6 +3,7 @@ import type { ModelTargetView, ModelView } from "../admin/contract.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
 import type { Catalogue, CatalogueEntry, Target } from "../proxy/target.ts";
 import type { EngineKind, EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
+import type { ModelOwners } from "./model-owners.ts";
 
 /** Most models that one node may bring in. A hostile agent must not fill the catalogue. */
 export const MAX_MODELS_PER_NODE = 2000;
@@ -45,15 +46,16 @@ export class LiveCatalogue implements Catalogue {
   readonly #nowMs: () => number;
   readonly #nodes = new Map<string, CatalogueNode>();
   readonly #reports = new Map<string, { nodeId: string; report: NodeReport }>();
-  readonly #owners = new Map<string, string>();
+  readonly #owners: ModelOwners;
   readonly #firstSeen = new Map<string, number>();
   readonly #targets = new Map<string, LiveTarget>();
   #aliases: readonly Alias[] = [];
   #entries = new Map<string, LiveEntry>();
   #offered: ReadonlyArray<{ nodeId: string; model: string }> = [];
 
-  constructor(reachOf: ReachOf, nowMs: () => number) {
+  constructor(reachOf: ReachOf, owners: ModelOwners, nowMs: () => number) {
     this.#reachOf = reachOf;
+    this.#owners = owners;
     this.#nowMs = nowMs;
   }
 
@@ -103,7 +105,7 @@ export class LiveCatalogue implements Catalogue {
     this.#nodes.delete(nodeId);
     for (const [connectorId, { nodeId: owner }] of this.#reports)
       if (owner === nodeId) this.#reports.delete(connectorId);
-    for (const [model, owner] of this.#owners) if (owner === nodeId) this.#owners.delete(model);
+    this.#owners.forget(nodeId);
     this.#rebuild();
   }
 
@@ -121,12 +123,25 @@ export class LiveCatalogue implements Catalogue {
     return this.#reports.get(connectorId)?.report ?? null;
   }
 
-  /** Whether the node may serve the name. Claims it for the node where nobody has it and the node has no grant. */
+  /** What a connector reports, divided into what its node may serve and what it may not; for the agent's own log. */
+  verdictOn(
+    nodeId: string,
+    connectorId: string,
+  ): [granted: string[], refused: Array<{ name: string; reason: string }>] {
+    const names = (this.report(connectorId)?.engines ?? []).flatMap((engine) =>
+      engine.models.map((model) => model.name),
+    );
+    const granted = names.filter((name) => this.isGranted(nodeId, name));
+    const refused = names.filter((name) => !this.isGranted(nodeId, name));
+    return [granted, refused.map((name) => ({ name, reason: "the node was not granted this model" }))];
+  }
+
+  /** Whether the node may serve the name. */
   isGranted(nodeId: string, model: string): boolean {
     const node = this.#nodes.get(nodeId);
     if (node === undefined) return false;
     if (node.grants !== null) return node.grants.some((glob) => matchesGlob(glob, model));
-    const owner = this.#owners.get(model);
+    const owner = this.#owners.ownerOf(model);
     return owner === undefined || owner === nodeId;
   }
 
@@ -146,7 +161,7 @@ export class LiveCatalogue implements Catalogue {
             offered.push({ nodeId, model: model.name });
             continue;
           }
-          if (!this.#owners.has(model.name)) this.#owners.set(model.name, nodeId);
+          this.#owners.claim(model.name, nodeId);
           const target = this.#target(node, engine, model, connectorId, seen);
           const entry = entries.get(model.name) ?? { name: model.name, targets: [] };
           if (!entry.targets.includes(target)) entry.targets.push(target);

@@ -36,6 +36,7 @@ import { loadGatewayIdentity } from "./identity.ts";
 import { LinkReach } from "./link-reach.ts";
 import { createLiveGateway } from "./live.ts";
 import { Metrics } from "./metrics.ts";
+import { ModelOwners } from "./model-owners.ts";
 import { closeWith, startPublicListener } from "./public-listener.ts";
 import { createPublicRoutes } from "./public-routes.ts";
 import { keepRetention } from "./retention.ts";
@@ -126,6 +127,7 @@ async function compose(
         return { canAccept: () => true, start: (request, handler) => direct.connections.start(request, handler) };
       return new LinkReach(links, nodeId, engine, connectorIds);
     },
+    await ModelOwners.load(store.settings, (error) => log.warn({ error: inWords(error) }, "model owners not written")),
     () => clock.nowMs(),
   );
   const directory: Directory = new Directory(store, () => clock.nowMs(), {
@@ -142,7 +144,10 @@ async function compose(
         { node: directory.nodeName(link.id.nodeId), slot: link.id.slot, from: link.remoteAddress },
         "link ready",
       ),
-    onReport: (nodeId, connectorId, report) => catalogue.setReport(nodeId, connectorId, report),
+    onReport: (nodeId, connectorId, report) => {
+      catalogue.setReport(nodeId, connectorId, report);
+      links.tellModels(nodeId, ...catalogue.verdictOn(nodeId, connectorId));
+    },
     onLinkClosed: (link, reason, detail) => {
       log.info({ node: directory.nodeName(link.id.nodeId), slot: link.id.slot, reason, detail }, "link closed");
     },

@@ -1,0 +1,138 @@
+import { describe, expect, it } from "vitest";
+import type { SettingStore } from "../storage/store.ts";
+import type { NodeReport } from "../tunnel/link.ts";
+import { LiveCatalogue } from "./catalogue.ts";
+import { ModelOwners } from "./model-owners.ts";
+
+class MemorySettings implements SettingStore {
+  readonly values = new Map<string, Uint8Array>();
+
+  async get(name: string): Promise<Uint8Array | null> {
+    return this.values.get(name) ?? null;
+  }
+
+  async set(name: string, value: Uint8Array): Promise<void> {
+    this.values.set(name, value);
+  }
+}
+
+const HARDWARE = { platform: "linux", arch: "x64", cpus: 2, memoryBytes: 1, gpus: [] };
+
+function report(models: string[], fields: { ready?: boolean; remote?: string[] } = {}): NodeReport {
+  const names = [...models, ...(fields.remote ?? [])];
+  return {
+    agentVersion: "1",
+    operationsVersion: 1,
+    fieldsVersion: 1,
+    hardware: HARDWARE,
+    engines: [
+      {
+        name: "ollama",
+        kind: "ollama",
+        version: null,
+        ready: fields.ready ?? true,
+        reason: null,
+        operations: ["openai.chat"],
+        slots: null,
+        models: names.map((name) => ({
+          name,
+          loaded: null,
+          contextLength: null,
+          sizeBytes: null,
+          quantization: null,
+          capabilities: [],
+          remote: fields.remote?.includes(name) ?? false,
+        })),
+      },
+    ],
+  };
+}
+
+async function make(settings = new MemorySettings(), isUp = () => true) {
+  const owners = await ModelOwners.load(settings, () => {});
+  const reach = { canAccept: isUp, start: () => ({ pause() {}, resume() {}, cancel() {} }) };
+  return new LiveCatalogue(
+    () => reach,
+    owners,
+    () => 1_000,
+  );
+}
+
+describe("LiveCatalogue", () => {
+  it("routes what a node was granted and shows the rest as offered", async () => {
+    const catalogue = await make();
+    catalogue.setNode({ id: "a", name: "forge", grants: ["llama*"] });
+    catalogue.setReport("a", "c1", report(["llama3:8b", "qwen"]));
+    expect([...catalogue.list()].map((entry) => entry.name)).toEqual(["llama3:8b"]);
+    expect(catalogue.offered).toEqual([{ nodeId: "a", model: "qwen" }]);
+    expect(catalogue.views().find((view) => view.name === "qwen")).toMatchObject({ source: "offered", ready: false });
+  });
+
+  it("gives a name to the first node that offers it, and keeps it there over a restart", async () => {
+    const settings = new MemorySettings();
+    const before = await make(settings);
+    before.setNode({ id: "a", name: "forge", grants: null });
+    before.setNode({ id: "b", name: "anvil", grants: null });
+    before.setReport("a", "c1", report(["llama"]));
+    before.setReport("b", "c2", report(["llama"]));
+    expect(before.find("llama")?.targets.map((target) => target.nodeName)).toEqual(["forge"]);
+    await Promise.resolve();
+
+    const after = await make(settings);
+    after.setNode({ id: "a", name: "forge", grants: null });
+    after.setNode({ id: "b", name: "anvil", grants: null });
+    after.setReport("b", "c2", report(["llama"]));
+    expect(after.find("llama")).toBeUndefined();
+    after.removeNode("a");
+    expect(after.find("llama")?.targets.map((target) => target.nodeName)).toEqual(["anvil"]);
+  });
+
+  it("makes one pool of several nodes that were granted the same name", async () => {
+    const catalogue = await make();
+    for (const id of ["a", "b"]) {
+      catalogue.setNode({ id, name: id, grants: ["*"] });
+      catalogue.setReport(id, `c-${id}`, report(["llama"]));
+    }
+    expect(catalogue.find("llama")?.targets).toHaveLength(2);
+  });
+
+  it("keeps a target and its count over reports, and keeps models of a node that is away", async () => {
+    let isUp = true;
+    const catalogue = await make(new MemorySettings(), () => isUp);
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
+    catalogue.setReport("a", "c1", report(["llama"]));
+    const target = catalogue.find("llama")?.targets[0];
+    target?.began();
+    catalogue.setReport("a", "c1", report(["llama", "qwen"]));
+    expect(catalogue.find("llama")?.targets[0]).toBe(target);
+    expect(target?.inFlight).toBe(1);
+    isUp = false;
+    expect(target?.canAccept()).toBe(false);
+    expect(catalogue.find("llama")).toBeDefined();
+  });
+
+  it("takes no attempts where the engine is not ready, and never routes to somebody else's cloud", async () => {
+    const catalogue = await make();
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
+    catalogue.setReport("a", "c1", report(["llama"], { ready: false, remote: ["big:cloud"] }));
+    expect(catalogue.find("llama")?.targets[0]?.canAccept()).toBe(false);
+    expect(catalogue.find("big:cloud")).toBeUndefined();
+  });
+
+  it("resolves aliases to the targets of what they stand for", async () => {
+    const catalogue = await make();
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
+    catalogue.setAliases([
+      {
+        name: "fast",
+        targets: [
+          { model: "llama", node: null },
+          { model: "qwen", node: "elsewhere" },
+        ],
+      },
+    ]);
+    catalogue.setReport("a", "c1", report(["llama", "qwen"]));
+    expect(catalogue.find("fast")?.targets.map((target) => target.engineModel)).toEqual(["llama"]);
+    expect(catalogue.views().find((view) => view.name === "fast")?.source).toBe("alias");
+  });
+});
