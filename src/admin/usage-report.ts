@@ -16,7 +16,8 @@ interface Query {
 }
 
 /** Reads usage from the store, gives each group a name that people know, and sums it up. */
-export async function reportUsage({ store, clock }: AdminParts, query: Query): Promise<UsageReport> {
+export async function reportUsage(parts: AdminParts, query: Query): Promise<UsageReport> {
+  const { store, clock } = parts;
   const untilMs = query.untilMs ?? clock.nowMs() + 1;
   const sinceMs = query.sinceMs ?? Math.max(0, untilMs - DEFAULT_USAGE_SPAN_MS);
   if (sinceMs >= untilMs) {
@@ -24,7 +25,7 @@ export async function reportUsage({ store, clock }: AdminParts, query: Query): P
   }
   const [found, names] = await Promise.all([
     store.usage.report({ by: query.by, sinceMs, untilMs }),
-    namesOf(store, query.by),
+    namesOf(parts, query.by),
   ]);
   const rows = found.map((row) => ({ ...row, label: names.get(row.group) ?? row.group }));
   const ordered = rows.sort((a, b) => (query.by === "day" ? compare(a.group, b.group) : b.requests - a.requests));
@@ -32,9 +33,11 @@ export async function reportUsage({ store, clock }: AdminParts, query: Query): P
   return { by: query.by, sinceMs, untilMs, rows: kept, total: sumUp(ordered) };
 }
 
-async function namesOf(store: AdminParts["store"], by: UsageGroup): Promise<ReadonlyMap<string, string>> {
-  const named = by === "key" ? await store.keys.list() : by === "node" ? await store.nodes.list() : [];
-  return new Map(named.map(({ id, name }) => [id, name]));
+async function namesOf({ store, config }: AdminParts, by: UsageGroup): Promise<ReadonlyMap<string, string>> {
+  if (by === "key") return new Map((await store.keys.list()).map(({ id, name }) => [id, name]));
+  if (by !== "node") return new Map();
+  const named = (await store.nodes.list()).map(({ id, name }): [string, string] => [id, name]);
+  return new Map([...named, ...config.nodes.map(({ name }): [string, string] => [`file:${name}`, name])]);
 }
 
 function sumUp(rows: readonly UsageRow[]): UsageTotal {

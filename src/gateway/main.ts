@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import { Concurrency } from "../access/concurrency.ts";
 import { FailureLimiter } from "../access/failure-limiter.ts";
 import { Keyring } from "../access/keyring.ts";
+import type { AdminContext } from "../admin/context.ts";
 import { createAdminContext } from "../admin/create-context.ts";
 import { createObserver } from "../admin/observe.ts";
 import { createAdminApp, listenOnSocket } from "../admin/server.ts";
@@ -207,15 +208,13 @@ async function compose(
   const answerPublicRoute = createPublicRoutes({ agentPackage, isReady: () => notReady().length === 0 });
 
   function onRequest(request: IncomingMessage, response: ServerResponse): void {
-    let address: string;
     try {
-      address = addresses.addressOf(request);
+      const address = addresses.addressOf(request);
+      if (request.url === CONNECT_PATH) acceptor.handleRequest(request, response);
+      else if (!answerPublicRoute(request, response, address)) pipeline.handle(request, response, address);
     } catch (error) {
       refuse(request, response, toPosternError(error), "openai", newId(), null);
-      return;
     }
-    if (request.url === CONNECT_PATH) acceptor.handleRequest(request, response);
-    else if (!answerPublicRoute(request, response, address)) pipeline.handle(request, response, address);
   }
 
   function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -309,8 +308,18 @@ async function compose(
     live,
     mintInvitation: async () => createInvitation(identity.fingerprint),
   });
+  // What was just asked is in the report: a person looks right after trying.
+  const fresh = async <T>(read: () => Promise<T>): Promise<T> => {
+    await journal.drain().catch(() => {});
+    return read();
+  };
+  const upToDate: AdminContext = {
+    ...context,
+    usage: (query) => fresh(() => context.usage(query)),
+    request: (id) => fresh(() => context.request(id)),
+  };
   const app = createAdminApp({
-    context,
+    context: upToDate,
     onFailure: (error) => log.error({ error: inWords(error) }, "admin call failed"),
   });
   const socketPath = adminSocketPath(config.dataFolder);

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { readHead } from "../proxy/head.ts";
 import type { AgentPackageSource } from "./agent-package.ts";
 
 /** What the fixed paths of the public listener answer with. */
@@ -14,7 +15,8 @@ type Answer = (request: IncomingMessage, response: ServerResponse, remoteAddress
  * Paths of the public listener that belong to no dialect: health, the caller's address, and what a new agent downloads.
  * None of them says anything about keys, nodes or models.
  *
- * @returns a function that answers and returns true, or returns false for every other request.
+ * @returns a function that answers and returns true, or returns false for every other request. It throws `bad_request`
+ *   for heads that are not acceptable on any path.
  */
 export function createPublicRoutes(options: PublicRoutesOptions) {
   const routes = new Map<string, Answer>([
@@ -32,6 +34,8 @@ export function createPublicRoutes(options: PublicRoutesOptions) {
   return function answer(request: IncomingMessage, response: ServerResponse, remoteAddress: string): boolean {
     const route = routes.get(request.url ?? "");
     if (route === undefined || (request.method !== "GET" && request.method !== "HEAD")) return false;
+    // Probes come under any name, so the host is not looked at; what is not HTTP as it must be is refused here too.
+    readHead(request);
     route(request, response, remoteAddress);
     return true;
   };
