@@ -37,7 +37,8 @@ test("docs/reference/http.md lists Postern's own paths", () => {
   // Not ready, so that the package is not built for this.
   const answer = createPublicRoutes({ agentPackage: new AgentPackageSource(), isReady: () => false });
   for (const url of onPage.filter((path) => path === "/healthz" || path === "/readyz" || path === "/.postern/ip")) {
-    expect(answer({ url, method: "GET" } as IncomingMessage, sink, "127.0.0.1"), url).toBe(true);
+    const request = { url, method: "GET", httpVersion: "1.1", rawHeaders: ["Host", "localhost"] } as IncomingMessage;
+    expect(answer(request, sink, "127.0.0.1"), url).toBe(true);
   }
 });
 
