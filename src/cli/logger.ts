@@ -1,12 +1,20 @@
 import { type Logger, pino, stdTimeFunctions } from "pino";
 import type { LogLevel } from "../config/resolved.ts";
 
+/** Bytes of log that may wait, and for how long. */
+const BUFFER_BYTES = 16 * 1024;
+const FLUSH_EVERY_MS = 100;
+
 /**
  * The log of a long-running command: JSON lines on stderr, so that stdout stays for results.
  *
- * Synchronous writes: a line about a crash must be out before the process is.
+ * Lines wait for a moment and leave together. Whatever still waits goes out when the process ends, in whichever way it
+ * does, SIGKILL excepted.
  */
 export function createLogger(level: LogLevel, part: "gateway" | "agent"): Logger {
+  const destination = pino.destination({ dest: 2, sync: true, minLength: BUFFER_BYTES });
+  setInterval(() => destination.flushSync(), FLUSH_EVERY_MS).unref();
+  process.on("exit", () => destination.flushSync());
   return pino(
     {
       level,
@@ -14,6 +22,6 @@ export function createLogger(level: LogLevel, part: "gateway" | "agent"): Logger
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    pino.destination({ dest: 2, sync: true }),
+    destination,
   );
 }

@@ -41,6 +41,7 @@ import { ModelOwners } from "./model-owners.ts";
 import { closeWith, startPublicListener } from "./public-listener.ts";
 import { createPublicRoutes } from "./public-routes.ts";
 import { keepRetention } from "./retention.ts";
+import { SummaryQueue } from "./summary-queue.ts";
 import { readTlsFiles, reloadTlsFiles } from "./tls-files.ts";
 
 /** How long what is open may take to end after a drain. */
@@ -172,6 +173,11 @@ async function compose(
   const metrics = new Metrics({
     links: () => links.all().map((link) => ({ node: directory.nodeName(link.id.nodeId) ?? "", state: link.state })),
   });
+  const summaries = new SummaryQueue(clock, (summary) => {
+    metrics.ended(summary);
+    logRequest(log, summary);
+  });
+  closers.add(() => summaries.flush());
   const pipeline = new Pipeline({
     clock,
     keyring,
@@ -183,10 +189,7 @@ async function compose(
       streamStarted: metrics.streamStarted,
       streamEnded: metrics.streamEnded,
       failover: metrics.failover,
-      ended(summary) {
-        metrics.ended(summary);
-        logRequest(log, summary);
-      },
+      ended: (summary) => summaries.add(summary),
     },
     limits: gateway.limits,
     timeouts: gateway.timeouts,
@@ -275,7 +278,10 @@ async function compose(
     listen: gateway.admin.listen,
     hosts: gateway.admin.hosts,
     notReadyReasons: notReady,
-    metrics: async () => ({ contentType: metrics.registry.contentType, text: await metrics.registry.metrics() }),
+    async metrics() {
+      summaries.flush();
+      return { contentType: metrics.registry.contentType, text: await metrics.registry.metrics() };
+    },
   });
   const adminUrl = `http://${formatListen(await observer.start())}`;
   closers.add(() => observer.stop());

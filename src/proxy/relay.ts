@@ -8,6 +8,7 @@ import type { BodyScan } from "../lib/json-scan.ts";
 import { type AttemptFailure, classifyAnswer, classifyFailure } from "../routing/classify-failure.ts";
 import { planRetry } from "../routing/retry.ts";
 import type { AttemptRecord, Outcome } from "../usage/record.ts";
+import { frameChunk, frameEnd } from "./chunk-frame.ts";
 import { EVENT_STREAM_HEADERS, passAnswerHeaders, upstreamHeaders } from "./hop-headers.ts";
 import type { HeldBody } from "./read-body.ts";
 import type { Sweeper, Watched } from "./sweeper.ts";
@@ -19,6 +20,8 @@ export const MAX_WHOLE_ANSWER_BYTES = 64 * 1024 * 1024;
 export const MAX_ERROR_BODY_BYTES = 64 * 1024;
 /** Most that is held back of a stream before its first content. */
 export const MAX_HELD_BYTES = 256 * 1024;
+/** Whole answers up to this size leave in one piece with their head. */
+const MAX_TEXT_BYTES = 16 * 1024;
 const GIB = 1024 ** 3;
 
 /** Everything that is decided by the time a request may go out. */
@@ -280,7 +283,7 @@ export class Relay implements ExchangeHandler, Watched {
     this.#closeAttempt(null);
     this.#bytesOut += tail.length;
     this.#settle("ok", null, tap.usage(), null);
-    this.#job.response.end(tail);
+    this.#job.response.end(frameEnd(tail));
   }
 
   #onWholeEnd(): void {
@@ -355,7 +358,7 @@ export class Relay implements ExchangeHandler, Watched {
   #breakOff(lastWords: Buffer | null): void {
     const { response } = this.#job;
     if (lastWords === null) response.destroy();
-    else response.write(lastWords, () => response.destroy());
+    else response.write(frameChunk(lastWords), () => response.destroy());
   }
 
   #onCallerGone(): void {
@@ -382,8 +385,11 @@ export class Relay implements ExchangeHandler, Watched {
     const headers = [...EVENT_STREAM_HEADERS];
     this.#pushFacts(headers, this.#kind === "stream" ? this.#servedBy() : "pending");
     passAnswerHeaders(this.#headers, headers);
-    this.#job.response.writeHead(200, headers);
-    if (this.#held.length === 0) this.#job.response.flushHeaders();
+    const { response } = this.#job;
+    response.writeHead(200, headers);
+    // The head says chunked; from here on the framing is ours (see chunk-frame.ts).
+    response.chunkedEncoding = false;
+    if (this.#held.length === 0) response.flushHeaders();
     for (const chunk of this.#held) this.#write(chunk);
     this.#held = [];
     this.#heldBytes = 0;
@@ -399,7 +405,9 @@ export class Relay implements ExchangeHandler, Watched {
     this.#callerStatus = status;
     this.#closeAttempt(code);
     this.#settle(code === null ? "ok" : "failed", code, usage, null);
-    this.#job.response.writeHead(status, headers).end(body);
+    // As text, because Node sends a head and a text in one piece, a head and a buffer in two.
+    if (body.length <= MAX_TEXT_BYTES) this.#job.response.writeHead(status, headers).end(body.toString("latin1"), "latin1");
+    else this.#job.response.writeHead(status, headers).end(body);
   }
 
   #pushFacts(headers: string[], servedBy: string): void {
@@ -418,7 +426,7 @@ export class Relay implements ExchangeHandler, Watched {
   #write(chunk: Buffer): void {
     this.#bytesOut += chunk.length;
     this.#lastWriteMs = this.#host.sweeper.nowMs;
-    if (this.#job.response.write(chunk) || this.#isCallerSlow) return;
+    if (this.#job.response.write(frameChunk(chunk)) || this.#isCallerSlow) return;
     this.#isCallerSlow = true;
     this.#callerSlowSinceMs = this.#host.sweeper.nowMs;
     this.#exchange?.pause();
