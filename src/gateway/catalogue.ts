@@ -119,6 +119,11 @@ export class LiveCatalogue implements Catalogue {
     this.#rebuild();
   }
 
+  /** The connector is gone for good. */
+  dropReport(connectorId: string): void {
+    if (this.#reports.delete(connectorId)) this.#rebuild();
+  }
+
   report(connectorId: string): NodeReport | null {
     return this.#reports.get(connectorId)?.report ?? null;
   }

@@ -76,10 +76,27 @@ export class Directory implements ConnectorDirectory {
       nowMs,
     );
     if (node === null) return null;
+    // Only the store knows whether the invitation was for pods, and whether the connector had joined before.
+    const joined = (await this.#store.nodes.connectors()).find((one) => one.id === connector.id);
+    if (joined === undefined) return null;
     this.#nodes.set(node.id, node);
-    this.#connectors.set(connector.id, { ...connector, nodeId: node.id, isEphemeral: false });
+    this.#connectors.set(joined.id, joined);
     this.#events.joined(node);
     return { nodeId: node.id, nodeName: node.name };
+  }
+
+  /** Ephemeral connectors that were not seen since `beforeMs`. */
+  staleEphemerals(beforeMs: number): ConnectorRecord[] {
+    return [...this.#connectors.values()].filter(
+      (one) => one.isEphemeral && (one.lastSeenAtMs ?? one.createdAtMs) < beforeMs,
+    );
+  }
+
+  /** Forgets a connector here and in the store; its key opens nothing any more. Rejects with `store_*` codes. */
+  async forget(connectorId: string): Promise<void> {
+    this.#connectors.delete(connectorId);
+    this.#touchedAtMs.delete(connectorId);
+    await this.#store.nodes.removeConnector(connectorId);
   }
 
   seen(connectorId: string, epoch: number): void {

@@ -33,6 +33,7 @@ import { callerAddresses } from "./caller-address.ts";
 import { LiveCatalogue } from "./catalogue.ts";
 import type { DirectNode } from "./direct-nodes.ts";
 import { Directory } from "./directory.ts";
+import { forgetEphemeralConnectors } from "./ephemeral-connectors.ts";
 import { loadGatewayIdentity } from "./identity.ts";
 import { LinkReach } from "./link-reach.ts";
 import { createLiveGateway } from "./live.ts";
@@ -154,6 +155,17 @@ async function compose(
       log.info({ node: directory.nodeName(link.id.nodeId), slot: link.id.slot, reason, detail }, "link closed");
     },
   });
+  closers.add(
+    forgetEphemeralConnectors(
+      {
+        directory,
+        isConnected: (connectorId) => links.ofConnector(connectorId).length > 0,
+        onForgotten: (connectorId) => catalogue.dropReport(connectorId),
+        onFailure: (error) => log.warn({ error: inWords(error) }, "ephemeral connector not forgotten"),
+      },
+      clock,
+    ),
+  );
   for (const node of directory.nodes()) catalogue.setNode(node);
   catalogue.setAliases(config.models);
   if (config.nodes.length > 0) {
