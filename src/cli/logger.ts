@@ -2,7 +2,7 @@ import { type Logger, pino, stdTimeFunctions } from "pino";
 import type { LogLevel } from "../config/resolved.ts";
 
 /** Bytes of log that may wait, and for how long. */
-const BUFFER_BYTES = 16 * 1024;
+const BUFFER_BYTES = 8 * 1024;
 const FLUSH_EVERY_MS = 100;
 
 /**

@@ -29,7 +29,7 @@ export interface ListenAddress {
   port: number;
 }
 
-interface GatewayConfig {
+export interface GatewayConfig {
   listen: ListenAddress;
   /** Origin that callers and agents use, without a trailing slash (`https://ai.example.org`); null: the listener's own address. */
   publicUrl: string | null;

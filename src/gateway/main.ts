@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
@@ -14,9 +14,10 @@ import { adminSocketPath } from "../admin/socket-path.ts";
 import { formatListen } from "../config/listen-address.ts";
 import { publicUrlOf } from "../config/load.ts";
 import { refuseUnsafeAdminListen, refuseUnsafeListen } from "../config/refuse-unsafe-listen.ts";
-import type { ListenAddress, ResolvedConfig, TlsFiles } from "../config/resolved.ts";
+import type { ResolvedConfig } from "../config/resolved.ts";
 import { PosternError, toPosternError } from "../errors.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
+import { Closers } from "../lib/closers.ts";
 import { createUuidV7 } from "../lib/uuidv7.ts";
 import { VERSION } from "../lib/version.ts";
 import { Pipeline } from "../proxy/pipeline.ts";
@@ -26,27 +27,18 @@ import { openSqliteStore } from "../storage/sqlite/open-store.ts";
 import { Acceptor } from "../tunnel/accept.ts";
 import { CONNECT_PATH } from "../tunnel/constants.ts";
 import { createInvitation } from "../tunnel/invitation.ts";
-import { Links } from "../tunnel/links.ts";
 import { logRequest } from "./access-log.ts";
 import { AgentPackageSource } from "./agent-package.ts";
 import { callerAddresses } from "./caller-address.ts";
-import { LiveCatalogue } from "./catalogue.ts";
-import type { DirectNode } from "./direct-nodes.ts";
-import { Directory } from "./directory.ts";
-import { forgetEphemeralConnectors } from "./ephemeral-connectors.ts";
 import { loadGatewayIdentity } from "./identity.ts";
-import { LinkReach } from "./link-reach.ts";
+import { openListeners } from "./listeners.ts";
 import { createLiveGateway } from "./live.ts";
 import { Metrics } from "./metrics.ts";
-import { ModelOwners } from "./model-owners.ts";
-import { closeWith, startPublicListener } from "./public-listener.ts";
+import { openNodes } from "./nodes.ts";
+import { closeWith } from "./public-listener.ts";
 import { createPublicRoutes } from "./public-routes.ts";
 import { keepRetention } from "./retention.ts";
 import { SummaryQueue } from "./summary-queue.ts";
-import { readTlsFiles, reloadTlsFiles } from "./tls-files.ts";
-
-/** How long what is open may take to end after a drain. */
-const STOP_GRACE_MS = 2_000;
 
 export interface GatewayOptions {
   log: Logger;
@@ -119,67 +111,9 @@ async function compose(
     }),
   );
 
-  // Nodes, links and models.
   const identity = await loadGatewayIdentity(store.settings);
   const agentPackage = new AgentPackageSource();
-  const directNodes = new Map<string, DirectNode>();
-  const catalogue: LiveCatalogue = new LiveCatalogue(
-    (nodeId, engine, connectorIds) => {
-      const direct = directNodes.get(nodeId);
-      if (direct !== undefined)
-        return { canAccept: () => true, start: (request, handler) => direct.connections.start(request, handler) };
-      return new LinkReach(links, nodeId, engine, connectorIds);
-    },
-    await ModelOwners.load(store.settings, (error) => log.warn({ error: inWords(error) }, "model owners not written")),
-    () => clock.nowMs(),
-  );
-  const directory: Directory = new Directory(store, () => clock.nowMs(), {
-    joined: (node) => {
-      catalogue.setNode(node);
-      log.info({ node: node.name }, "node joined");
-    },
-    failed: (what, error) => log.warn({ what, error: inWords(error) }, "store write failed"),
-  });
-  await directory.load();
-  const links = new Links(clock, directory, {
-    onLinkReady: (link) =>
-      log.info(
-        { node: directory.nodeName(link.id.nodeId), slot: link.id.slot, from: link.remoteAddress },
-        "link ready",
-      ),
-    onReport: (nodeId, connectorId, report) => {
-      catalogue.setReport(nodeId, connectorId, report);
-      links.tellModels(nodeId, ...catalogue.verdictOn(nodeId, connectorId));
-    },
-    onLinkClosed: (link, reason, detail) => {
-      log.info({ node: directory.nodeName(link.id.nodeId), slot: link.id.slot, reason, detail }, "link closed");
-    },
-  });
-  closers.add(
-    forgetEphemeralConnectors(
-      {
-        directory,
-        isConnected: (connectorId) => links.ofConnector(connectorId).length > 0,
-        onForgotten: (connectorId) => catalogue.dropReport(connectorId),
-        onFailure: (error) => log.warn({ error: inWords(error) }, "ephemeral connector not forgotten"),
-      },
-      clock,
-    ),
-  );
-  for (const node of directory.nodes()) catalogue.setNode(node);
-  catalogue.setAliases(config.models);
-  if (config.nodes.length > 0) {
-    // Loaded only where it is needed: the HTTP client behind it is a tenth of a gateway's memory.
-    const { DirectNode: Node } = await import("./direct-nodes.ts");
-    for (const node of config.nodes) {
-      const id = `file:${node.name}`;
-      const direct = new Node(node, clock, (report) => catalogue.setReport(id, id, report));
-      directNodes.set(id, direct);
-      closers.add(() => direct.stop());
-      catalogue.setNode({ id, name: node.name, grants: ["*"] });
-      await direct.start();
-    }
-  }
+  const { catalogue, directory, links } = await openNodes({ config, store, clock, log, closers });
 
   // The data plane.
   const metrics = new Metrics({
@@ -237,45 +171,21 @@ async function compose(
     else closeWith(socket, "400 Bad Request");
   }
 
-  const server = await openListener(gateway.listen, gateway.tls, onRequest);
-  // Links are connections of the same server: it is not closed before they are.
-  closers.add(() => Promise.all([closeServer(server), links.stop()]));
-  if (gateway.agents !== null) {
-    const agents = await openListener(gateway.agents.listen, gateway.agents.tls, (request, response) => {
+  const server = await openListeners({
+    gateway,
+    log,
+    closers,
+    onRequest,
+    onAgentRequest(request, response) {
       if (request.url === CONNECT_PATH) acceptor.handleRequest(request, response);
       else refuse(request, response, new PosternError("unknown_operation"), "openai", newId(), null);
-    });
-    closers.add(() => Promise.all([closeServer(agents), links.stop()]));
-  }
+    },
+    onUpgrade,
+  });
+  // Links are connections of the listeners, which are closed only when their connections are gone.
+  closers.add(() => links.stop());
   const listen = { host: gateway.listen.host, port: (server.address() as AddressInfo).port };
   const publicUrl = publicUrlOf({ ...config, gateway: { ...gateway, listen } });
-
-  async function openListener(
-    address: ListenAddress,
-    files: TlsFiles | null,
-    answer: (request: IncomingMessage, response: ServerResponse) => void,
-  ): Promise<Server> {
-    const opened = await startPublicListener({
-      listen: address,
-      tls: files === null ? null : readTlsFiles(files),
-      maxConnections: gateway.limits.connections,
-      maxHeadBytes: gateway.limits.headersBytes,
-      requestHeadMs: gateway.timeouts.requestHeadMs,
-      requestBodyMs: gateway.timeouts.requestBodyMs,
-      onRequest: answer,
-      onUpgrade,
-    });
-    if (files !== null) {
-      closers.add(
-        reloadTlsFiles(opened, files, (error) =>
-          error === null
-            ? log.info({ file: files.certFile }, "certificate reloaded")
-            : log.warn({ file: files.certFile, error: error.message }, "certificate not reloaded"),
-        ),
-      );
-    }
-    return opened;
-  }
 
   function notReady(): string[] {
     const reasons: string[] = [];
@@ -371,39 +281,8 @@ async function compose(
   };
 }
 
-/** What was opened, closed in reverse order. A failure to close one thing does not keep the others open. */
-class Closers {
-  #closers: Array<() => unknown> = [];
-
-  add(close: () => unknown): void {
-    this.#closers.push(close);
-  }
-
-  async close(): Promise<void> {
-    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) {
-      try {
-        await close();
-      } catch {
-        // It is going away; what matters was written before.
-      }
-    }
-  }
-}
-
 function refuseUnsafe(refusal: { reason: string; hint: string } | null): void {
   if (refusal !== null) throw new PosternError("listen_unsafe", { message: refusal.reason, hint: refusal.hint });
-}
-
-/** Stops accepting, gives answers under way a moment, then ends what is left. */
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
-    server.close(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
 }
 
 function inWords(error: unknown): string {

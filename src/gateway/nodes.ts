@@ -1,0 +1,101 @@
+import type { Logger } from "pino";
+import type { ResolvedConfig } from "../config/resolved.ts";
+import { toPosternError } from "../errors.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Closers } from "../lib/closers.ts";
+import type { Store } from "../storage/store.ts";
+import { Links } from "../tunnel/links.ts";
+import { LiveCatalogue } from "./catalogue.ts";
+import type { DirectNode } from "./direct-nodes.ts";
+import { Directory } from "./directory.ts";
+import { forgetEphemeralConnectors } from "./ephemeral-connectors.ts";
+import { LinkReach } from "./link-reach.ts";
+import { ModelOwners } from "./model-owners.ts";
+
+/** What the nodes of a gateway are made from. */
+export interface NodesParts {
+  config: ResolvedConfig;
+  store: Store;
+  clock: Clock;
+  log: Logger;
+  /** Gets what has to be closed, links left out: they end with the listener that took them in. */
+  closers: Closers;
+}
+
+/** Where models run, as the rest of the gateway sees it. */
+export interface Nodes {
+  catalogue: LiveCatalogue;
+  directory: Directory;
+  links: Links;
+}
+
+/**
+ * Puts the nodes together: who may connect, what is connected, what the configuration names by URL, and the models of all of
+ * them. Direct nodes have been asked once when it resolves.
+ *
+ * Rejects with `store_*` codes.
+ */
+export async function openNodes({ config, store, clock, log, closers }: NodesParts): Promise<Nodes> {
+  function warn(what: string) {
+    return (error: unknown) => log.warn({ error: toPosternError(error).message }, what);
+  }
+  const directNodes = new Map<string, DirectNode>();
+  const catalogue: LiveCatalogue = new LiveCatalogue(
+    (nodeId, engine, connectorIds) => {
+      const direct = directNodes.get(nodeId);
+      if (direct !== undefined)
+        return { canAccept: () => true, start: (request, handler) => direct.connections.start(request, handler) };
+      return new LinkReach(links, nodeId, engine, connectorIds);
+    },
+    await ModelOwners.load(store.settings, warn("model owners not written")),
+    () => clock.nowMs(),
+  );
+  const directory: Directory = new Directory(store, () => clock.nowMs(), {
+    joined: (node) => {
+      catalogue.setNode(node);
+      log.info({ node: node.name }, "node joined");
+    },
+    failed: (what, error) => warn(`${what} not written`)(error),
+  });
+  await directory.load();
+  const links = new Links(clock, directory, {
+    onLinkReady: (link) =>
+      log.info(
+        { node: directory.nodeName(link.id.nodeId), slot: link.id.slot, from: link.remoteAddress },
+        "link ready",
+      ),
+    onReport: (nodeId, connectorId, report) => {
+      catalogue.setReport(nodeId, connectorId, report);
+      links.tellModels(nodeId, ...catalogue.verdictOn(nodeId, connectorId));
+    },
+    onLinkClosed: (link, reason, detail) => {
+      log.info({ node: directory.nodeName(link.id.nodeId), slot: link.id.slot, reason, detail }, "link closed");
+    },
+  });
+  closers.add(
+    forgetEphemeralConnectors(
+      {
+        directory,
+        isConnected: (connectorId) => links.ofConnector(connectorId).length > 0,
+        onForgotten: (connectorId) => catalogue.dropReport(connectorId),
+        onFailure: warn("ephemeral connector not forgotten"),
+      },
+      clock,
+    ),
+  );
+  for (const node of directory.nodes()) catalogue.setNode(node);
+  catalogue.setAliases(config.models);
+  if (config.nodes.length > 0) {
+    // Loaded only where it is needed: the HTTP client behind it is a tenth of a gateway's memory.
+    const { DirectNode: Node } = await import("./direct-nodes.ts");
+    for (const node of config.nodes) {
+      const id = `file:${node.name}`;
+      const direct = new Node(node, clock, (report) => catalogue.setReport(id, id, report));
+      directNodes.set(id, direct);
+      closers.add(() => direct.stop());
+      catalogue.setNode({ id, name: node.name, grants: ["*"] });
+      await direct.start();
+    }
+  }
+  return { catalogue, directory, links };
+}
