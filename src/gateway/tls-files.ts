@@ -1,9 +1,9 @@
-import { readFileSync, type StatWatcher, unwatchFile, watchFile } from "node:fs";
+import { readFileSync, unwatchFile, watchFile } from "node:fs";
 import type { Server } from "node:http";
 import type { Server as TlsServer } from "node:https";
 import { createSecureContext } from "node:tls";
 import type { TlsFiles } from "../config/resolved.ts";
-import { PosternError } from "../errors.ts";
+import { PosternError, toPosternError } from "../errors.ts";
 
 /** How often the files are looked at. */
 const LOOK_EVERY_MS = 5_000;
@@ -31,27 +31,26 @@ export function readTlsFiles({ certFile, keyFile }: TlsFiles): { cert: Buffer; k
  * Gives new connections of a TLS server the renewed certificate when the files change. Files that do not fit together (a
  * renewal half done) leave the old certificate in place.
  *
+ * @param lookEveryMs How often the files are looked at.
  * @returns Stops watching.
  */
 export function reloadTlsFiles(
   server: Server,
   files: TlsFiles,
   onReload: (error: PosternError | null) => void,
+  lookEveryMs = LOOK_EVERY_MS,
 ): () => void {
-  const watchers: StatWatcher[] = [];
   function reload(): void {
     try {
       (server as TlsServer).setSecureContext(readTlsFiles(files));
       onReload(null);
     } catch (error) {
-      onReload(error as PosternError);
+      onReload(toPosternError(error));
     }
   }
-  for (const file of [files.certFile, files.keyFile]) {
-    watchers.push(watchFile(file, { interval: LOOK_EVERY_MS, persistent: false }, reload));
-  }
+  const watched = [files.certFile, files.keyFile];
+  for (const file of watched) watchFile(file, { interval: lookEveryMs, persistent: false }, reload);
   return () => {
-    for (const file of [files.certFile, files.keyFile]) unwatchFile(file, reload);
-    for (const watcher of watchers) watcher.unref();
+    for (const file of watched) unwatchFile(file, reload);
   };
 }
