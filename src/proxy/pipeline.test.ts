@@ -215,6 +215,17 @@ describe("an answer that is not streamed", () => {
     caller.socket.destroy();
   });
 
+  it("of a caller that leaves is stopped on the engine, and its prompt is counted", async () => {
+    const { key, serve, raw, closed } = await start();
+    const [target] = serve("llama", "forge");
+    const caller = raw(chatRequest(key, chatBody("llama")));
+    const attempt = await target!.next();
+    caller.socket.destroy();
+    expect(await attempt.whenCancelled).toBe("caller_left");
+    expect(closed).toMatchObject([{ outcome: "aborted", isEstimated: true, tokensOut: 0 }]);
+    expect(closed[0]?.tokensIn).toBeGreaterThan(0);
+  });
+
   it("that breaks off is a 502, never a half body", async () => {
     const { key, serve, raw } = await start();
     const [target] = serve("llama", "forge");

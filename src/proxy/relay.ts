@@ -7,6 +7,7 @@ import type { CancelReason, Exchange, ExchangeFailure, ExchangeHandler, Exchange
 import type { BodyScan } from "../lib/json-scan.ts";
 import { type AttemptFailure, classifyAnswer, classifyFailure } from "../routing/classify-failure.ts";
 import { planRetry } from "../routing/retry.ts";
+import { estimateUsage } from "../usage/estimate.ts";
 import type { AttemptRecord, Outcome } from "../usage/record.ts";
 import { frameChunk, frameEnd } from "./chunk-frame.ts";
 import { EVENT_STREAM_HEADERS, passAnswerHeaders, upstreamHeaders } from "./hop-headers.ts";
@@ -345,12 +346,12 @@ export class Relay implements ExchangeHandler, Watched {
     this.#closeAttempt(code);
     const error = new PosternError(code, detail === null ? {} : { detail });
     if (!this.#isCommitted) {
-      this.#settle(outcome, code, this.#usageSoFar(), detail, error.status);
+      this.#settle(outcome, code, this.#usageSoFar(outcome), detail, error.status);
       this.#host.refuse(error);
       return;
     }
     const told = this.#job.codec.inBandError(error);
-    this.#settle(outcome, code, this.#usageSoFar(), detail);
+    this.#settle(outcome, code, this.#usageSoFar(outcome), detail);
     this.#breakOff(told);
   }
 
@@ -365,7 +366,7 @@ export class Relay implements ExchangeHandler, Watched {
     if (this.#isSettled) return;
     this.#cancel("caller_left");
     this.#closeAttempt(null);
-    this.#settle("aborted", null, this.#usageSoFar(), null);
+    this.#settle("aborted", null, this.#usageSoFar("aborted"), null);
   }
 
   // The answer
@@ -406,7 +407,8 @@ export class Relay implements ExchangeHandler, Watched {
     this.#closeAttempt(code);
     this.#settle(code === null ? "ok" : "failed", code, usage, null);
     // As text, because Node sends a head and a text in one piece, a head and a buffer in two.
-    if (body.length <= MAX_TEXT_BYTES) this.#job.response.writeHead(status, headers).end(body.toString("latin1"), "latin1");
+    if (body.length <= MAX_TEXT_BYTES)
+      this.#job.response.writeHead(status, headers).end(body.toString("latin1"), "latin1");
     else this.#job.response.writeHead(status, headers).end(body);
   }
 
@@ -474,8 +476,13 @@ export class Relay implements ExchangeHandler, Watched {
     this.#job.body.release();
   }
 
-  #usageSoFar(): Usage {
-    return this.#tap?.usage() ?? NO_USAGE;
+  /**
+   * What was used where no answer came to its end. An engine that had the request has read the prompt, whether or not
+   * anybody waited for the answer; one that could not be reached has not.
+   */
+  #usageSoFar(outcome: Outcome): Usage {
+    if (this.#tap !== null) return this.#tap.usage();
+    return outcome === "failed" ? NO_USAGE : estimateUsage(this.#job.requestBytes, 0);
   }
 
   #settle(
