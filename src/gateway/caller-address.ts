@@ -6,8 +6,8 @@ import { PosternError } from "../errors.ts";
 export interface CallerAddresses {
   /** Throws `bad_request` when a trusted proxy sends an address that is none: guessing would let somebody choose his own. */
   addressOf(request: IncomingMessage): string;
-  /** Whether the connection itself comes from a declared proxy. */
-  isFromProxy(request: IncomingMessage): boolean;
+  /** Whether a declared proxy passed the request on: it comes from one and says for whom. */
+  cameThroughProxy(request: IncomingMessage): boolean;
 }
 
 /**
@@ -37,7 +37,11 @@ export function callerAddresses(trustedProxies: readonly string[]): CallerAddres
     }
     return hops.findLast((hop) => !contains(trusted, hop)) ?? peer;
   }
-  return { addressOf, isFromProxy };
+  function cameThroughProxy(request: IncomingMessage): boolean {
+    // A proxy's own machine may run an agent as well; only what it passes on names somebody else.
+    return isFromProxy(request) && request.headers["x-forwarded-for"] !== undefined;
+  }
+  return { addressOf, cameThroughProxy };
 }
 
 function addRange(list: BlockList, range: string): void {

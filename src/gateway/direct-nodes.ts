@@ -30,7 +30,12 @@ export class DirectNode {
   #isStopped = false;
 
   /** @throws an `Error` of the file system when the CA file cannot be read. */
-  constructor(config: DirectNodeConfig, clock: Clock, onReport: (report: NodeReport) => void) {
+  constructor(
+    config: DirectNodeConfig,
+    connectTimeoutMs: number,
+    clock: Clock,
+    onReport: (report: NodeReport) => void,
+  ) {
     this.name = config.name;
     this.#config = config;
     this.#clock = clock;
@@ -45,6 +50,7 @@ export class DirectNode {
       apiKey: config.apiKey,
       ca: this.#ca,
       serverName: config.serverName,
+      connectTimeoutMs,
     });
   }
 

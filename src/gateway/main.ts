@@ -26,6 +26,7 @@ import { openJournal } from "../storage/journal.ts";
 import { openSqliteStore } from "../storage/sqlite/open-store.ts";
 import { Acceptor } from "../tunnel/accept.ts";
 import { CONNECT_PATH } from "../tunnel/constants.ts";
+import { refusal } from "../tunnel/handshake.ts";
 import { createInvitation } from "../tunnel/invitation.ts";
 import { logRequest } from "./access-log.ts";
 import { AgentPackageSource } from "./agent-package.ts";
@@ -39,6 +40,8 @@ import { closeWith } from "./public-listener.ts";
 import { createPublicRoutes } from "./public-routes.ts";
 import { keepRetention } from "./retention.ts";
 import { SummaryQueue } from "./summary-queue.ts";
+
+const TOO_MANY_LINKS = refusal("busy", "This gateway has as many links as it may have", { retryAfterSeconds: 30 });
 
 export interface GatewayOptions {
   log: Logger;
@@ -148,10 +151,13 @@ async function compose(
     identity,
     clock,
     directory,
-    links,
+    links: {
+      check: (id) => (links.count < gateway.limits.links ? links.check(id) : TOO_MANY_LINKS),
+      register: (accepted) => links.register(accepted),
+    },
     instance: { id: randomUUID(), count: () => 1 },
     addressOf: addresses.addressOf,
-    isBehindProxy: addresses.isFromProxy,
+    isBehindProxy: addresses.cameThroughProxy,
     limits: { concurrent: gateway.limits.handshakes },
   });
   const answerPublicRoute = createPublicRoutes({ agentPackage, isReady: () => notReady().length === 0 });
@@ -177,8 +183,14 @@ async function compose(
     closers,
     onRequest,
     onAgentRequest(request, response) {
-      if (request.url === CONNECT_PATH) acceptor.handleRequest(request, response);
-      else refuse(request, response, new PosternError("unknown_operation"), "openai", newId(), null);
+      if (request.url === CONNECT_PATH) return acceptor.handleRequest(request, response);
+      try {
+        // A new agent fetches its package where it will dial.
+        if (answerPublicRoute(request, response, addresses.addressOf(request))) return;
+        throw new PosternError("unknown_operation");
+      } catch (error) {
+        refuse(request, response, toPosternError(error), "openai", newId(), null);
+      }
     },
     onUpgrade,
   });

@@ -90,7 +90,9 @@ export async function openNodes({ config, store, clock, log, closers }: NodesPar
     const { DirectNode: Node } = await import("./direct-nodes.ts");
     for (const node of config.nodes) {
       const id = `file:${node.name}`;
-      const direct = new Node(node, clock, (report) => catalogue.setReport(id, id, report));
+      const direct = new Node(node, config.gateway.timeouts.connectMs, clock, (report) =>
+        catalogue.setReport(id, id, report),
+      );
       directNodes.set(id, direct);
       closers.add(() => direct.stop());
       catalogue.setNode({ id, name: node.name, grants: ["*"] });

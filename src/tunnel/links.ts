@@ -110,6 +110,11 @@ export class Links {
     return [...(this.#byNode.get(nodeId) ?? [])];
   }
 
+  /** How many links there are, in any state but `closed`. */
+  get count(): number {
+    return this.#all.size;
+  }
+
   /** All links. */
   all(): Link[] {
     return [...this.#all];

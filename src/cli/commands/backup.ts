@@ -21,7 +21,7 @@ export function addBackupCommand(program: Command, commands: CommandSet): void {
       output.result(
         written,
         () =>
-          `${written.path} (${formatBytes(written.bytes)}). It holds usage and the hashes of keys: keep it private.`,
+          `${written.path} (${formatBytes(written.bytes)}). It holds the gateway's private identity key, the hashes of keys, and usage: keep it as safe as the gateway itself.`,
       );
       return undefined;
     },
