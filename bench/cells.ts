@@ -60,7 +60,7 @@ export function planCells(isQuick: boolean): Cell[] {
       describe: "200 streams of 50 chunks a second",
       args: streams(200, 50, seconds(3, 1), 0.5),
       timeoutMs: 30_000,
-      rounds,
+      rounds: isQuick ? 1 : 2,
       isPaced: true,
       without: [],
     },

@@ -44,7 +44,7 @@ struct connection {
   /* streams */
   uint64_t last_chunk_ns;
   uint32_t chunks, gaps, late_gaps;
-  int saw_done, saw_error;
+  int has_begun, saw_done, saw_error;
 };
 
 static struct {
@@ -170,6 +170,7 @@ static void start_request(struct connection *c) {
 static void read_stream_line(void *owner, const char *line, size_t length) {
   struct connection *c = owner;
   if (length < 6 || memcmp(line, "data:", 5) != 0) return;
+  c->has_begun = 1;
   const char *stamp = memmem(line, length, "t=", 2);
   if (!stamp || (size_t)(line + length - stamp) < 22) {
     if (memmem(line, length, "[DONE]", 6)) c->saw_done = 1;
@@ -354,7 +355,7 @@ static int count_ready(int *broken) {
   *broken = 0;
   for (int i = 0; i < options.connections; i++) {
     struct connection *c = &connections[i];
-    if (c->is_open && (holds_streams() ? c->chunks > 0 : c->is_finished && c->response.status == 200)) ready++;
+    if (c->is_open && (holds_streams() ? c->has_begun : c->is_finished && c->response.status == 200)) ready++;
     else if (c->is_finished) (*broken)++;
   }
   return ready;

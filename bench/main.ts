@@ -51,10 +51,10 @@ const USAGE = `npm run bench -- [options]
 const QUICK_PEERS: readonly string[] = ["direct", "relay-tls", "haproxy-tls", "portkey", "postern-tunnel-tls"];
 
 /** Windows of `busy` at each Node peer before anything counts. */
-const WARM_ROUNDS = 4;
+const WARM_ROUNDS = 3;
 
 /** Spoilt measurements are repeated only within this time, so that the run stays below twelve minutes. */
-const REPEAT_WITHIN_MS = 6 * 60_000;
+const REPEAT_WITHIN_MS = 4 * 60_000;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({

@@ -6,7 +6,7 @@ export interface Peer {
   /** What it is, in one line of the report. */
   readonly describe: string;
   readonly isTls: boolean;
-  /** Whether memory is measured; the engine itself is of no interest there. */
+  /** Whether memory is measured there. */
   readonly hasMemory: boolean;
   /** Starts it in front of the engine. Rejects with the reason when it is not there; the run then goes on without it. */
   start(ground: Ground): Promise<RunningPeer>;

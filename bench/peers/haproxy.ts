@@ -17,7 +17,7 @@ export function haproxy(isTls: boolean): Peer {
     name: isTls ? "haproxy-tls" : "haproxy",
     describe: `HAProxy, one thread, method and path allowlist, key check, http-no-delay, no log, ${isTls ? "TLS" : "plain"} to the caller`,
     isTls,
-    hasMemory: true,
+    hasMemory: !isTls,
     async start(ground) {
       const version = /version (\S+)/.exec(await run("haproxy -v", "haproxy", ["-v"]))?.[1] ?? "?";
       const key = `pst_${randomBytes(24).toString("hex")}`;

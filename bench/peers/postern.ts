@@ -25,7 +25,7 @@ export function posternPeer(way: Way): Peer {
     name: `postern-${way}`,
     describe: WORDS[way],
     isTls,
-    hasMemory: true,
+    hasMemory: way !== "direct",
     async start(ground) {
       const running: Child[] = [];
       try {

@@ -8,7 +8,7 @@ export function relay(isTls: boolean): Peer {
     name: isTls ? "relay-tls" : "relay",
     describe: `bare relay in Node (bench/relay.ts), ${isTls ? "TLS" : "plain"} to the caller`,
     isTls,
-    hasMemory: true,
+    hasMemory: !isTls,
     async start({ enginePort, certificate }) {
       const { child, port } = await startOnPort("relay", process.execPath, [join(import.meta.dirname, "../relay.ts")], {
         ENGINE_URL: `http://127.0.0.1:${enginePort}`,
