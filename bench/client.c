@@ -23,6 +23,7 @@ enum {
   MAX_EVENTS = 256,
   READ_BYTES = 256 * 1024,
   MAX_OPENING = 32,             /* hold mode: connections that are being opened at once */
+  MAX_STREAMS_OPENING = 400,    /* and streams: a gateway may hold a stream back until its first content */
   HELD_STREAM_CHUNKS = 1000000, /* hold mode: more than anybody waits for */
   ERRORS_BEFORE_GIVING_UP = 200,
   STREAM_END_GRACE_SECONDS = 5,
@@ -364,8 +365,9 @@ static int count_ready(int *broken) {
 static void run_hold(void) {
   uint64_t give_up = clock_ns() + seconds_to_ns(30);
   int started = 0, ready = 0, broken = 0;
+  int most_opening = holds_streams() ? MAX_STREAMS_OPENING : MAX_OPENING;
   while (ready + broken < options.connections && clock_ns() < give_up && is_stopping != 2) {
-    while (started < options.connections && started - ready - broken < MAX_OPENING) start_request(&connections[started++]);
+    while (started < options.connections && started - ready - broken < most_opening) start_request(&connections[started++]);
     run_until(clock_ns() + 1000000);
     ready = count_ready(&broken);
   }
