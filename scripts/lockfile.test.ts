@@ -10,7 +10,9 @@ interface Entry {
 }
 
 const packages = (
-  JSON.parse(readFileSync(new URL("../package-lock.json", import.meta.url), "utf8")) as { packages: Record<string, Entry> }
+  JSON.parse(readFileSync(new URL("../package-lock.json", import.meta.url), "utf8")) as {
+    packages: Record<string, Entry>;
+  }
 ).packages;
 
 // On 2026-11-20 `npm ci` failed in every fresh clone while it worked in the folder where the lockfile was made: the registry
@@ -18,7 +20,9 @@ const packages = (
 it("the lockfile has every platform package that its packages name, or `npm ci` refuses the whole tree", () => {
   const missing = Object.entries(packages).flatMap(([at, entry]) =>
     Object.keys(entry.optionalDependencies ?? {}).filter(
-      (name) => packages[`${at}/node_modules/${name}`]?.version === undefined && packages[`node_modules/${name}`]?.version === undefined,
+      (name) =>
+        packages[`${at}/node_modules/${name}`]?.version === undefined &&
+        packages[`node_modules/${name}`]?.version === undefined,
     ),
   );
   expect(missing).toEqual([]);
