@@ -89,7 +89,7 @@ async function main(): Promise<void> {
     const markdown = toMarkdown(report);
     console.log(markdown);
     if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
-    if (values.write) await writeReadme(join(import.meta.dirname, "README.md"), markdown);
+    if (values.write) writeReadme(join(import.meta.dirname, "README.md"), markdown);
   } catch (error) {
     if (!stop.signal.aborted) throw error;
     process.exitCode = 130;

@@ -1,5 +1,6 @@
 import { cpSync, existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { bundle } from "../scripts/bundle-agent.ts";
 import { type Child, run, start } from "./children.ts";
 
 const SOURCES = import.meta.dirname;
@@ -59,6 +60,9 @@ export async function compilePostern(): Promise<string> {
     // A type error somewhere does not keep the compiler from writing; measuring goes on with what is there.
     if (!existsSync(join(folder, "dist/cli/main.js"))) throw error;
   }
+  // As the package is built: the store's thread in one file.
+  const worker = join(folder, "dist/storage/sqlite/worker.js");
+  await bundle(worker, worker);
   cpSync(join(root, "bin"), join(folder, "bin"), { recursive: true });
   cpSync(join(root, "package.json"), join(folder, "package.json"));
   return join(folder, "bin/postern.js");

@@ -1,6 +1,5 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Cell } from "./cells.ts";
-import { run } from "./children.ts";
 import { type Findings, kilobytesText, megabytes, ratio, type Verdict } from "./goals.ts";
 import type { MemoryResult } from "./memory.ts";
 import type { Peer } from "./peer.ts";
@@ -33,14 +32,13 @@ export function toMarkdown(report: Report): string {
   ].join("\n\n");
 }
 
-/** Puts the result between the markers of `bench/README.md`, laid out as the repository's check wants it. */
-export async function writeReadme(file: string, markdown: string): Promise<void> {
+/** Puts the result between the markers of `bench/README.md`. */
+export function writeReadme(file: string, markdown: string): void {
   const text = readFileSync(file, "utf8");
   const from = text.indexOf(BEGIN);
   const to = text.indexOf(END);
   if (from < 0 || to < from) throw new Error(`${file} has no markers for the results`);
   writeFileSync(file, `${text.slice(0, from + BEGIN.length)}\n\n${markdown}\n\n${text.slice(to)}`);
-  await run("biome format", "biome", ["format", "--write", file]);
 }
 
 function section(title: string, body: string): string {
