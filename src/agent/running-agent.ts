@@ -4,11 +4,11 @@ import { type EmbeddedEngine, startEmbedded } from "../engines/embedded/start.ts
 import { isLoopback } from "../engines/engine-url.ts";
 import { type ErrorCode, type PosternError, toPosternError } from "../errors.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
+import type { FileLock } from "../lib/file-lock.ts";
 import { Connector } from "../tunnel/connector.ts";
 import { EmbeddedSupervisor } from "./embedded-supervisor.ts";
 import { EngineKeys } from "./engine-keys.ts";
 import { EngineWatch } from "./engine-watch.ts";
-import type { FolderLock } from "./folder-lock.ts";
 import { Guard } from "./guard.ts";
 import { basicHardware, readGpus } from "./hardware.ts";
 import type { AgentLog } from "./log.ts";
@@ -33,7 +33,7 @@ export class Agent implements RunningAgent, AttemptEvents {
   readonly #log: AgentLog;
   readonly #clock: Clock;
   readonly #state: AgentState;
-  readonly #lock: FolderLock;
+  readonly #lock: FileLock;
   readonly #keys: EngineKeys;
   readonly #watch: EngineWatch;
   readonly #connector: Connector;
@@ -46,7 +46,7 @@ export class Agent implements RunningAgent, AttemptEvents {
   #lastReport = "";
   #isStopping = false;
 
-  constructor(options: AgentOptions, state: AgentState, membership: Membership, lock: FolderLock) {
+  constructor(options: AgentOptions, state: AgentState, membership: Membership, lock: FileLock) {
     this.#lock = lock;
     this.#options = options;
     this.#log = options.log;

@@ -2,8 +2,9 @@ import { statSync } from "node:fs";
 import { extname, join, resolve } from "node:path";
 import { PosternError } from "../../errors.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
+import type { FileLock } from "../../lib/file-lock.ts";
 import { prepareFile, prepareFolder } from "../folder.ts";
-import { type FolderLock, lockFolder } from "../folder-lock.ts";
+import { lockFolder } from "../folder-lock.ts";
 import type { Store } from "../store.ts";
 import { writeWhole } from "./backup.ts";
 import type { CallName, StoreCalls } from "./protocol.ts";
@@ -70,8 +71,8 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   }
 }
 
-function take(folder: string, path: string): FolderLock {
-  let lock: FolderLock | undefined;
+function take(folder: string, path: string): FileLock {
+  let lock: FileLock | undefined;
   try {
     prepareFolder(folder, FILE_NAME);
     lock = lockFolder(folder);
@@ -87,13 +88,13 @@ class SqliteStore implements Store {
   readonly #path: string;
   readonly #writer: WorkerClient;
   readonly #reader: WorkerClient;
-  readonly #lock: FolderLock;
+  readonly #lock: FileLock;
   /** What the last write that failed said; forgotten with the next one that works. */
   #trouble: PosternError | null = null;
   /** Found after opening, in a large file. */
   #damage: PosternError | null = null;
 
-  constructor(path: string, writer: WorkerClient, reader: WorkerClient, lock: FolderLock) {
+  constructor(path: string, writer: WorkerClient, reader: WorkerClient, lock: FileLock) {
     this.#path = path;
     this.#writer = writer;
     this.#reader = reader;
