@@ -44,6 +44,32 @@ describe("a stream", () => {
     caller.socket.destroy();
   });
 
+  it("of a pipelined request waits for the one before it, and the connection carries nothing of a stream that is over", async () => {
+    const { key, serve, raw } = await start();
+    const [target] = serve("llama", "forge");
+    const request = chatRequest(key, chatBody("llama", { stream: true }));
+    const caller = raw(request + request);
+    const first = await target!.next();
+    const second = await target!.next();
+    second.streamHead();
+    second.token("SECOND");
+    first.streamHead();
+    first.token("FIRST");
+    await caller.until("FIRST");
+    expect(caller.text).not.toContain("SECOND");
+    second.token("MORE");
+    first.finish();
+    await caller.until("SECOND");
+    second.finish();
+    await caller.until("MORE");
+    const [one = "", two = ""] = caller.text.split("HTTP/1.1 200 OK").slice(1);
+    expect(one).toMatch(/FIRST[\s\S]*\[DONE\]\n\n\r\n0\r\n\r\n$/);
+    expect(one).not.toMatch(/SECOND|MORE/);
+    expect(two).toMatch(/SECOND[\s\S]*MORE/);
+    expect(caller.socket.destroyed).toBe(false);
+    caller.socket.destroy();
+  });
+
   it("shows the usage chunk to a caller that asked for it", async () => {
     const { key, serve, raw } = await start();
     const [target] = serve("llama", "forge");
