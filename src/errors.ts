@@ -92,6 +92,11 @@ export const ERRORS = {
   body_too_deep: refusal(400, "The request body is nested too deep or has too many values", "body_too_deep"),
   body_invalid: refusal(400, "A field of the request body is not valid", "body_invalid"),
   field_refused: refusal(400, "The request body has a field that is not allowed here", "field_refused"),
+  untranslatable: refusal(
+    400,
+    "The model's server speaks another dialect, and a part of the request has no counterpart there",
+    "untranslatable",
+  ),
   model_missing: refusal(400, "The request body must name a model", "model_missing"),
   model_not_found: refusal(
     404,
@@ -107,6 +112,7 @@ export const ERRORS = {
   shutting_down: trouble(503, "The server is going down", "shutting_down", "overloaded_error"),
   engine_unreachable: trouble(502, "The inference server could not be reached", "engine_unreachable"),
   engine_refused: trouble(503, "The inference server is at its limit", "engine_refused", "overloaded_error"),
+  engine_loading: trouble(503, "The model is being loaded", "engine_loading", "overloaded_error"),
   engine_timeout: trouble(504, "The inference server did not answer in time", "engine_timeout", "timeout_error"),
   engine_stalled: trouble(
     504,

@@ -35,6 +35,8 @@ export interface Usage {
   tokensIn: number;
   tokensInCached: number;
   tokensOut: number;
+  /** Tokens of thinking, included in `tokensOut`; null where the engine does not say. */
+  tokensReasoning: number | null;
   /** False only when all of it is the engine's own word. */
   isEstimated: boolean;
 }
@@ -67,6 +69,10 @@ export interface StreamTap {
    */
   readonly hasContent: boolean;
   readonly completion: Completion;
+  /** Keeps the stream alive where the dialect wants more than its codec's constant record at this point of the answer. */
+  keepAlive?(nowMs: number): Buffer;
+  /** Told instead of the codec's own in-band error where the dialect wants to refer to what was sent before. */
+  inBandError?(error: PosternError): Buffer;
   /** Usage so far: the engine's word when it came, else counted from what was passed on. */
   usage(): Usage;
 }
@@ -93,6 +99,11 @@ export interface DialectCodec {
   readAnswer(body: Buffer, requestBytes: number): Usage | null;
   /** Written into a stream that has begun, when it cannot be completed. Ends the stream without the dialect's clean end. */
   inBandError(error: PosternError): Buffer;
-  /** Bytes that keep a silent stream alive between complete records. */
-  readonly keepAlive: Buffer;
+  /** Bytes that keep a silent stream alive between complete records, before a tap can say it better. `nowMs`: UTC. */
+  keepAlive(facts: RequestFacts, nowMs: number): Buffer;
+  /**
+   * An engine's error body as this dialect's clients need it, where the engine's own words would mislead them; null to pass
+   * the engine's body on. Left out where every body passes.
+   */
+  adaptError?(status: number, body: Buffer): { status: number; body: Buffer } | null;
 }

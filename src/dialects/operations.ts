@@ -16,12 +16,15 @@ export type Dialect =
   | "ollama-generate"
   | "ollama-embed";
 
-/** `infer` goes to a target; `list` and `item` are answered by the gateway from its catalogue. */
-type OperationKind = "infer" | "list" | "item";
+/**
+ * `infer` goes to a target. `count` asks how long a prompt is: natively where the target can, else it is an estimate of ours.
+ * `list`, `item`, `loaded` and `show` are answered by the gateway from its catalogue, `hello` and `version` without anything.
+ */
+type OperationKind = "infer" | "count" | "list" | "item" | "loaded" | "show" | "hello" | "version";
 
 export interface Operation {
   readonly id: string;
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "HEAD";
   /** Public path and, for `infer`, also the one path that is ever sent to an engine. */
   readonly path: string;
   readonly kind: OperationKind;

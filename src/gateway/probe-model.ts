@@ -58,7 +58,7 @@ function exchange(
     };
     target.began();
     const running = target.start(
-      { method: operation.method, path: operation.path, headers, body },
+      { method: "POST", path: operation.path, headers, body },
       {
         onHead(answered) {
           status = answered;

@@ -75,7 +75,7 @@ export interface RelayHost {
 
 type AnswerKind = "none" | "stream" | "whole" | "error";
 
-const NO_USAGE: Usage = { tokensIn: 0, tokensInCached: 0, tokensOut: 0, isEstimated: false };
+const NO_USAGE: Usage = { tokensIn: 0, tokensInCached: 0, tokensOut: 0, tokensReasoning: null, isEstimated: false };
 
 /**
  * Sends one request to its targets and one answer to its caller.
@@ -161,7 +161,7 @@ export class Relay implements ExchangeHandler, Watched {
     });
     target.began();
     this.#exchange = target.start(
-      { method: operation.method, path: operation.path, headers: this.#requestHeaders(), body },
+      { method: "POST", path: operation.path, headers: this.#requestHeaders(), body },
       this,
     );
   }
@@ -353,7 +353,7 @@ export class Relay implements ExchangeHandler, Watched {
       this.#host.refuse(error);
       return;
     }
-    const told = this.#job.codec.inBandError(error);
+    const told = this.#tap?.inBandError?.(error) ?? this.#job.codec.inBandError(error);
     this.#settle(outcome, code, this.#usageSoFar(outcome), detail);
     this.#breakOff(told);
   }
@@ -482,7 +482,12 @@ export class Relay implements ExchangeHandler, Watched {
     } else if (nowMs - this.#lastDataMs > timeouts.betweenTokensMs) {
       return this.#giveUp("engine_stalled", { limitMs: timeouts.betweenTokensMs }, "deadline");
     }
-    if (this.#isCommitted && nowMs - this.#lastWriteMs > timeouts.keepAliveMs) this.#write(this.#job.codec.keepAlive);
+    if (this.#isCommitted && nowMs - this.#lastWriteMs > timeouts.keepAliveMs) this.#write(this.#keepAlive());
+  }
+
+  #keepAlive(): Buffer {
+    const nowMs = this.#host.nowMs();
+    return this.#tap?.keepAlive?.(nowMs) ?? this.#job.codec.keepAlive(this.#job.facts, nowMs);
   }
 
   /** A whole answer is silent until its end, so it gets the time between tokens only through the total. */

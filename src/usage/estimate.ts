@@ -7,6 +7,7 @@ export function estimateUsage(requestBytes: number, answerBytes: number): Usage 
     tokensIn: tokensFromBytes(requestBytes),
     tokensInCached: 0,
     tokensOut: tokensFromBytes(answerBytes),
+    tokensReasoning: null,
     isEstimated: true,
   };
 }

@@ -25,7 +25,7 @@ export function openAiCodec(format: OpenAiFormat, policy: FieldPolicy): DialectC
   const { dialect, fields, carrier } = format;
   return {
     dialect,
-    keepAlive: KEEP_ALIVE,
+    keepAlive: () => KEEP_ALIVE,
     inspect(scan: BodyScan): RequestFacts {
       const facts = inspectFields(scan, fields, policy);
       const messages = listed("messages", scan);

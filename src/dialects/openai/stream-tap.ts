@@ -141,6 +141,7 @@ export class OpenAiStreamTap implements StreamTap {
       tokensIn: tokensFromBytes(this.#requestBytes),
       tokensInCached: 0,
       tokensOut: Math.max(this.#deltas, tokensFromBytes(this.#textLength)),
+      tokensReasoning: null,
       isEstimated: true,
     };
   }

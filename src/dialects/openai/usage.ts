@@ -10,10 +10,12 @@ export function readUsage(value: unknown): Usage | null {
   const tokensOut = count(value["completion_tokens"]);
   if (tokensIn === null && tokensOut === null) return null;
   const details = value["prompt_tokens_details"];
+  const written = value["completion_tokens_details"];
   return {
     tokensIn: tokensIn ?? 0,
     tokensInCached: (isRecord(details) ? count(details["cached_tokens"]) : null) ?? 0,
     tokensOut: tokensOut ?? 0,
+    tokensReasoning: isRecord(written) ? count(written["reasoning_tokens"]) : null,
     isEstimated: false,
   };
 }
@@ -45,6 +47,7 @@ export function readWholeAnswer(body: Buffer, requestBytes: number, carrier: "ch
     tokensIn: tokensFromBytes(requestBytes),
     tokensInCached: 0,
     tokensOut: carrier === "data" ? 0 : tokensFromBytes(bytes.length),
+    tokensReasoning: null,
     isEstimated: true,
   };
 }
