@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { PosternError } from "../../errors.ts";
+import { scanBody } from "../../lib/json-scan.ts";
 import { codecFor } from "../codecs.ts";
 import { modelItemBody, modelListBody } from "./models.ts";
 
@@ -14,6 +15,7 @@ describe("readAnswer()", () => {
       tokensIn: 9,
       tokensInCached: 5,
       tokensOut: 2,
+      tokensReasoning: null,
       isEstimated: false,
     });
     expect(
@@ -25,6 +27,7 @@ describe("readAnswer()", () => {
       tokensIn: 3,
       tokensInCached: 0,
       tokensOut: 0,
+      tokensReasoning: null,
       isEstimated: false,
     });
   });
@@ -36,12 +39,14 @@ describe("readAnswer()", () => {
         tokensIn: 10,
         tokensInCached: 0,
         tokensOut: Math.ceil(body.length / 4),
+        tokensReasoning: null,
         isEstimated: true,
       });
     }
     expect(embeddings.readAnswer(Buffer.from('{"data":[]}'), 40)).toMatchObject({
       tokensIn: 10,
       tokensOut: 0,
+      tokensReasoning: null,
       isEstimated: true,
     });
   });
@@ -71,7 +76,8 @@ describe("the stream's own words", () => {
     expect(chat.inBandError(error).toString()).toBe(
       'data: {"error":{"message":"line\\nbreak","type":"server_error","param":null,"code":"engine_cut"}}\n\n',
     );
-    expect(chat.keepAlive.toString()).toBe(": ping\n\n");
+    const facts = chat.inspect(scanBody(Buffer.from('{"model":"m","messages":[]}')));
+    expect(chat.keepAlive(facts, 0).toString()).toBe(": ping\n\n");
   });
 });
 

@@ -83,7 +83,13 @@ describe("OpenAiStreamTap", () => {
     tap.push(Buffer.from(record(delta("first"))));
     const chunk = Buffer.from(`${record(delta("a"))}${record(delta("b"))}: ping\n\n`);
     expect(tap.push(chunk)).toBe(chunk);
-    expect(tap.usage()).toEqual({ tokensIn: 0, tokensInCached: 0, tokensOut: 3, isEstimated: true });
+    expect(tap.usage()).toEqual({
+      tokensIn: 0,
+      tokensInCached: 0,
+      tokensOut: 3,
+      tokensReasoning: null,
+      isEstimated: true,
+    });
   });
 
   test("hides the usage chunk from a caller that did not ask, and shows it to one that did", () => {
@@ -93,7 +99,13 @@ describe("OpenAiStreamTap", () => {
     const shown = pass(LLAMA, ASKED);
     expect(shown.out).toBe(LLAMA.slice(0, 7).join(""));
     for (const { tap } of [hidden, shown]) {
-      expect(tap.usage()).toEqual({ tokensIn: 11, tokensInCached: 4, tokensOut: 3, isEstimated: false });
+      expect(tap.usage()).toEqual({
+        tokensIn: 11,
+        tokensInCached: 4,
+        tokensOut: 3,
+        tokensReasoning: null,
+        isEstimated: false,
+      });
       expect(tap.completion).toBe("complete");
       expect(tap.hasContent).toBe(true);
     }
@@ -257,7 +269,13 @@ describe("OpenAiStreamTap", () => {
 
   test("counts what was passed on when the engine never said, flagged", () => {
     const { tap } = pass([record(ROLE), record(delta("a")), record(delta("b"))]);
-    expect(tap.usage()).toEqual({ tokensIn: 100, tokensInCached: 0, tokensOut: 2, isEstimated: true });
+    expect(tap.usage()).toEqual({
+      tokensIn: 100,
+      tokensInCached: 0,
+      tokensOut: 2,
+      tokensReasoning: null,
+      isEstimated: true,
+    });
   });
 
   test("counts long deltas by their text, four characters for a token", () => {
