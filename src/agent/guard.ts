@@ -56,7 +56,7 @@ export class Guard {
   /** Judges method, path, operation and engine. Returns why the attempt is not served, or who serves it. Does not throw. */
   admit(request: GuardedRequest): Admitted | ExchangeFailure {
     const operation = request.method === "POST" ? POST_PATHS.get(request.path) : undefined;
-    if (operation === undefined || operation.dialect === null) return denied("no such operation");
+    if (operation === undefined) return denied("no such operation");
     if (request.operation !== "" && request.operation !== operation.id)
       return denied("another operation was announced");
     const engine = this.#options.findEngine(request.engine);
@@ -66,7 +66,7 @@ export class Guard {
       return { phase: "connect", kind: "unreachable", detail: `the engine "${engine.name}" is not ready: ${reason}` };
     }
     if (!engine.operations.has(operation.id)) return denied("the engine does not speak this operation");
-    return { engine, operation, codec: codecFor(operation.dialect) };
+    return { engine, operation, codec: codecFor(operation.id) };
   }
 
   /**

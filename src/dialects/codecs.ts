@@ -4,22 +4,25 @@ import { CHAT } from "./openai/chat.ts";
 import { openAiCodec } from "./openai/codec.ts";
 import { COMPLETIONS } from "./openai/completions.ts";
 import { EMBEDDINGS } from "./openai/embeddings.ts";
-import type { Dialect } from "./operations.ts";
 
-/** The codec of every dialect under one field policy. Made once per configuration, not per request. */
-export function createCodecs(policy: FieldPolicy): ReadonlyMap<Dialect, DialectCodec> {
-  return new Map([CHAT, COMPLETIONS, EMBEDDINGS].map((format) => [format.dialect, openAiCodec(format, policy)]));
+/** The codec of every operation that goes to targets, by its id, under one field policy. Made once per configuration, not per request. */
+export function createCodecs(policy: FieldPolicy): ReadonlyMap<string, DialectCodec> {
+  return new Map([
+    ["openai.chat", openAiCodec(CHAT, policy)],
+    ["openai.completions", openAiCodec(COMPLETIONS, policy)],
+    ["openai.embeddings", openAiCodec(EMBEDDINGS, policy)],
+  ]);
 }
 
 const DEFAULT_CODECS = createCodecs(DEFAULT_FIELD_POLICY);
 
 /**
- * The codec of a dialect under the default field policy.
+ * The codec of an operation under the default field policy.
  *
- * @throws TypeError for a dialect without one: no operation in the table has such a dialect.
+ * @throws TypeError for an operation without one: those that the gateway answers itself.
  */
-export function codecFor(dialect: Dialect): DialectCodec {
-  const codec = DEFAULT_CODECS.get(dialect);
-  if (codec === undefined) throw new TypeError(`no codec for dialect ${dialect}`);
+export function codecFor(operationId: string): DialectCodec {
+  const codec = DEFAULT_CODECS.get(operationId);
+  if (codec === undefined) throw new TypeError(`no codec for operation ${operationId}`);
   return codec;
 }

@@ -169,7 +169,7 @@ export class Pipeline {
     run.reservations.add(() => body.release());
     const { limits, timeouts, catalogue, clock, ledger } = this.#deps;
     const { operation, key, head, response } = run;
-    const codec = operation?.dialect ? codecFor(operation.dialect) : undefined;
+    const codec = operation?.dialect ? codecFor(operation.id) : undefined;
     if (operation === null || key === null || head === null || codec === undefined) throw new PosternError("internal");
     const arrivedMs = clock.monotonicMs();
     const requestBytes = body.bytes.length;

@@ -4,8 +4,8 @@ import { scanBody } from "../../lib/json-scan.ts";
 import { codecFor } from "../codecs.ts";
 import { modelItemBody, modelListBody } from "./models.ts";
 
-const chat = codecFor("openai-chat");
-const embeddings = codecFor("openai-embeddings");
+const chat = codecFor("openai.chat");
+const embeddings = codecFor("openai.embeddings");
 
 describe("readAnswer()", () => {
   test("takes the engine's word for usage", () => {
@@ -81,9 +81,9 @@ describe("the stream's own words", () => {
   });
 });
 
-test("codecFor() knows every dialect of the operation table and no other", () => {
-  expect(() => codecFor("ollama-chat")).toThrow(TypeError);
-  expect(codecFor("openai-completions").dialect).toBe("openai-completions");
+test("codecFor() knows the operations that go to targets and no other", () => {
+  expect(() => codecFor("openai.models")).toThrow(TypeError);
+  expect(codecFor("openai.completions").dialect).toBe("openai-completions");
 });
 
 test("model lists are sorted and say nothing of machines", () => {

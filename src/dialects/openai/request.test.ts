@@ -12,7 +12,7 @@ const MESSAGES = '"messages":[{"role":"user","content":"hi"}]';
 const SAME: TargetEdits = { model: "m", forceUsage: false };
 
 function chat(policy: Partial<FieldPolicy> = {}) {
-  return createCodecs({ ...DEFAULT_FIELD_POLICY, ...policy }).get("openai-chat")!;
+  return createCodecs({ ...DEFAULT_FIELD_POLICY, ...policy }).get("openai.chat")!;
 }
 
 function inspect(text: string, codec = chat()): RequestFacts {
@@ -119,8 +119,8 @@ describe("inspect()", () => {
   });
 
   test("refuses objects among prompts and inputs", () => {
-    const completions = codecFor("openai-completions");
-    const embeddings = codecFor("openai-embeddings");
+    const completions = codecFor("openai.completions");
+    const embeddings = codecFor("openai.embeddings");
     for (const ok of ['"hi {"', '["a{","b"]', "[1,2]", "[[1,2],[3]]"]) {
       completions.inspect(scanBody(Buffer.from(`{"model":"m","prompt":${ok}}`)));
       embeddings.inspect(scanBody(Buffer.from(`{"model":"m","input":${ok}}`)));
