@@ -17,7 +17,8 @@ export const MAX_MODEL_ID_LENGTH = 256;
  * Step 1: which operation a request line asks for. The whole path is looked up in a table; nothing is parsed, resolved,
  * decoded or matched by prefix, because engines and proxies disagree on all of these (reference: engine-apis §5.2).
  *
- * The paths are served as they are and under `/api`, so that `<gateway>/v1` and `<gateway>/api/v1` are both base URLs.
+ * Paths below `/v1/` are served as they are and under `/api`, so that `<gateway>/v1` and `<gateway>/api/v1` are both base
+ * URLs; other paths (Ollama's own `/api/…`) only as they are.
  * A query is dropped; one that carries a credential is refused, because it is in logs by then.
  *
  * @param method As on the wire; case matters (RFC 9110 §9.1).
@@ -48,16 +49,19 @@ const AMBIGUOUS = /\/\/|;|\/\.{1,2}(?:\/|$)/;
 /** What an id may consist of, with `%2F` and `%3A` (any case of the hex digits) as the only escapes. */
 const MODEL_ID = /^(?:[A-Za-z0-9._~:@+=,/-]|%2[Ff]|%3[Aa])+$/;
 
-const PREFIXES = ["", "/api"] as const;
+/** All paths under which an operation is served. */
+function pathsOf({ path }: Operation): string[] {
+  return path.startsWith("/v1/") ? [path, `/api${path}`] : [path];
+}
 
 const BY_METHOD_AND_PATH: ReadonlyMap<string, Operation> = new Map(
   OPERATIONS.filter((operation) => operation.kind !== "item").flatMap((operation) =>
-    PREFIXES.map((prefix) => [`${operation.method} ${prefix}${operation.path}`, operation] as const),
+    pathsOf(operation).map((path) => [`${operation.method} ${path}`, operation] as const),
   ),
 );
 
 const ITEM_PREFIXES = OPERATIONS.filter((operation) => operation.kind === "item").flatMap((operation) =>
-  PREFIXES.map((prefix) => [`${prefix}${operation.path}`, operation] as const),
+  pathsOf(operation).map((path) => [path, operation] as const),
 );
 
 /** Names under which clients put credentials into URLs, folded to letters and digits. */

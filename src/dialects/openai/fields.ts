@@ -1,3 +1,4 @@
+import { DANGEROUS_FIELDS } from "../dangerous-fields.ts";
 import type { FieldRule, FieldTable } from "../field-policy.ts";
 
 /** Engines that take sampling settings beyond OpenAI's own. `openai` is left out: strict providers answer 400 to them. */
@@ -45,44 +46,6 @@ const COMMON: Record<string, FieldRule> = {
   timings_per_token: { only: ["llama-server", "embedded"] },
   return_progress: { only: ["llama-server", "embedded"] },
 };
-
-/** Refused wherever they stand at the top level of a body (reference: engine-apis §1.1–1.5 and §5.1, with the CVE where there is one). */
-const DANGEROUS = new Map<string, string>([
-  ["n_discard", "writes out of bounds in llama.cpp (CVE-2026-21869)"],
-  ["id_slot", "chooses another request's slot"],
-  ["slot_id", "chooses another request's slot"],
-  ["lora", "changes the model's adapters"],
-  ["lora_path", "reads a file of the server"],
-  ["lora_request", "reads a file of the server"],
-  ["control_vectors", "reads a file of the server"],
-  ["grammar", "runs a parser that has crashed servers; use response_format"],
-  ["response_fields", "reshapes the answer so that it cannot be metered"],
-  ["sse_ping_interval", "changes the server's keep-alive"],
-  ["chat_template", "runs a template of the caller (vLLM)"],
-  ["chat_template_kwargs", "is handed to the template unchecked (vLLM)"],
-  ["prompt_embeds", "loads tensors (CVE-2025-62164)"],
-  ["input_embeds", "loads tensors"],
-  ["mm_processor_kwargs", "is handed to the media processor unchecked"],
-  ["media_io_kwargs", "is handed to the media loader unchecked"],
-  ["logits_processors", "names code to run"],
-  ["custom_logit_processor", "runs code of the caller (CVE-2026-7304)"],
-  ["custom_params", "is handed to code of the caller"],
-  ["kv_transfer_params", "names hosts to connect to"],
-  ["bootstrap_host", "names hosts to connect to"],
-  ["bootstrap_port", "names hosts to connect to"],
-  ["bootstrap_room", "names hosts to connect to"],
-  ["session_params", "continues another request's session"],
-  ["data_parallel_rank", "chooses the worker"],
-  ["return_hidden_states", "gives out the model's internals"],
-  ["request_id", "chooses the server's id of the request"],
-  ["rid", "chooses the server's id of the request"],
-  ["priority", "jumps the server's queue"],
-  ["integrations", "calls tool servers of the machine's owner (LM Studio)"],
-  ["previous_response_id", "continues another request's conversation"],
-  ["_debug_render_only", "shows the server's template"],
-  ["raw", "bypasses the server's template"],
-  ["template", "runs a template of the caller"],
-]);
 
 /** POST /v1/chat/completions. */
 export const CHAT_FIELDS: FieldTable = table({
@@ -138,5 +101,5 @@ export const STREAM_OPTIONS: ReadonlySet<string> = new Set([
 ]);
 
 function table(listed: Record<string, FieldRule>): FieldTable {
-  return { listed: new Map(Object.entries(listed)), dangerous: DANGEROUS };
+  return { listed: new Map(Object.entries(listed)), dangerous: DANGEROUS_FIELDS };
 }
