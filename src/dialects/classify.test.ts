@@ -27,6 +27,10 @@ describe("classify()", () => {
     ["GET", "/v1/models/Qwen%2FQwen3-8B", "openai.model Qwen/Qwen3-8B"],
     ["GET", "/api/v1/models/hf.co%2fa%2Fb%3AQ4_K_M", "openai.model hf.co/a/b:Q4_K_M"],
     ["GET", "/v1/models/Qwen/Qwen3-8B", "openai.model Qwen/Qwen3-8B"],
+    ["POST", "/v1/messages?beta=true", "anthropic.messages"],
+    ["POST", "/api/v1/messages", "anthropic.messages"],
+    ["POST", "/v1/messages/count_tokens?beta=true", "anthropic.count_tokens"],
+    ["HEAD", "/api/hello", "anthropic.hello"],
   ])("knows %s %s", (method, target, expected) => {
     expect(meaning(method, target)).toBe(expected);
   });
@@ -44,6 +48,10 @@ describe("classify()", () => {
     ["POST", "/v1/%2e%2e/api/create", "unknown_operation"],
     ["POST", "/v1/chat%2Fcompletions", "unknown_operation"],
     ["POST", "/api/pull", "unknown_operation"],
+    ["HEAD", "/api/api/hello", "unknown_operation"],
+    ["GET", "/api/hello", "unknown_operation"],
+    ["POST", "/v1/messages/", "unknown_operation"],
+    ["POST", "/v1/messages/batches", "unknown_operation"],
     ["GET", "/v1/models/", "unknown_operation"],
     ["GET", "/v1/models/%2e%2e", "unknown_operation"],
     ["GET", "/v1/models/a%252Fb", "unknown_operation"],
@@ -94,7 +102,7 @@ describe("classify()", () => {
     const exact = new Map(
       OPERATIONS.filter(({ kind }) => kind !== "item").flatMap(({ id, method, path }) => [
         [`${method} ${path}`, id],
-        [`${method} /api${path}`, id],
+        ...(path.startsWith("/v1/") ? [[`${method} /api${path}`, id] as const] : []),
       ]),
     );
     const known = [...exact.keys()].map((key) => key.split(" ") as [string, string]);

@@ -1,3 +1,4 @@
+import { anthropicMessagesCodec, countTokensCodec } from "./anthropic/codec.ts";
 import type { DialectCodec } from "./dialect.ts";
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "./field-policy.ts";
 import { CHAT } from "./openai/chat.ts";
@@ -11,6 +12,8 @@ export function createCodecs(policy: FieldPolicy): ReadonlyMap<string, DialectCo
     ["openai.chat", openAiCodec(CHAT, policy)],
     ["openai.completions", openAiCodec(COMPLETIONS, policy)],
     ["openai.embeddings", openAiCodec(EMBEDDINGS, policy)],
+    ["anthropic.messages", anthropicMessagesCodec(policy)],
+    ["anthropic.count_tokens", countTokensCodec(policy)],
   ]);
 }
 

@@ -25,7 +25,7 @@ type OperationKind = "infer" | "count" | "list" | "item" | "loaded" | "show" | "
 export interface Operation {
   readonly id: string;
   readonly method: "GET" | "POST" | "HEAD";
-  /** Public path and, for `infer`, also the one path that is ever sent to an engine. */
+  /** Public path and, for `infer` and `count`, also the one path that is ever sent to an engine. */
   readonly path: string;
   readonly kind: OperationKind;
   /** Whose error bodies the path answers with. */
@@ -55,6 +55,33 @@ export const OPERATIONS: readonly Operation[] = [
     path: "/v1/models/",
     kind: "item",
     family: "openai",
+    dialect: null,
+    canStream: false,
+  },
+  {
+    id: "anthropic.messages",
+    method: "POST",
+    path: "/v1/messages",
+    kind: "infer",
+    family: "anthropic",
+    dialect: "anthropic-messages",
+    canStream: true,
+  },
+  {
+    id: "anthropic.count_tokens",
+    method: "POST",
+    path: "/v1/messages/count_tokens",
+    kind: "count",
+    family: "anthropic",
+    dialect: "anthropic-messages",
+    canStream: false,
+  },
+  {
+    id: "anthropic.hello",
+    method: "HEAD",
+    path: "/api/hello",
+    kind: "hello",
+    family: "anthropic",
     dialect: null,
     canStream: false,
   },
