@@ -1,6 +1,13 @@
 import { anthropicMessagesCodec, countTokensCodec } from "./anthropic/codec.ts";
 import type { DialectCodec } from "./dialect.ts";
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "./field-policy.ts";
+import {
+  CHAT as OLLAMA_CHAT,
+  EMBED as OLLAMA_EMBED,
+  EMBEDDINGS as OLLAMA_EMBEDDINGS,
+  GENERATE as OLLAMA_GENERATE,
+  ollamaCodec,
+} from "./ollama/codec.ts";
 import { CHAT } from "./openai/chat.ts";
 import { openAiCodec } from "./openai/codec.ts";
 import { COMPLETIONS } from "./openai/completions.ts";
@@ -14,6 +21,10 @@ export function createCodecs(policy: FieldPolicy): ReadonlyMap<string, DialectCo
     ["openai.embeddings", openAiCodec(EMBEDDINGS, policy)],
     ["anthropic.messages", anthropicMessagesCodec(policy)],
     ["anthropic.count_tokens", countTokensCodec(policy)],
+    ["ollama.chat", ollamaCodec(OLLAMA_CHAT, policy)],
+    ["ollama.generate", ollamaCodec(OLLAMA_GENERATE, policy)],
+    ["ollama.embed", ollamaCodec(OLLAMA_EMBED, policy)],
+    ["ollama.embeddings", ollamaCodec(OLLAMA_EMBEDDINGS, policy)],
   ]);
 }
 

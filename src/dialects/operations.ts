@@ -4,7 +4,7 @@
  * The same table is enforced at the gateway and again at the agent. It carries a version, because the two run at
  * different versions on two machines: the gateway plans only operations that the agent advertised.
  */
-export const OPERATIONS_VERSION = 1;
+export const OPERATIONS_VERSION = 2;
 
 export type Dialect =
   | "openai-chat"
@@ -85,6 +85,15 @@ export const OPERATIONS: readonly Operation[] = [
     dialect: null,
     canStream: false,
   },
+  ollama("ollama.chat", "POST", "/api/chat", "infer", "ollama-chat", true),
+  ollama("ollama.generate", "POST", "/api/generate", "infer", "ollama-generate", true),
+  ollama("ollama.embed", "POST", "/api/embed", "infer", "ollama-embed"),
+  ollama("ollama.embeddings", "POST", "/api/embeddings", "infer", "ollama-embed"),
+  ollama("ollama.tags", "GET", "/api/tags", "list"),
+  ollama("ollama.ps", "GET", "/api/ps", "loaded"),
+  ollama("ollama.show", "POST", "/api/show", "show"),
+  ollama("ollama.version", "GET", "/api/version", "version"),
+  ollama("ollama.root", "HEAD", "/", "hello"),
 ];
 
 const BY_ID = new Map(OPERATIONS.map((operation) => [operation.id, operation]));
@@ -96,4 +105,15 @@ export function operationById(id: string): Operation | undefined {
 
 function infer(id: string, path: string, dialect: Dialect, canStream: boolean): Operation {
   return { id, method: "POST", path, kind: "infer", family: "openai", dialect, canStream };
+}
+
+function ollama(
+  id: string,
+  method: Operation["method"],
+  path: string,
+  kind: OperationKind,
+  dialect: Dialect | null = null,
+  canStream = false,
+): Operation {
+  return { id, method, path, kind, family: "ollama", dialect, canStream };
 }
