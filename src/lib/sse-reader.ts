@@ -3,6 +3,9 @@ import { PosternError } from "../errors.ts";
 /** Receives one event: its data lines joined, and its name where it has an `event:` line. Comments are left out. */
 export type TakeEvent = (data: string, name: string | null) => void;
 
+/** Takes a whole event that begins at `at` from its bytes and says where it ends, or says `at`: then the event is decoded. */
+export type TakeBytes = (bytes: Buffer, at: number, end: number) => number;
+
 const LF_LF = Buffer.from("\n\n");
 const LF_CRLF = Buffer.from("\n\r\n");
 /** Smallest buffer for an incomplete event. */
@@ -19,13 +22,18 @@ const HELD_BYTES = 2048;
 export class SseReader {
   readonly #maxEventBytes: number;
   readonly #take: TakeEvent;
+  readonly #takeBytes: TakeBytes | null;
   #held: Buffer | null = null;
   #heldBytes = 0;
 
-  /** @param maxEventBytes Longest event; a longer one is a bad answer. */
-  constructor(maxEventBytes: number, take: TakeEvent) {
+  /**
+   * @param maxEventBytes Longest event; a longer one is a bad answer.
+   * @param takeBytes Asked first for the events at the beginning of a chunk.
+   */
+  constructor(maxEventBytes: number, take: TakeEvent, takeBytes: TakeBytes | null = null) {
     this.#maxEventBytes = maxEventBytes;
     this.#take = take;
+    this.#takeBytes = takeBytes;
   }
 
   /** Hands over the events that are complete by now. Throws `engine_bad_answer` beyond the bound. */
@@ -38,13 +46,24 @@ export class SseReader {
       bytes = this.#hold(chunk);
       end = this.#heldBytes;
     }
-    const cut = lastEventEnd(bytes, lookFrom, end);
+    let start = 0;
+    if (this.#takeBytes !== null) {
+      for (let next = -1; next !== start; ) {
+        if (next !== -1) start = next;
+        next = this.#takeBytes(bytes, start, end);
+      }
+      if (start === end) {
+        this.#heldBytes = 0;
+        return;
+      }
+    }
+    const cut = Math.max(start, lastEventEnd(bytes, Math.max(start, lookFrom), end));
     if (end - cut > this.#maxEventBytes) {
       throw new PosternError("engine_bad_answer", {
         detail: { reason: "record too long", limit: this.#maxEventBytes },
       });
     }
-    if (cut > 0) this.#takeAll(bytes.toString("utf8", 0, cut));
+    if (cut > start) this.#takeAll(bytes.toString("utf8", start, cut));
     if (cut > 0 || bytes === chunk) this.#keep(bytes, cut, end);
   }
 

@@ -27,7 +27,11 @@ export class ChatStreamReader implements AnswerReader {
   #unreadable = 0;
 
   constructor() {
-    this.#records = new SseReader(MAX_RECORD_BYTES, (data, name) => this.#take(data, name));
+    this.#records = new SseReader(
+      MAX_RECORD_BYTES,
+      (data, name) => this.#take(data, name),
+      (bytes, at, end) => this.#takeBytes(bytes, at, end),
+    );
   }
 
   /** A finish is the evidence; `[DONE]` alone proves nothing, and some engines leave it out. */
@@ -47,12 +51,20 @@ export class ChatStreamReader implements AnswerReader {
     return this.#events;
   }
 
+  #takeBytes(bytes: Buffer, at: number, end: number): number {
+    if (this.#isOver) return at;
+    const afterText = this.#texts.match(bytes, at, end);
+    if (afterText !== at) {
+      this.#say("text", this.#texts.text);
+      return afterText;
+    }
+    const afterThought = this.#thoughts.match(bytes, at, end);
+    if (afterThought !== at) this.#say("reasoning", this.#thoughts.text);
+    return afterThought;
+  }
+
   #take(data: string, name: string | null): void {
     if (this.#isOver) return;
-    const text = this.#texts.match(data);
-    if (text !== null && name === null) return this.#say("text", text);
-    const thought = this.#thoughts.match(data);
-    if (thought !== null && name === null) return this.#say("reasoning", thought);
     if (data.startsWith("[DONE]")) {
       this.#isOver = true;
       return;
@@ -71,8 +83,8 @@ export class ChatStreamReader implements AnswerReader {
     this.#read(record);
     const said = this.#events[before];
     if (name !== null || said === undefined || this.#events.length !== before + 1) return;
-    if (said.type === "text") this.#texts.learn(data, said.text);
-    else if (said.type === "reasoning") this.#thoughts.learn(data, said.text);
+    if (said.type === "text") this.#texts.learn("data: ", data, said.text);
+    else if (said.type === "reasoning") this.#thoughts.learn("data: ", data, said.text);
   }
 
   #read(record: JsonObject): void {
