@@ -3,6 +3,9 @@ export interface Lease {
   release(): void;
 }
 
+/** Keys that may stand with no request, at most. */
+const MAX_IDLE_KEYS = 10_000;
+
 /** Bounds how many requests of one key run at once. A lease lives and dies with its request; nothing is written down, so no restart leaves a key locked. */
 export class Concurrency {
   readonly #inFlight = new Map<string, number>();
@@ -21,7 +24,8 @@ export class Concurrency {
         isHeld = false;
         this.#total--;
         const left = (this.#inFlight.get(keyId) ?? 1) - 1;
-        if (left === 0) this.#inFlight.delete(keyId);
+        // A key that is used is used again; making its entry anew each time costs more than keeping it.
+        if (left === 0 && this.#inFlight.size > MAX_IDLE_KEYS) this.#inFlight.delete(keyId);
         else this.#inFlight.set(keyId, left);
       },
     };

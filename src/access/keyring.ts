@@ -1,4 +1,5 @@
 import { timingSafeEqual } from "node:crypto";
+import { LiveSet, type Placed } from "../lib/live-set.ts";
 import type { KeyRecord } from "./key.ts";
 import { hashKey, parseKey } from "./key-format.ts";
 
@@ -14,7 +15,7 @@ export type Identified = { key: KeyRecord; failure: null } | { key: null; failur
  */
 export class Keyring {
   #keys = new Map<string, KeyRecord>();
-  readonly #watchers = new Map<string, Set<() => void>>();
+  readonly #watchers = new Map<string, LiveSet<Watcher>>();
 
   get size(): number {
     return this.#keys.size;
@@ -97,17 +98,14 @@ export class Keyring {
   watch(id: string, onRevoked: () => void): () => void {
     let watchers = this.#watchers.get(id);
     if (watchers === undefined) {
-      watchers = new Set();
+      watchers = new LiveSet();
       this.#watchers.set(id, watchers);
     }
     const mine = watchers;
-    // A function of its own, so that one callback may watch for two requests.
-    const entry = () => onRevoked();
-    mine.add(entry);
-    return () => {
-      mine.delete(entry);
-      if (mine.size === 0 && this.#watchers.get(id) === mine) this.#watchers.delete(id);
-    };
+    const watcher = { onRevoked, place: -1 };
+    mine.add(watcher);
+    // The empty list of a key stays: a key that is used is used again.
+    return () => void mine.delete(watcher);
   }
 
   /** How many watchers there are. For leak checks. */
@@ -121,8 +119,13 @@ export class Keyring {
     const watchers = this.#watchers.get(id);
     if (watchers === undefined) return;
     this.#watchers.delete(id);
-    for (const watcher of watchers) watcher();
+    // One that is told may stop others.
+    for (const watcher of watchers.all()) if (watchers.delete(watcher)) watcher.onRevoked();
   }
+}
+
+interface Watcher extends Placed {
+  onRevoked: () => void;
 }
 
 /** What an unknown id is compared with. No key has this hash. */

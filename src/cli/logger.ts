@@ -1,9 +1,9 @@
-import { type Logger, pino, stdTimeFunctions } from "pino";
+import { type DestinationStream, type Logger, pino, stdTimeFunctions } from "pino";
 import type { LogLevel } from "../config/resolved.ts";
 
 /** Bytes of log that may wait, and for how long. */
 const BUFFER_BYTES = 8 * 1024;
-const FLUSH_EVERY_MS = 100;
+const WAIT_MS = 100;
 
 /**
  * The log of a long-running command: JSON lines on stderr, so that stdout stays for results.
@@ -12,9 +12,6 @@ const FLUSH_EVERY_MS = 100;
  * does, SIGKILL excepted.
  */
 export function createLogger(level: LogLevel, part: "gateway" | "agent"): Logger {
-  const destination = pino.destination({ dest: 2, sync: true, minLength: BUFFER_BYTES });
-  setInterval(() => destination.flushSync(), FLUSH_EVERY_MS).unref();
-  process.on("exit", () => destination.flushSync());
   return pino(
     {
       level,
@@ -22,6 +19,31 @@ export function createLogger(level: LogLevel, part: "gateway" | "agent"): Logger
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination,
+    collectLines(),
   );
+}
+
+/** Collects here and not in the destination, whose own buffer waits for the disk (fsync) each time it is emptied on a timer. */
+function collectLines(): DestinationStream {
+  const destination = pino.destination({ dest: 2, sync: true });
+  let waiting = "";
+  let timer: NodeJS.Timeout | null = null;
+  function send(): void {
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+    const text = waiting;
+    waiting = "";
+    if (text !== "") destination.write(text);
+  }
+  process.on("exit", () => {
+    send();
+    destination.flushSync();
+  });
+  return {
+    write(line) {
+      waiting += line;
+      if (waiting.length >= BUFFER_BYTES) send();
+      else timer ??= setTimeout(send, WAIT_MS).unref();
+    },
+  };
 }

@@ -11,6 +11,7 @@ import type { Operation } from "../dialects/operations.ts";
 import { PosternError, toPosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import { scanBody } from "../lib/json-scan.ts";
+import { LiveSet, type Placed } from "../lib/live-set.ts";
 import { planAttempts } from "../routing/plan.ts";
 import type { Ledger } from "../usage/record.ts";
 import { BodyMemory } from "./body-memory.ts";
@@ -45,7 +46,7 @@ export interface PipelineDeps {
 }
 
 /** One request on its way through the pipeline. */
-export interface Run {
+export interface Run extends Placed {
   readonly id: string;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
@@ -71,7 +72,7 @@ export class Pipeline {
   readonly #sweeper: Sweeper;
   readonly #bodies: BodyMemory;
   readonly #settle: SettleDeps;
-  readonly #runs = new Set<Run>();
+  readonly #runs = new LiveSet<Run>();
   #turn = 0;
   #isDraining = false;
   #onIdle: (() => void) | null = null;
@@ -80,7 +81,7 @@ export class Pipeline {
     this.#deps = deps;
     this.#sweeper = new Sweeper(deps.clock);
     this.#bodies = new BodyMemory(deps.limits.bodyMemoryBytes);
-    this.#settle = { ledger: deps.ledger, observer: deps.observer, clock: deps.clock };
+    this.#settle = { observer: deps.observer, clock: deps.clock };
   }
 
   /**
@@ -104,6 +105,7 @@ export class Pipeline {
       key: null,
       relay: null,
       isRevoked: false,
+      place: -1,
     };
     try {
       const body = this.#beforeBody(run);
@@ -136,7 +138,7 @@ export class Pipeline {
   /** Ends everything that runs, telling the callers. */
   stopAll(): void {
     this.#isDraining = true;
-    for (const run of this.#runs) run.relay?.stop("shutting_down");
+    for (const run of this.#runs.all()) run.relay?.stop("shutting_down");
   }
 
   /** Steps 1 to 5, and the start of 6. Null when the request has its answer. */
@@ -197,7 +199,6 @@ export class Pipeline {
       openedAtMs,
       requestBytes,
     };
-    ledger.open(opened);
     this.#deps.observer.streamStarted();
     const overheadMs = clock.monotonicMs() - arrivedMs;
     run.relay = new Relay(
@@ -222,10 +223,11 @@ export class Pipeline {
         newId: this.#deps.newId,
         failover: (from, to, reason) => this.#deps.observer.failover(from, to, reason),
         refuse: (error) => this.#answerError(run, error),
-        settle: (result) => {
+        open: (then) => ledger.open(opened, then),
+        settle: (record, result, last) => {
           run.reservations.release();
           this.#deps.observer.streamEnded();
-          settleRelayed(this.#settle, run, opened, result, overheadMs);
+          settleRelayed(this.#settle, run, opened, record, result, overheadMs, last);
         },
       },
     );

@@ -9,7 +9,7 @@ import type { BodyScan } from "../lib/json-scan.ts";
 import { type AttemptFailure, classifyAnswer, classifyFailure } from "../routing/classify-failure.ts";
 import { planRetry } from "../routing/retry.ts";
 import { estimateUsage } from "../usage/estimate.ts";
-import type { AttemptRecord, Outcome } from "../usage/record.ts";
+import type { AttemptRecord, OpenRecord, Outcome } from "../usage/record.ts";
 import { frameChunk, frameEnd } from "./chunk-frame.ts";
 import { EVENT_STREAM_HEADERS, passAnswerHeaders, upstreamHeaders } from "./hop-headers.ts";
 import type { HeldBody } from "./read-body.ts";
@@ -46,7 +46,7 @@ export interface RelayJob {
   timeouts: TimeoutConfig;
 }
 
-/** How it ended. Handed to `settle` before the last byte goes to the caller. */
+/** How it ended. */
 export interface RelayResult {
   outcome: Outcome;
   status: number;
@@ -66,8 +66,10 @@ export interface RelayHost {
   nowMs(): number;
   /** A UUIDv7. */
   newId(): string;
-  /** Called exactly once. */
-  settle(result: RelayResult): void;
+  /** Notes that the request goes out; it goes out in `then`. */
+  open(then: () => void): OpenRecord;
+  /** Called exactly once. Whatever ends the answer is done in `last`. */
+  settle(record: OpenRecord, result: RelayResult, last: () => void): void;
   /** Answers with an error's own status and body; nothing has been sent yet. */
   refuse(error: PosternError): void;
   failover(from: string, to: string, reason: string): void;
@@ -87,8 +89,11 @@ const NO_USAGE: Usage = { tokensIn: 0, tokensInCached: 0, tokensOut: 0, tokensRe
  * The relay owns the response, the running exchange and the body; all three are given back in `#settle`.
  */
 export class Relay implements ExchangeHandler, Watched {
+  /** In the sweeper. */
+  place = -1;
   readonly #job: RelayJob;
   readonly #host: RelayHost;
+  #record: OpenRecord | null = null;
   #tap: StreamTap | null = null;
   #exchange: Exchange | null = null;
   #target: Target | null = null;
@@ -127,7 +132,9 @@ export class Relay implements ExchangeHandler, Watched {
     response.on("drain", this.#onDrain);
     response.on("close", () => this.#onCallerGone());
     this.#host.sweeper.watch(this);
-    this.#attempt(this.#job.targets[0]);
+    this.#record = this.#host.open(() => {
+      if (!this.#isSettled) this.#attempt(this.#job.targets[0]);
+    });
   }
 
   /** Ends the request from our side: revocation, shutdown. The caller is told in its dialect. */
@@ -279,15 +286,13 @@ export class Relay implements ExchangeHandler, Watched {
       if (tap?.completion !== "engine_error") return this.#giveUp("engine_cut", null);
       // The engine told of its own trouble and the caller has it already: no second error, and no clean end.
       this.#closeAttempt("engine_failed");
-      this.#settle("failed", "engine_failed", tap.usage(), null);
-      this.#breakOff(null);
+      this.#settle("failed", "engine_failed", tap.usage(), null, () => this.#breakOff(null));
       return;
     }
     if (!this.#isCommitted) this.#commit();
     this.#closeAttempt(null);
     this.#bytesOut += tail.length;
-    this.#settle("ok", null, tap.usage(), null);
-    this.#job.response.end(frameEnd(tail));
+    this.#settle("ok", null, tap.usage(), null, () => this.#job.response.end(frameEnd(tail)));
   }
 
   #onWholeEnd(): void {
@@ -349,13 +354,12 @@ export class Relay implements ExchangeHandler, Watched {
     this.#closeAttempt(code);
     const error = new PosternError(code, detail === null ? {} : { detail });
     if (!this.#isCommitted) {
-      this.#settle(outcome, code, this.#usageSoFar(outcome), detail, error.status);
-      this.#host.refuse(error);
+      this.#callerStatus = error.status;
+      this.#settle(outcome, code, this.#usageSoFar(outcome), detail, () => this.#host.refuse(error));
       return;
     }
     const told = this.#tap?.inBandError?.(error) ?? this.#job.codec.inBandError(error);
-    this.#settle(outcome, code, this.#usageSoFar(outcome), detail);
-    this.#breakOff(told);
+    this.#settle(outcome, code, this.#usageSoFar(outcome), detail, () => this.#breakOff(told));
   }
 
   /** Ends a committed stream so that nobody takes it for complete: no terminator of the dialect, none of HTTP. */
@@ -369,7 +373,7 @@ export class Relay implements ExchangeHandler, Watched {
     if (this.#isSettled) return;
     this.#cancel("caller_left");
     this.#closeAttempt(null);
-    this.#settle("aborted", null, this.#usageSoFar("aborted"), null);
+    this.#settle("aborted", null, this.#usageSoFar("aborted"), null, nothing);
   }
 
   // The answer
@@ -427,11 +431,12 @@ export class Relay implements ExchangeHandler, Watched {
     this.#isCommitted = true;
     this.#callerStatus = status;
     this.#closeAttempt(code);
-    this.#settle(code === null ? "ok" : "failed", code, usage, null);
-    // As text, because Node sends a head and a text in one piece, a head and a buffer in two.
-    if (body.length <= MAX_TEXT_BYTES)
-      this.#job.response.writeHead(status, headers).end(body.toString("latin1"), "latin1");
-    else this.#job.response.writeHead(status, headers).end(body);
+    const { response } = this.#job;
+    this.#settle(code === null ? "ok" : "failed", code, usage, null, () => {
+      // As text, because Node sends a head and a text in one piece, a head and a buffer in two.
+      if (body.length <= MAX_TEXT_BYTES) response.writeHead(status, headers).end(body.toString("latin1"), "latin1");
+      else response.writeHead(status, headers).end(body);
+    });
   }
 
   #pushFacts(headers: string[], servedBy: string): void {
@@ -519,23 +524,29 @@ export class Relay implements ExchangeHandler, Watched {
     errorCode: ErrorCode | null,
     usage: Usage,
     detail: Record<string, unknown> | null,
-    status = this.#callerStatus,
+    last: () => void,
   ): void {
-    if (this.#isSettled) return;
+    if (this.#isSettled || this.#record === null) return;
     this.#isSettled = true;
     this.#host.sweeper.unwatch(this);
     this.#giveSocketBack();
     this.#dropBody();
-    this.#host.settle({
-      outcome,
-      status,
-      errorCode,
-      usage,
-      timeToFirstTokenMs: this.#firstTokenMs,
-      attempts: this.#attempts,
-      servedBy: this.#attempts.at(-1)?.target ?? null,
-      bytesOut: this.#bytesOut,
-      detail,
-    });
+    this.#host.settle(
+      this.#record,
+      {
+        outcome,
+        status: this.#callerStatus,
+        errorCode,
+        usage,
+        timeToFirstTokenMs: this.#firstTokenMs,
+        attempts: this.#attempts,
+        servedBy: this.#attempts.at(-1)?.target ?? null,
+        bytesOut: this.#bytesOut,
+        detail,
+      },
+      last,
+    );
   }
 }
+
+function nothing(): void {}

@@ -1,26 +1,27 @@
 import type { ErrorCode, PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { Ledger, RequestClosed, RequestOpened } from "../usage/record.ts";
+import type { OpenRecord, RequestClosed, RequestOpened } from "../usage/record.ts";
 import type { ProxyObserver } from "./observer.ts";
 import type { Run } from "./pipeline.ts";
 import type { RelayResult } from "./relay.ts";
 
 export interface SettleDeps {
-  ledger: Ledger;
   observer: ProxyObserver;
   clock: Clock;
 }
 
 /**
- * Step 11 for a request that was dispatched: closes its usage record and reports it. Called before the last byte goes to
- * the caller, so that a caller who has its answer is always on the record.
+ * Step 11 for a request that was dispatched: closes its usage record and reports it. The last byte goes to the
+ * caller in `last`, so that a caller who has its answer is always on the record.
  */
 export function settleRelayed(
   deps: SettleDeps,
   run: Run,
   opened: RequestOpened,
+  record: OpenRecord,
   result: RelayResult,
   overheadMs: number,
+  last: () => void,
 ): void {
   const durationMs = deps.clock.monotonicMs() - run.startedMs;
   const closed: RequestClosed = {
@@ -38,7 +39,7 @@ export function settleRelayed(
     costMicros: 0,
     attempts: result.attempts,
   };
-  deps.ledger.close(closed);
+  record.close(closed, last);
   deps.observer.ended({
     ...who(run),
     opened,

@@ -1,7 +1,8 @@
 import type { Clock, Timer } from "../lib/clock.ts";
+import { LiveSet, type Placed } from "../lib/live-set.ts";
 
 /** Something with times to watch: a run. `check` is called about every `SWEEP_MS` with the monotonic time. */
-export interface Watched {
+export interface Watched extends Placed {
   check(nowMs: number): void;
 }
 
@@ -11,7 +12,7 @@ export const SWEEP_MS = 250;
 /** Calls `check` of everything that it watches. Sleeps while there is nothing. */
 export class Sweeper {
   readonly #clock: Clock;
-  readonly #watched = new Set<Watched>();
+  readonly #watched = new LiveSet<Watched>();
   #timer: Timer | null = null;
   /** Monotonic milliseconds of the last sweep: near enough for "when did this stream last move". */
   nowMs: number;
@@ -41,7 +42,7 @@ export class Sweeper {
     this.#timer = this.#clock.after(SWEEP_MS, () => {
       this.#timer = null;
       this.nowMs = this.#clock.monotonicMs();
-      for (const one of this.#watched) one.check(this.nowMs);
+      for (const one of this.#watched.all()) if (one.place !== -1) one.check(this.nowMs);
       if (this.#watched.size > 0) this.#arm();
     });
   }

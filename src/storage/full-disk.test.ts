@@ -63,7 +63,7 @@ it("a full disk loses no usage record and corrupts nothing, and is over without 
   function writeRecords(count: number): void {
     for (const end = next + count; next < end; next += 1) {
       const id = `01900000-0000-7000-8000-${String(next).padStart(12, "0")}`;
-      journal?.open({
+      const record = journal?.open({
         id,
         endpointId: "default",
         keyId: "aaaaaaaaaaaa",
@@ -73,7 +73,7 @@ it("a full disk loses no usage record and corrupts nothing, and is over without 
         openedAtMs: 1,
         requestBytes: 1,
       });
-      journal?.close({
+      record?.close({
         id,
         closedAtMs: 2,
         outcome: "ok",

@@ -35,7 +35,7 @@ interface ActiveFile {
 }
 
 /**
- * Appends lines to the newest file of the journal with one `write(2)` each.
+ * Appends to the newest file of the journal, with one `write(2)` for all lines that come together.
  *
  * After the first failure it refuses everything until `resume`, which begins a new file: a torn line can therefore only be the
  * last one of a file, and nothing is ever written behind it.
@@ -84,20 +84,23 @@ export class JournalWriter {
     return this.#active?.file.number ?? 0;
   }
 
-  /** Writes one line. Returns false, never throws, when the disk does not take it; then nothing of it counts. */
-  append(line: string): boolean {
+  /**
+   * Writes lines. Returns false, never throws, when the disk does not take all of it; then none of them counts, and those
+   * that went in are known by their ids when they come again.
+   */
+  append(text: string, lines = 1): boolean {
     if (this.#trouble !== null) return false;
     try {
       const { disk, rotateBytes, maxBytes } = this.#options;
       if (this.#totalBytes >= maxBytes) throw new JournalFull(`The journal has reached ${maxBytes} bytes`);
       let active = this.#active;
       if (active === null || active.file.bytes >= rotateBytes) active = this.#startFile();
-      const written = disk.append(active.fd, line);
+      const written = disk.append(active.fd, text);
       active.file.bytes += written;
       this.#totalBytes += written;
-      if (written !== Buffer.byteLength(line)) throw Object.assign(new Error("short write"), { code: "ENOSPC" });
-      active.lines += 1;
-      if (active.lines === 1) this.#scheduleAge();
+      if (written !== Buffer.byteLength(text)) throw Object.assign(new Error("short write"), { code: "ENOSPC" });
+      if (active.lines === 0) this.#scheduleAge();
+      active.lines += lines;
       if (this.#syncTimer === null) this.#scheduleSync();
       return true;
     } catch (error) {

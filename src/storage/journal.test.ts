@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PosternError } from "../errors.ts";
 import { ManualClock } from "../lib/clock.ts";
-import type { RequestClosed, RequestOpened } from "../usage/record.ts";
+import type { OpenRecord, RequestClosed, RequestOpened } from "../usage/record.ts";
 import { type Journal, type JournalOptions, openJournal } from "./journal.ts";
 import { type JournalDisk, systemDisk } from "./journal-files.ts";
 import { decodeLines } from "./journal-line.ts";
@@ -77,6 +77,17 @@ async function start(options: Partial<JournalOptions> = {}): Promise<Journal> {
   return journal;
 }
 
+/** Records of a test that are open, by id. */
+const openRecords = new Map<string, OpenRecord>();
+
+function open(journal: Journal, record: RequestOpened, then?: () => void): void {
+  openRecords.set(record.id, journal.open(record, then));
+}
+
+function close(_journal: Journal, record: RequestClosed, then?: () => void): void {
+  openRecords.get(record.id)?.close(record, then);
+}
+
 /** As SIGKILL leaves it: nothing more is written, nothing is closed in order. */
 function abandon(): void {
   journal = null;
@@ -128,9 +139,9 @@ function closed(id: string, fields: Partial<RequestClosed> = {}): RequestClosed 
 describe("journal", () => {
   it("has a record on the disk when open and close return, and in the store after a drain", async () => {
     const one = await start();
-    one.open(opened("a"));
+    open(one, opened("a"));
     expect(text()).toContain('O{"id":"a"');
-    one.close(closed("a"));
+    close(one, closed("a"));
     expect(text()).toContain('C{"o":{"id":"a"');
     await one.drain();
     expect(usage.records.get("a")).toEqual(closed("a"));
@@ -138,7 +149,7 @@ describe("journal", () => {
   });
 
   it("makes a folder of mode 0700 and files of mode 0600", async () => {
-    (await start()).open(opened("a"));
+    open(await start(), opened("a"));
     expect(statSync(join(folder, "journal")).mode & 0o777).toBe(0o700);
     expect(statSync(join(folder, "journal", files()[0] as string)).mode & 0o777).toBe(0o600);
   });
@@ -155,8 +166,8 @@ describe("journal", () => {
       },
     });
     expect(clock.pendingTimers).toBe(0);
-    one.open(opened("a"));
-    one.close(closed("a"));
+    open(one, opened("a"));
+    close(one, closed("a"));
     clock.advance(1_000);
     await taken.promise;
     expect(usage.records.size).toBe(1);
@@ -167,38 +178,38 @@ describe("journal", () => {
 
   it("keeps no record longer than ten minutes, however quiet it is, but what is still open", async () => {
     const one = await start();
-    one.open(opened("a"));
-    one.open(opened("b"));
-    one.close(closed("a"));
+    open(one, opened("a"));
+    open(one, opened("b"));
+    close(one, closed("a"));
     await one.drain();
     clock.advance(10 * 60_000);
     await one.drain();
     expect(text()).toBe(`O${JSON.stringify(opened("b"))}\n`);
-    one.close(closed("b"));
+    close(one, closed("b"));
     await one.drain();
     clock.advance(10 * 60_000);
     await one.drain();
     expect(files()).toEqual([]);
     clock.advance(1_000);
     expect(clock.pendingTimers).toBe(0);
-    one.open(opened("c"));
+    open(one, opened("c"));
     expect(text()).toContain('O{"id":"c"');
   });
 
   it("ignores a second close and a close of nothing", async () => {
     const one = await start();
-    one.open(opened("a"));
-    one.close(closed("a"));
-    one.close(closed("a", { tokensOut: 99 }));
-    one.close(closed("unknown"));
+    open(one, opened("a"));
+    close(one, closed("a"));
+    close(one, closed("a", { tokensOut: 99 }));
+    close(one, closed("unknown"));
     await one.drain();
     expect([...usage.records.values()]).toEqual([closed("a")]);
   });
 
   it("leaves nothing behind after an orderly stop with nothing open", async () => {
     const one = await start();
-    one.open(opened("a"));
-    one.close(closed("a"));
+    open(one, opened("a"));
+    close(one, closed("a"));
     await one.stop();
     expect(files()).toEqual([]);
     expect(usage.records.size).toBe(1);
@@ -208,8 +219,8 @@ describe("journal", () => {
     usage.refusal = new PosternError("store_locked");
     const one = await start({ blockBytes: 4_096, rotateBytes: 20_000 });
     for (let index = 0; index < 500; index += 1) {
-      one.open(opened(`r${index}`));
-      one.close(closed(`r${index}`));
+      open(one, opened(`r${index}`));
+      close(one, closed(`r${index}`));
     }
     usage.refusal = null;
     await one.drain();
@@ -222,10 +233,10 @@ describe("journal", () => {
 describe("after a kill the journal", () => {
   it("settles what was open as interrupted, with a flagged estimate, at the time it was last alive", async () => {
     const before = await start();
-    before.open(opened("a"));
-    before.open(opened("b", { openedAtMs: NOW_MS + 4_000 }));
-    before.open(opened("c"));
-    before.close(closed("c"));
+    open(before, opened("a"));
+    open(before, opened("b", { openedAtMs: NOW_MS + 4_000 }));
+    open(before, opened("c"));
+    close(before, closed("c"));
     abandon();
     await (await start()).drain();
     expect(usage.records.get("c")?.outcome).toBe("ok");
@@ -249,9 +260,9 @@ describe("after a kill the journal", () => {
 
   it("says the same however often it is killed while it recovers", async () => {
     const before = await start();
-    before.open(opened("a"));
-    before.open(opened("b"));
-    before.close(closed("b"));
+    open(before, opened("a"));
+    open(before, opened("b"));
+    close(before, closed("b"));
     abandon();
     for (let restart = 0; restart < 5; restart += 1) {
       await start();
@@ -271,8 +282,8 @@ describe("after a kill the journal", () => {
   it("tolerates a torn last line and skips and counts garbage in the middle", async () => {
     const before = await start();
     for (const id of ["a", "b"]) {
-      before.open(opened(id));
-      before.close(closed(id));
+      open(before, opened(id));
+      close(before, closed(id));
     }
     abandon();
     const path = join(folder, "journal", files()[0] as string);
@@ -291,8 +302,8 @@ describe("after a kill the journal", () => {
     abandon();
     writeFileSync(join(folder, "journal", files()[0] as string), Buffer.alloc(3 * 1024 * 1024, 0x41));
     const after = await start();
-    after.open(opened("a"));
-    after.close(closed("a"));
+    open(after, opened("a"));
+    close(after, closed("a"));
     await after.drain();
     expect([...usage.records.keys()]).toEqual(["a"]);
     expect(files()).toHaveLength(1);
@@ -302,10 +313,10 @@ describe("after a kill the journal", () => {
 describe("rotation", () => {
   it("deletes a file only when the store has all of it, and carries open requests over", async () => {
     const one = await start({ rotateBytes: 2_000 });
-    one.open(opened("long"));
+    open(one, opened("long"));
     for (let index = 0; index < 50; index += 1) {
-      one.open(opened(`r${index}`));
-      one.close(closed(`r${index}`));
+      open(one, opened(`r${index}`));
+      close(one, closed(`r${index}`));
     }
     expect(files().length).toBeGreaterThan(10);
     usage.refusal = new PosternError("store_locked");
@@ -323,7 +334,7 @@ describe("rotation", () => {
 
   it("keeps the open requests of an orderly stop for the next start", async () => {
     const one = await start();
-    one.open(opened("a"));
+    open(one, opened("a"));
     await one.stop();
     await (await start()).drain();
     expect(usage.records.get("a")?.outcome).toBe("interrupted");
@@ -335,8 +346,8 @@ describe("a store that does not answer", () => {
     usage.refusal = new PosternError("store_locked");
     const one = await start();
     for (let index = 0; index < 10; index += 1) {
-      one.open(opened(`r${index}`));
-      one.close(closed(`r${index}`));
+      open(one, opened(`r${index}`));
+      close(one, closed(`r${index}`));
     }
     await expect(one.drain()).rejects.toMatchObject({ code: "store_locked" });
     expect(one.health()).toMatchObject({ state: "spooling", waiting: 0, lost: 0 });
@@ -361,8 +372,8 @@ describe("a store that does not answer", () => {
     usage.refusal = new PosternError("store_failed");
     const one = await start({ maxBytes: 20_000, rotateBytes: 5_000, spoolBytes: 10_000 });
     for (let index = 0; index < 200; index += 1) {
-      one.open(opened(`r${index}`));
-      one.close(closed(`r${index}`));
+      open(one, opened(`r${index}`));
+      close(one, closed(`r${index}`));
     }
     await expect(one.drain()).rejects.toMatchObject({ code: "store_failed" });
     const { state, waiting, lost, behindBytes } = one.health();
@@ -374,8 +385,8 @@ describe("a store that does not answer", () => {
     await one.drain();
     await one.drain();
     expect(usage.records.size + lost).toBe(200);
-    one.open(opened("next"));
-    one.close(closed("next"));
+    open(one, opened("next"));
+    close(one, closed("next"));
     await one.drain();
     expect(usage.records.has("next")).toBe(true);
     expect(one.health()).toMatchObject({ state: "ok", waiting: 0, lost });
@@ -384,16 +395,70 @@ describe("a store that does not answer", () => {
 
 it("a journal folder that somebody deletes costs what was in it, is counted, and the next record is safe again", async () => {
   const one = await start();
-  one.open(opened("gone"));
-  one.close(closed("gone"));
+  open(one, opened("gone"));
+  close(one, closed("gone"));
   rmSync(join(folder, "journal"), { recursive: true });
   await one.drain();
   expect(one.health().unreadable).toBe(1);
-  one.open(opened("a"));
-  one.close(closed("a"));
+  open(one, opened("a"));
+  close(one, closed("a"));
   await one.drain();
   expect([...usage.records.keys()]).toEqual(["a"]);
   expect(one.health()).toMatchObject({ state: "ok", behindBytes: 0 });
+});
+
+describe("what one turn of the event loop leaves", () => {
+  /** Counts system calls on a real disk. */
+  class CountingDisk implements JournalDisk {
+    writes = 0;
+    create(path: string): number {
+      return systemDisk.create(path);
+    }
+    append(fd: number, text: string): number {
+      this.writes += 1;
+      return systemDisk.append(fd, text);
+    }
+  }
+
+  it("is one write, and every callback comes after it", async () => {
+    const disk = new CountingDisk();
+    const one = await start({ disk });
+    const seen: number[] = [];
+    for (const id of ["a", "b", "c"]) open(one, opened(id), () => seen.push(disk.writes));
+    close(one, closed("a"), () => seen.push(disk.writes));
+    expect(disk.writes).toBe(0);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(seen).toEqual([1, 1, 1, 1]);
+    await one.drain();
+    expect([...usage.records.keys()]).toEqual(["a"]);
+  });
+
+  it("is written at once when somebody needs it at once, in order", async () => {
+    const disk = new CountingDisk();
+    const one = await start({ disk });
+    let isWritten = false;
+    open(one, opened("a"), () => {
+      isWritten = true;
+    });
+    close(one, closed("a"));
+    expect(isWritten).toBe(true);
+    expect(disk.writes).toBe(1);
+  });
+
+  it("calls back although the disk is full, and keeps what is closed", async () => {
+    const disk = new SmallDisk();
+    const one = await start({ disk });
+    disk.roomBytes = 0;
+    let calls = 0;
+    open(one, opened("a"), () => calls++);
+    close(one, closed("a"), () => calls++);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(calls).toBe(2);
+    expect(one.health()).toMatchObject({ state: "spooling", waiting: 1, lost: 0 });
+    disk.roomBytes = Number.POSITIVE_INFINITY;
+    await one.drain();
+    expect([...usage.records.keys()]).toEqual(["a"]);
+  });
 });
 
 describe("a full disk", () => {
@@ -402,13 +467,13 @@ describe("a full disk", () => {
     async (room) => {
       const disk = new SmallDisk();
       const one = await start({ disk });
-      one.open(opened("before"));
-      one.open(opened("during"));
+      open(one, opened("before"));
+      open(one, opened("during"));
       disk.roomBytes = room;
-      one.close(closed("before"));
-      one.open(opened("inside"));
-      one.close(closed("inside"));
-      one.open(opened("still-open"));
+      close(one, closed("before"));
+      open(one, opened("inside"));
+      close(one, closed("inside"));
+      open(one, opened("still-open"));
       expect(one.health().state).toBe("spooling");
       expect(one.health().reason).toContain("full");
       await one.drain();
@@ -417,7 +482,7 @@ describe("a full disk", () => {
       disk.roomBytes = Number.POSITIVE_INFINITY;
       clock.advance(1_000);
       expect(one.health()).toMatchObject({ state: "ok", reason: null, waiting: 0, lost: 0 });
-      one.close(closed("during"));
+      close(one, closed("during"));
       await one.drain();
       expect([...usage.records.keys()].sort()).toEqual(["before", "during", "inside"]);
       abandon();
@@ -437,8 +502,8 @@ describe("a full disk", () => {
       },
     };
     const one = await start({ disk });
-    one.open(opened("a"));
-    one.close(closed("a"));
+    open(one, opened("a"));
+    close(one, closed("a"));
     expect(one.health()).toMatchObject({ state: "spooling", waiting: 1 });
     isFull = false;
     await one.drain();
@@ -451,8 +516,8 @@ describe("a full disk", () => {
     const one = await start({ disk, spoolBytes: 5_000 });
     disk.roomBytes = 0;
     for (let index = 0; index < 100; index += 1) {
-      one.open(opened(`r${index}`));
-      one.close(closed(`r${index}`));
+      open(one, opened(`r${index}`));
+      close(one, closed(`r${index}`));
     }
     const { waiting, lost, state } = one.health();
     expect(state).toBe("failing");

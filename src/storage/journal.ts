@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { PosternError } from "../errors.ts";
 import { type Clock, systemClock, type Timer } from "../lib/clock.ts";
-import type { Ledger, LedgerHealth, RequestClosed, RequestOpened } from "../usage/record.ts";
+import { LiveSet, type Placed } from "../lib/live-set.ts";
+import type { Ledger, LedgerHealth, OpenRecord, RequestClosed, RequestOpened } from "../usage/record.ts";
 import { JournalDrain } from "./journal-drain.ts";
 import { type JournalDisk, listJournalFiles, systemDisk } from "./journal-files.ts";
 import { closedLine, encodeOpened, openedLine } from "./journal-line.ts";
@@ -45,10 +46,12 @@ export interface Journal extends Ledger {
   stop(): Promise<void>;
 }
 
-/** Requests open at once. Far above what an instance serves; above it records are lost and counted. */
+/** Requests open at once. Far above what an instance serves; those above it are not known after a kill, unless they have been closed. */
 const OPEN_MAX = 100_000;
 /** Age at which a file is followed by the next one. Far below any retention. */
 const ROTATE_MS = 10 * 60 * 1_000;
+/** Bytes that may wait for the end of the turn. */
+const BATCH_BYTES = 64 * 1024;
 /** How often a disk that took nothing is tried again. */
 const RESUME_MS = 1_000;
 /** In place of a file's number: the opened line could not be written. */
@@ -58,9 +61,9 @@ const NOT_WRITTEN = -1;
  * Opens the journal: settles what a killed gateway left open as `interrupted`, begins a new file and goes on taking old ones
  * into the store in the background.
  *
- * A record costs the caller two lines, each one `write(2)` without waiting for the disk (a few microseconds). The opened line is
+ * A record costs two lines; those of one turn of the event loop are one `write(2)`, without waiting for the disk. The opened line is
  * repeated inside the closed one, so that taking records in needs no pairing. A SIGKILL between any two instructions loses no
- * record whose `close` has returned, and doubles none: the store knows records by their id.
+ * record whose `close` has called back, and doubles none: the store knows records by their id.
  *
  * @throws PosternError `store_readonly` or `store_failed` when the files cannot be read or made. A full disk is no reason not to
  *   start: `health` says it.
@@ -89,10 +92,30 @@ function cannotOpen(folder: string, error: unknown): PosternError {
   });
 }
 
-interface OpenRequest {
-  json: string;
+class OpenRequest implements OpenRecord, Placed {
+  /** Among the open ones; -1 where there were too many. */
+  place = -1;
   /** The file that holds its opened line, or `NOT_WRITTEN`. */
-  file: number;
+  file = NOT_WRITTEN;
+  readonly json: string;
+  readonly #journal: DiskJournal;
+
+  constructor(json: string, journal: DiskJournal) {
+    this.json = json;
+    this.#journal = journal;
+  }
+
+  close(record: RequestClosed, then?: () => void): void {
+    this.#journal.close(this, record, then);
+  }
+}
+
+/** A line that waits for the end of the turn. */
+interface WaitingLine {
+  line: string;
+  /** The request that it opens; null for one that closes. */
+  opens: OpenRequest | null;
+  then: (() => void) | undefined;
 }
 
 class DiskJournal implements Journal {
@@ -100,7 +123,10 @@ class DiskJournal implements Journal {
   readonly #writer: JournalWriter;
   readonly #drain: JournalDrain;
   readonly #spoolBytes: number;
-  readonly #open = new Map<string, OpenRequest>();
+  readonly #open = new LiveSet<OpenRequest>();
+  /** In the order of their arrival; written together at the end of the turn. */
+  #batch: WaitingLine[] = [];
+  #batchText = "";
   /** Closed lines that the disk has not taken, oldest first. */
   #spool: string[] = [];
   #spooledBytes = 0;
@@ -135,27 +161,25 @@ class DiskJournal implements Journal {
     this.#writer.start();
   }
 
-  open(record: RequestOpened): void {
-    if (this.#open.size >= OPEN_MAX) return;
-    const json = encodeOpened(record);
-    const isWritten = this.#writer.append(openedLine(json));
-    this.#open.set(record.id, { json, file: isWritten ? this.#writer.activeNumber : NOT_WRITTEN });
+  open(record: RequestOpened, then?: () => void): OpenRecord {
+    const request = new OpenRequest(encodeOpened(record), this);
+    if (this.#open.size >= OPEN_MAX) {
+      if (then !== undefined) setImmediate(then);
+      return request;
+    }
+    this.#open.add(request);
+    this.#queue(openedLine(request.json), request, then);
+    return request;
   }
 
-  close(record: RequestClosed): void {
-    const request = this.#open.get(record.id);
-    if (request === undefined) {
-      // Opened above the bound: only now is it a record that is missing.
-      if (this.#open.size >= OPEN_MAX) this.#lost += 1;
-      return;
-    }
-    this.#open.delete(record.id);
-    this.#put(closedLine(request.json, record));
+  close(request: OpenRequest, record: RequestClosed, then?: () => void): void {
+    this.#open.delete(request);
+    this.#queue(closedLine(request.json, record), null, then);
   }
 
   /** Opens and closes at once: a request that an earlier run left open. */
   settle(opened: RequestOpened, closed: RequestClosed): void {
-    this.#put(closedLine(encodeOpened(opened), closed));
+    this.#queue(closedLine(encodeOpened(opened), closed), null, undefined);
   }
 
   health(): JournalHealth {
@@ -172,6 +196,7 @@ class DiskJournal implements Journal {
   }
 
   async drain(): Promise<void> {
+    this.#writeBatch();
     if (this.#writer.trouble !== null) this.#resume();
     await this.#drain.run();
   }
@@ -179,6 +204,7 @@ class DiskJournal implements Journal {
   async stop(): Promise<void> {
     if (this.#isStopped) return;
     this.#isStopped = true;
+    this.#writeBatch();
     this.#resumeTimer?.cancel();
     if (this.#writer.trouble !== null) this.#resume();
     this.#drain.stop();
@@ -189,10 +215,29 @@ class DiskJournal implements Journal {
     await this.#writer.close();
   }
 
-  #put(line: string): void {
-    if (this.#writer.append(line)) this.#drain.schedule();
-    else this.#keep(line);
+  #queue(line: string, opens: OpenRequest | null, then: (() => void) | undefined): void {
+    this.#batch.push({ line, opens, then });
+    this.#batchText += line;
+    if (then === undefined || this.#batchText.length >= BATCH_BYTES) this.#writeBatch();
+    else if (this.#batch.length === 1) setImmediate(this.#writeBatch);
   }
+
+  readonly #writeBatch = (): void => {
+    const batch = this.#batch;
+    if (batch.length === 0) return;
+    const text = this.#batchText;
+    this.#batch = [];
+    this.#batchText = "";
+    const file = this.#writer.append(text, batch.length) ? this.#writer.activeNumber : NOT_WRITTEN;
+    let hasClosed = false;
+    for (const { line, opens } of batch) {
+      if (opens !== null) opens.file = file;
+      else if (file === NOT_WRITTEN) this.#keep(line);
+      else hasClosed = true;
+    }
+    if (hasClosed) this.#drain.schedule();
+    for (const { then } of batch) then?.();
+  };
 
   #keep(line: string): void {
     if (this.#spooledBytes + line.length > this.#spoolBytes) {
@@ -215,7 +260,7 @@ class DiskJournal implements Journal {
   /** Tries the disk again: first what is open, so that a kill from now on finds it, then what is closed. */
   #resume(): void {
     if (!this.#writer.resume()) return;
-    for (const request of this.#open.values()) {
+    for (const request of this.#open.all()) {
       if (request.file === NOT_WRITTEN && !this.#rewrite(request)) return;
     }
     let written = 0;
@@ -227,7 +272,7 @@ class DiskJournal implements Journal {
 
   /** Called before the files up to that number go. */
   #carryOpen(fileNumber: number): boolean {
-    for (const request of this.#open.values()) {
+    for (const request of this.#open.all()) {
       if (request.file !== NOT_WRITTEN && request.file <= fileNumber && !this.#rewrite(request)) return false;
     }
     return true;

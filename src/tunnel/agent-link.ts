@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { Clock, Timer } from "../lib/clock.ts";
+import { LiveSet } from "../lib/live-set.ts";
 import { CONTROL_PATH, DRAIN_MS, HANDSHAKE_TIMEOUT_MS, PROBE_PATH } from "./constants.ts";
 import { type AgentMessage, ControlChannel, type GatewayMessage, readGatewayLine } from "./control.ts";
 import type { NodeReport } from "./link.ts";
@@ -38,7 +39,7 @@ export class AgentLink {
   readonly #clock: Clock;
   readonly #options: AgentLinkOptions;
   readonly #liveness: Liveness;
-  readonly #running = new Set<Attempt>();
+  readonly #running = new LiveSet<Attempt>();
   readonly #closed = Promise.withResolvers<void>();
   #control: ControlChannel<AgentMessage, GatewayMessage> | null = null;
   #report: NodeReport | null = null;
@@ -177,7 +178,7 @@ export class AgentLink {
     this.#drainTimer?.cancel();
     this.#openTimer.cancel();
     this.#reportTimer?.cancel();
-    for (const attempt of [...this.#running]) attempt.abandon();
+    for (const attempt of this.#running.all()) attempt.abandon();
     if (this.#carrier.closed) this.#closed.resolve();
     else this.#carrier.once("close", () => this.#closed.resolve());
     endSession(this.#session, this.#carrier, this.#clock, graceMs);

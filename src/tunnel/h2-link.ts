@@ -2,6 +2,7 @@ import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest } from "../lib/exchange.ts";
+import { LiveSet } from "../lib/live-set.ts";
 import { CONTROL_PATH, DEFAULT_CAPACITY, DRAIN_MS, RESERVED_STREAMS, STREAMS_PER_LINK } from "./constants.ts";
 import { type AgentMessage, ControlChannel, type GatewayMessage, readAgentLine } from "./control.ts";
 import type { Link, LinkCloseReason, LinkId, LinkState, LinkStats, NodeReport } from "./link.ts";
@@ -58,7 +59,7 @@ export class H2Link implements Link, ExchangeOwner {
   readonly #prober: Prober;
   readonly #control: ControlChannel<GatewayMessage, AgentMessage>;
   readonly #streamsLimit: number;
-  readonly #running = new Set<StreamExchange>();
+  readonly #running = new LiveSet<StreamExchange>();
   #state: LinkState = "probing";
   #capacity = 0;
   #streamsActive = 0;
@@ -271,7 +272,7 @@ export class H2Link implements Link, ExchangeOwner {
     this.#liveness.stop();
     this.#drainTimer?.cancel();
     for (const fail of [...this.#waitingPings]) fail(new Error("Cannot ping the link: it closed"));
-    for (const exchange of [...this.#running]) exchange.abandon(`the link closed (${reason})`);
+    for (const exchange of this.#running.all()) exchange.abandon(`the link closed (${reason})`);
     const onGone = () => this.#closed.resolve();
     if (this.#socket.closed) onGone();
     else this.#socket.once("close", onGone);

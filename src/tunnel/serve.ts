@@ -1,5 +1,6 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { ExchangeHeaders, FailureKind, FailurePhase } from "../lib/exchange.ts";
+import type { Placed } from "../lib/live-set.ts";
 import {
   BODY_LIMIT_BYTES,
   BODY_MEMORY_BYTES,
@@ -74,7 +75,9 @@ export class BodyBudget {
  *
  * Exactly one of `end` and `fail` ends it; after `onCancel`, after an end, all methods do nothing.
  */
-export class Attempt {
+export class Attempt implements Placed {
+  /** Among those that run on its link. */
+  place = -1;
   readonly request: AttemptRequest;
   /** The gateway gave the attempt up (or the link ended): stop the engine. At most once, never after an end. */
   onCancel: (() => void) | null = null;

@@ -1,5 +1,6 @@
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
 import type { CancelReason, Exchange, ExchangeFailure, ExchangeHandler, FailurePhase } from "../lib/exchange.ts";
+import type { Placed } from "../lib/live-set.ts";
 import { END_COMPLETE, END_TRAILER, FAILURE_HEADER, INTERIM_LIMIT, PHASE_HEADER } from "./constants.ts";
 import { kindOfReset, readKind, readPhase } from "./endings.ts";
 
@@ -34,7 +35,9 @@ export interface ExchangeOwner {
  * or by the trailer `postern-end`. END_STREAM alone proves nothing, because Node sends it before an RST_STREAM when a
  * stream is closed with bytes unsent, and reports a reset with NO_ERROR as a plain `end`.
  */
-export class StreamExchange implements Exchange {
+export class StreamExchange implements Exchange, Placed {
+  /** Among those that run on its link. */
+  place = -1;
   readonly #stream: Stream;
   readonly #owner: ExchangeOwner;
   readonly #handler: ExchangeHandler;

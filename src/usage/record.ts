@@ -63,13 +63,23 @@ export interface AttemptRecord {
   bytesOut: number;
 }
 
-/** Where the data plane leaves its records. Synchronous and quick: a `write(2)` to the journal, never a database call. */
+/**
+ * Where the data plane leaves its records. Quick: a `write(2)` to the journal, never a database call.
+ *
+ * `then` is called once the record is with the operating system, which is in this turn of the event loop: what many requests
+ * leave in one turn is one write. Where the disk does not take it the record waits in memory and `then` is called all the
+ * same. It never comes before the call has returned. Without `then` the record is written before the call returns.
+ */
 export interface Ledger {
-  /** Called at dispatch, before anything is sent upstream. Never throws: a full disk is reported by `health`. */
-  open(record: RequestOpened): void;
-  /** Called before the last byte goes to the caller, exactly once per opened record. Never throws. */
-  close(record: RequestClosed): void;
+  /** Called before anything is sent upstream. Never throws: a full disk is reported by `health`. @param then Must not throw. */
+  open(record: RequestOpened, then?: () => void): OpenRecord;
   health(): LedgerHealth;
+}
+
+/** A record that is open. */
+export interface OpenRecord {
+  /** Called exactly once; the last byte goes to the caller in `then`. Never throws. @param then Must not throw. */
+  close(record: RequestClosed, then?: () => void): void;
 }
 
 export interface LedgerHealth {

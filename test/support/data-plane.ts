@@ -55,8 +55,16 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
   const closed: RequestClosed[] = [];
   const summaries: RequestSummary[] = [];
   const ledger: Ledger = {
-    open: (record) => opened.push(record),
-    close: (record) => closed.push(record),
+    open(record, then) {
+      opened.push(record);
+      if (then !== undefined) process.nextTick(then);
+      return {
+        close(record, then) {
+          closed.push(record);
+          if (then !== undefined) process.nextTick(then);
+        },
+      };
+    },
     health: () => ({ state: "ok", reason: null, waiting: 0, lost: 0 }),
   };
   const limits = { ...DEFAULT_LIMITS, ...options.limits };

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { PosternError } from "../../errors.ts";
 import { findMember, scanBody } from "../../lib/json-scan.ts";
 import { tokensFromBytes } from "../../lib/token-estimate.ts";
@@ -27,6 +28,34 @@ export function readUsage(value: unknown): Usage | null {
  * @param carrier `choices`, or `data` for embeddings.
  */
 export function readWholeAnswer(body: Buffer, requestBytes: number, carrier: "choices" | "data"): Usage | null {
+  const answer = carrier === "choices" ? parseAnswer(body) : scanAnswer(body, carrier);
+  if (answer === null) return null;
+  return (
+    readUsage(answer.usage) ?? {
+      tokensIn: tokensFromBytes(requestBytes),
+      tokensInCached: 0,
+      tokensOut: carrier === "data" ? 0 : tokensFromBytes(body.length),
+      tokensReasoning: null,
+      isEstimated: true,
+    }
+  );
+}
+
+/** The engine's own parser of a short text is several times faster than a scan. */
+function parseAnswer(body: Buffer): { usage: unknown } | null {
+  if (!isUtf8(body)) return null;
+  let answer: unknown;
+  try {
+    answer = JSON.parse(body.toString("utf8"));
+  } catch {
+    return null;
+  }
+  if (!isRecord(answer) || !Array.isArray(answer["choices"]) || (answer["error"] ?? null) !== null) return null;
+  return { usage: answer["usage"] };
+}
+
+/** Embeddings are millions of numbers, of which none is needed here. */
+function scanAnswer(body: Buffer, carrier: string): { usage: unknown } | null {
   let scan: ReturnType<typeof scanBody>;
   try {
     scan = scanBody(body, ANSWER_LIMITS);
@@ -38,18 +67,8 @@ export function readWholeAnswer(body: Buffer, requestBytes: number, carrier: "ch
   const error = findMember(members, "error");
   if (findMember(members, carrier)?.kind !== "array" || (error !== undefined && error.kind !== "null")) return null;
   const usage = findMember(members, "usage");
-  const told =
-    usage?.kind === "object" && usage.valueEnd - usage.valueStart <= MAX_USAGE_BYTES
-      ? readUsage(JSON.parse(bytes.toString("utf8", usage.valueStart, usage.valueEnd)))
-      : null;
-  if (told !== null) return told;
-  return {
-    tokensIn: tokensFromBytes(requestBytes),
-    tokensInCached: 0,
-    tokensOut: carrier === "data" ? 0 : tokensFromBytes(bytes.length),
-    tokensReasoning: null,
-    isEstimated: true,
-  };
+  const isShort = usage?.kind === "object" && usage.valueEnd - usage.valueStart <= MAX_USAGE_BYTES;
+  return { usage: isShort ? JSON.parse(bytes.toString("utf8", usage.valueStart, usage.valueEnd)) : null };
 }
 
 /** Whether a parsed value is an object with names. */
@@ -57,7 +76,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Embeddings are long lists of numbers; the body's own size is bounded by who read it. */
+/** The body's own size is bounded by who read it. */
 const ANSWER_LIMITS = { maxDepth: 64, maxValues: 50_000_000 };
 const MAX_USAGE_BYTES = 16 * 1024;
 

@@ -1,3 +1,4 @@
+import { constants, setPriority } from "node:os";
 import type { DatabaseSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
 import { Kysely } from "kysely";
@@ -88,5 +89,17 @@ function listen(
   });
 }
 
+/** Streams come first: on a small machine, taking a second's records into the tables would otherwise compete with tokens. */
+function stepBack(): void {
+  // Elsewhere it would be the whole process's priority, not this thread's.
+  if (process.platform !== "linux") return;
+  try {
+    setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // Not every container allows it; then this is as urgent as the rest.
+  }
+}
+
+stepBack();
 if (parentPort === null) throw new Error("This file is the program of a worker thread");
 await serve(parentPort, workerData as WorkerData);
