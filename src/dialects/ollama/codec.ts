@@ -7,7 +7,7 @@ import type { FieldPolicy, FieldTable } from "../field-policy.ts";
 import type { Dialect } from "../operations.ts";
 import { quietChunk } from "./chunk.ts";
 import { CHAT_FIELDS, EMBED_FIELDS, EMBEDDINGS_FIELDS, GENERATE_FIELDS } from "./fields.ts";
-import { inspectRequest, rewriteRequest } from "./request.ts";
+import { inspectRequest, PROMPT_MEMBERS, rewriteRequest } from "./request.ts";
 import { OllamaStreamTap } from "./stream-tap.ts";
 import { type Carrier, readWholeAnswer } from "./usage.ts";
 
@@ -26,7 +26,7 @@ export const CHAT: OllamaFormat = {
   dialect: "ollama-chat",
   fields: CHAT_FIELDS,
   carrier: "message",
-  content: ["messages"],
+  content: PROMPT_MEMBERS.chat,
 };
 
 /** POST /api/generate. */
@@ -34,7 +34,7 @@ export const GENERATE: OllamaFormat = {
   dialect: "ollama-generate",
   fields: GENERATE_FIELDS,
   carrier: "response",
-  content: ["prompt", "suffix", "images"],
+  content: PROMPT_MEMBERS.generate,
 };
 
 /** POST /api/embed: never a stream. */

@@ -4,9 +4,16 @@ import { type BodyScan, elementsOf, findMember, type Member, readBoolean, readSt
 import { MAX_MODEL_ID_LENGTH } from "../classify.ts";
 import type { RequestFacts, TargetEdits } from "../dialect.ts";
 import type { FieldPolicy, FieldTable } from "../field-policy.ts";
+import type { ChunkKind } from "./chunk.ts";
 import { refuseRemoteImages } from "./images.ts";
 import { judgeFields } from "./judge-fields.ts";
 import { isUnload } from "./keep-alive.ts";
+
+/** Members that hold the prompt; where all are empty the request only loads the model. */
+export const PROMPT_MEMBERS: Record<ChunkKind, readonly string[]> = {
+  chat: ["messages"],
+  generate: ["prompt", "suffix", "images"],
+};
 
 /**
  * Reads what policy needs from a body of Ollama's dialect and applies the field table to it.
@@ -81,14 +88,15 @@ function refuseUnload({ bytes, members }: BodyScan, policy: FieldPolicy, content
   if (keepAlive === undefined || policy.allow.includes("keep_alive")) return;
   const value =
     readString(bytes, keepAlive) ?? Number(bytes.toString("latin1", keepAlive.valueStart, keepAlive.valueEnd));
-  if (!isUnload(value) || content.some((name) => !isEmpty(bytes, findMember(members, name)))) return;
+  if (!isUnload(value) || content.some((name) => !isEmptyMember(bytes, findMember(members, name)))) return;
   throw new PosternError("field_refused", {
     message: "Models are not unloaded by callers: others may be using it",
     param: "keep_alive",
   });
 }
 
-function isEmpty(bytes: Buffer, member: Member | undefined): boolean {
+/** Whether a member holds no prompt: absent, null, an empty text or list. */
+export function isEmptyMember(bytes: Buffer, member: Member | undefined): boolean {
   if (member === undefined || member.kind === "null") return true;
   return member.kind === "array" ? elementsOf(bytes, member).length === 0 : member.valueEnd - member.valueStart === 2;
 }

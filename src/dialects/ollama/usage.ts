@@ -31,9 +31,9 @@ export function readCounts(record: JsonObject): Counts {
 
 /**
  * Usage of a finished answer. Ollama leaves counts of zero out (`omitempty`), so that an absent one is zero; but an answer
- * that had content and not one count was never counted, and is estimated instead of being free.
+ * that had content and not one count was never counted: it gets the estimate instead of being free.
  */
-export function finalUsage(counts: Counts, estimate: Usage, hasContent: boolean): Usage {
+export function finalUsage<T>(counts: Counts, estimate: T, hasContent: boolean): Usage | T {
   const { tokensIn, tokensInCached, tokensOut, isLoad } = counts;
   if (tokensIn === null && tokensOut === null && hasContent && !isLoad) return estimate;
   return {
