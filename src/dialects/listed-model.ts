@@ -9,6 +9,10 @@ export interface ListedModel {
   sizeBytes: number | null;
   /** `Q4_K_M` and the like. */
   quantization: string | null;
+  /** `qwen3` and the like: the architecture, where an engine says it. */
+  family?: string | null;
+  /** `8.2B` and the like, where an engine says it. */
+  parameterSize?: string | null;
   /** `completion`, `vision`, `tools`, `embedding`, `thinking` and so on. */
   capabilities: readonly string[];
   /** Null where no engine says. */
