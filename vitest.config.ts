@@ -8,7 +8,12 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["src/**/*.test.ts", "scripts/**/*.test.ts", "test/in-step/**/*.test.ts"],
+          include: [
+            "src/**/*.test.ts",
+            "scripts/**/*.test.ts",
+            "test/in-step/**/*.test.ts",
+            "test/support/**/*.test.ts",
+          ],
           testTimeout: 20_000,
         },
       },
