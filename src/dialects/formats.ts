@@ -3,6 +3,8 @@ import { createCodecs } from "./codecs.ts";
 import type { ConversationDialect } from "./conversation.ts";
 import type { DialectCodec } from "./dialect.ts";
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "./field-policy.ts";
+import { ollamaChatConversation, ollamaGenerateConversation } from "./ollama/conversation.ts";
+import { embeddingsTranslation } from "./ollama/embeddings-translation.ts";
 import { openAiChatConversation } from "./openai/conversation.ts";
 import { type Operation, operationById } from "./operations.ts";
 import { passThrough } from "./pass-through.ts";
@@ -10,7 +12,8 @@ import { translation } from "./translation.ts";
 
 /**
  * How a caller's operation is asked of an engine that offers these; null when it cannot be. Native where the engine has the
- * operation itself, else the first translation of `PREFERENCES`. Cheap: formats are made beforehand.
+ * operation itself, else the first translation of `PREFERENCES`. Cheap: formats are made beforehand, except those that remember
+ * what was asked (embeddings). Those are for one request, so that a format must not be kept for another one.
  */
 export type FormatFor = (callerOperationId: string, engineOperationIds: ReadonlySet<string>) => AttemptFormat | null;
 
@@ -24,19 +27,30 @@ const PREFERENCES: ReadonlyMap<string, readonly string[]> = new Map([
 ]);
 
 /** The dialects of conversations, by operation. Any two of them can be joined. */
-const CONVERSATIONS: ReadonlyMap<string, ConversationDialect> = new Map([["openai.chat", openAiChatConversation]]);
+const CONVERSATIONS: ReadonlyMap<string, ConversationDialect> = new Map([
+  ["openai.chat", openAiChatConversation],
+  ["ollama.chat", ollamaChatConversation],
+  ["ollama.generate", ollamaGenerateConversation],
+]);
 
-/** Makes a format between two operations that are no conversations. */
+/** Makes a format between two operations that are no conversations, for one request. */
 type FormatMaker = (caller: Operation, engine: Operation, codecs: ReadonlyMap<string, DialectCodec>) => AttemptFormat;
 
 /** Translations beyond conversations (embeddings), by `caller > engine`. Their order of preference is theirs here. */
-const OTHER_FORMATS: ReadonlyMap<string, FormatMaker> = new Map<string, FormatMaker>([]);
+const OTHER_FORMATS: ReadonlyMap<string, FormatMaker> = new Map<string, FormatMaker>([
+  ["openai.embeddings > ollama.embed", embeddingsTranslation],
+  ["openai.embeddings > ollama.embeddings", embeddingsTranslation],
+  ["ollama.embed > openai.embeddings", embeddingsTranslation],
+  ["ollama.embed > ollama.embeddings", embeddingsTranslation],
+  ["ollama.embeddings > ollama.embed", embeddingsTranslation],
+  ["ollama.embeddings > openai.embeddings", embeddingsTranslation],
+]);
 
 /** The formats under one field policy. Made once per configuration, not per request. */
 export function createFormats(policy: FieldPolicy): FormatFor {
   const codecs = createCodecs(policy);
   const native = new Map<string, AttemptFormat>();
-  const translated = new Map<string, { engineId: string; format: AttemptFormat }[]>();
+  const translated = new Map<string, { engineId: string; format: () => AttemptFormat }[]>();
   for (const [id, codec] of codecs) {
     const operation = operationById(id);
     if (operation !== undefined) native.set(id, passThrough(operation, codec));
@@ -44,24 +58,24 @@ export function createFormats(policy: FieldPolicy): FormatFor {
   for (const [callerId, engineIds] of PREFERENCES) {
     for (const engineId of engineIds) {
       const format = join(callerId, engineId, policy);
-      if (format !== null) add(callerId, engineId, format);
+      if (format !== null) add(callerId, engineId, () => format);
     }
   }
   for (const [pair, make] of OTHER_FORMATS) {
     const [callerId = "", engineId = ""] = pair.split(" > ");
     const caller = operationById(callerId);
     const engine = operationById(engineId);
-    if (caller !== undefined && engine !== undefined) add(callerId, engineId, make(caller, engine, codecs));
+    if (caller !== undefined && engine !== undefined) add(callerId, engineId, () => make(caller, engine, codecs));
   }
   return (callerOperationId, engineOperationIds) => {
     if (engineOperationIds.has(callerOperationId)) return native.get(callerOperationId) ?? null;
     for (const { engineId, format } of translated.get(callerOperationId) ?? []) {
-      if (engineOperationIds.has(engineId)) return format;
+      if (engineOperationIds.has(engineId)) return format();
     }
     return null;
   };
 
-  function add(callerId: string, engineId: string, format: AttemptFormat): void {
+  function add(callerId: string, engineId: string, format: () => AttemptFormat): void {
     const list = translated.get(callerId);
     if (list === undefined) translated.set(callerId, [{ engineId, format }]);
     else list.push({ engineId, format });

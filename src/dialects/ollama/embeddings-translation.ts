@@ -66,11 +66,6 @@ export function embeddingsTranslation(caller: Operation, engine: Operation): Att
   };
 }
 
-/** Whether the operation makes embeddings. */
-export function isEmbeddings({ id }: Operation): boolean {
-  return WIRES.has(id);
-}
-
 function wireOf({ id }: Operation): EmbeddingWire {
   const wire = WIRES.get(id);
   if (wire === undefined) throw new TypeError(`no embeddings are made by ${id}`);
