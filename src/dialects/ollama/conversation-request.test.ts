@@ -275,6 +275,8 @@ describe("a generate request in neutral words", () => {
       format: "json",
       think: false,
       options: { seed: 1 },
+      truncate: false,
+      shift: false,
     };
     expect(generate.writeRequest(readGenerate(body), WRITE)).toEqual({ model: "qwen3:8b", ...body });
   });
@@ -308,6 +310,8 @@ describe("a chat request for an engine", () => {
       ],
       tools: [WEATHER],
       stream: true,
+      truncate: false,
+      shift: false,
       format: { type: "object" },
       think: "high",
       logprobs: true,
@@ -317,11 +321,13 @@ describe("a chat request for an engine", () => {
     expect(chat.writeRequest(readChat(body, body.messages), WRITE)).toEqual({ model: "qwen3:8b", ...body });
   });
 
-  test("always says whether it is a stream, because Ollama would make it one", () => {
+  test("always says whether it is a stream, and that the prompt must fit, because Ollama decides otherwise", () => {
     expect(chat.writeRequest({ ...plain, isStream: false }, WRITE)).toEqual({
       model: "qwen3:8b",
       messages: [{ role: "user", content: "hi" }],
       stream: false,
+      truncate: false,
+      shift: false,
     });
   });
 

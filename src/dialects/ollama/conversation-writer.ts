@@ -50,11 +50,18 @@ export function writeGenerateRequest(conversation: Conversation, { model }: Writ
   };
 }
 
+/**
+ * Ollama cuts a prompt that does not fit without a word, and forgets the beginning of an answer that grows too long; in other
+ * dialects the one is a 400 and the other ends with `length` (ollama #3839, #17944). Versions that do not know these members ignore them.
+ */
+const NO_SHORTENING = { truncate: false, shift: false };
+
 function writeSettings(conversation: Conversation): Record<string, unknown> {
   const { format, reasoning, topLogprobs, isStream } = conversation;
   const options = writeOptions(conversation);
   return {
     stream: isStream,
+    ...NO_SHORTENING,
     ...(format === null ? {} : { format: format.kind === "json" ? "json" : format.schema }),
     ...(reasoning === null ? {} : { think: writeThink(reasoning) }),
     ...(topLogprobs === null ? {} : { logprobs: true, top_logprobs: topLogprobs }),

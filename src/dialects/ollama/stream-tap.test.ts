@@ -97,6 +97,12 @@ describe("OllamaStreamTap", () => {
     expect(tap.finish()?.toString()).toBe(DONE);
   });
 
+  test("knows the last line, whatever the model wrote into a call", () => {
+    const last =
+      '{"message":{"content":"","tool_calls":[{"function":{"name":"f","arguments":{"done":false}}}]},"done":true}\n';
+    expect(pass([line("a"), last])).toMatchObject({ out: line("a"), tail: last });
+  });
+
   test("lets nothing pass behind the last line", () => {
     const { out, tail } = pass([line("a"), DONE, line("late"), DONE]);
     expect(out).toBe(line("a"));

@@ -112,6 +112,8 @@ describe("an OpenAI caller at Ollama", () => {
       ],
       tools: [{ type: "function", function: { name: "f", parameters: schema } }],
       stream: true,
+      truncate: false,
+      shift: false,
       format: schema,
       think: "low",
       options: { temperature: 0.5, num_predict: 10, stop: ["x"] },
