@@ -1,3 +1,4 @@
+import { anthropicConversation } from "./anthropic/conversation.ts";
 import type { AttemptFormat } from "./attempt-format.ts";
 import { createCodecs } from "./codecs.ts";
 import type { ConversationDialect } from "./conversation.ts";
@@ -8,6 +9,7 @@ import { embeddingsTranslation } from "./ollama/embeddings-translation.ts";
 import { openAiChatConversation } from "./openai/conversation.ts";
 import { type Operation, operationById } from "./operations.ts";
 import { passThrough } from "./pass-through.ts";
+import { responsesConversation } from "./responses/conversation.ts";
 import { translation } from "./translation.ts";
 
 /**
@@ -29,6 +31,8 @@ const PREFERENCES: ReadonlyMap<string, readonly string[]> = new Map([
 /** The dialects of conversations, by operation. Any two of them can be joined. */
 const CONVERSATIONS: ReadonlyMap<string, ConversationDialect> = new Map([
   ["openai.chat", openAiChatConversation],
+  ["openai.responses", responsesConversation],
+  ["anthropic.messages", anthropicConversation],
   ["ollama.chat", ollamaChatConversation],
   ["ollama.generate", ollamaGenerateConversation],
 ]);

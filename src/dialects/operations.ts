@@ -40,6 +40,7 @@ export const OPERATIONS: readonly Operation[] = [
   infer("openai.chat", "/v1/chat/completions", "openai-chat", true),
   infer("openai.completions", "/v1/completions", "openai-completions", true),
   infer("openai.embeddings", "/v1/embeddings", "openai-embeddings", false),
+  infer("openai.responses", "/v1/responses", "openai-responses", true),
   {
     id: "openai.models",
     method: "GET",

@@ -56,16 +56,22 @@ export function inspectFields(scan: BodyScan, table: FieldTable, policy: FieldPo
   };
 }
 
-/** The bytes for a target: unlisted members gone, clamps and the model's name in place, usage asked for. Other bytes unchanged. */
+/**
+ * The bytes for a target: unlisted members gone, clamps and the model's name in place, usage asked for. Other bytes unchanged.
+ *
+ * @param further Edits of the dialect's own, outside of what is edited here.
+ */
 export function rewriteFields(
   scan: BodyScan,
   facts: RequestFacts,
   edits: TargetEdits,
   table: FieldTable,
   policy: FieldPolicy,
+  further: readonly Edit[] = [],
 ): Buffer {
   const { bytes, members } = scan;
   const splices: Edit[] = removalEdits(members, (member) => !isKept(member.name, table, policy, edits.engineKind));
+  splices.push(...further);
   for (const { name, to } of facts.clampedFields) {
     const member = findMember(members, name);
     if (member !== undefined) splices.push(replace(member, String(to)));
