@@ -26,6 +26,18 @@ describe("errorAnswer()", () => {
     });
   });
 
+  test("tells Anthropic's clients of a full context so that they compact", () => {
+    const told = (message?: string) =>
+      errorBody("anthropic", new PosternError("context_length_exceeded", message === undefined ? {} : { message }));
+    expect(told()).toContain(
+      '"prompt is too long: The prompt is longer than the model\'s context (capability_rejected: prompt_too_long)"',
+    );
+    expect(told("request (90 tokens) exceeds the available context size (80 tokens)")).toContain(
+      '"prompt is too long: 90 tokens > 80 maximum (capability_rejected: prompt_too_long)"',
+    );
+    expect(errorBody("openai", new PosternError("context_length_exceeded"))).not.toContain("capability_rejected");
+  });
+
   test("speaks Ollama", () => {
     expect(errorBody("ollama", new PosternError("unauthorized"))).toBe('{"error":"Incorrect API key provided"}');
   });

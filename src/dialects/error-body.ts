@@ -1,4 +1,5 @@
 import { ERRORS, type PosternError } from "../errors.ts";
+import { contextMessage } from "./anthropic/error.ts";
 import type { Operation } from "./operations.ts";
 
 /** Whose error bodies a path answers with. Where no operation was found: `openai`. */
@@ -48,8 +49,10 @@ export function errorBody(family: Family, error: PosternError): string {
           code: entry.openai.code,
         },
       });
-    case "anthropic":
-      return JSON.stringify({ type: "error", error: { type: entry.anthropic, message: error.message } });
+    case "anthropic": {
+      const message = error.code === "context_length_exceeded" ? contextMessage(error.message) : error.message;
+      return JSON.stringify({ type: "error", error: { type: entry.anthropic, message } });
+    }
     case "ollama":
       return JSON.stringify({ error: error.message });
     default:

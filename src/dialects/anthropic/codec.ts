@@ -3,7 +3,7 @@ import type { BodyScan } from "../../lib/json-scan.ts";
 import type { DialectCodec, RequestFacts, StreamTap, TargetEdits, Usage } from "../dialect.ts";
 import { errorBody } from "../error-body.ts";
 import type { FieldPolicy, FieldTable } from "../field-policy.ts";
-import { adaptContextError } from "./error.ts";
+import { adaptMessagesError } from "./error.ts";
 import { COUNT_TOKENS_FIELDS, MESSAGES_FIELDS } from "./fields.ts";
 import { inspectMessages, rewriteMessages } from "./request.ts";
 import { AnthropicStreamTap } from "./stream-tap.ts";
@@ -45,6 +45,6 @@ function messagesCodec(
     inBandError(error: PosternError): Buffer {
       return Buffer.from(`event: error\ndata: ${errorBody("anthropic", error)}\n\n`);
     },
-    adaptError: adaptContextError,
+    adaptError: adaptMessagesError,
   };
 }

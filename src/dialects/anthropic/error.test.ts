@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { readContextOverflow } from "../context-overflow.ts";
-import { adaptContextError, promptTooLongMessage, readMessagesError, writeMessagesError } from "./error.ts";
+import { adaptMessagesError, promptTooLongMessage, readMessagesError, writeMessagesError } from "./error.ts";
 
 interface Entry {
   engine: string;
@@ -15,9 +15,9 @@ const ENTRIES = JSON.parse(
   readFileSync(new URL("./__fixtures__/context-errors.json", import.meta.url), "utf8"),
 ) as Entry[];
 
-describe("adaptContextError()", () => {
+describe("adaptMessagesError()", () => {
   test.each(ENTRIES)("makes clients compact: $engine", ({ status, body, promptTokens, windowTokens }) => {
-    const adapted = adaptContextError(status, Buffer.from(JSON.stringify(body)));
+    const adapted = adaptMessagesError(status, Buffer.from(JSON.stringify(body)));
     expect(adapted?.status).toBe(400);
     const told = JSON.parse(adapted?.body.toString() ?? "") as {
       type: string;
@@ -33,7 +33,7 @@ describe("adaptContextError()", () => {
   test("asks for a shorter answer where the prompt itself fits", () => {
     const message =
       "This model's maximum context length is 32768 tokens. However, you requested 41768 tokens (9768 in the messages, 32000 in the completion). Please reduce the length of the messages or completion.";
-    const adapted = adaptContextError(400, Buffer.from(JSON.stringify({ message })));
+    const adapted = adaptMessagesError(400, Buffer.from(JSON.stringify({ message })));
     expect(adapted?.body.toString()).toContain("exceed context limit: 9768 + 32000 > 32768, decrease input length");
   });
 
@@ -48,18 +48,36 @@ describe("adaptContextError()", () => {
       400,
       '{"type":"error","error":{"type":"invalid_request_error","message":"input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000, decrease input length or `max_tokens` and try again"}}',
     ],
-    ["another 400", 400, '{"error":{"message":"temperature must be at most 2","type":"BadRequestError"}}'],
     ["thinking", 400, '{"type":"error","error":{"message":"Invalid `signature` in `thinking` block"}}'],
     ["no JSON", 500, "<html>the request exceeds the available context size</html>"],
-    ["hostile JSON", 400, '{"error":[null],"message":{"a":1},"detail":5}'],
     ["a null", 400, "null"],
   ])("passes %s", (_, status, body) => {
-    expect(adaptContextError(status, Buffer.from(body))).toBeNull();
+    expect(adaptMessagesError(status, Buffer.from(body))).toBeNull();
+  });
+
+  test.each([
+    [400, '{"error":{"message":"no","type":"BadRequestError","code":400}}', 400, "invalid_request_error", "no"],
+    [404, '{"error":{"message":"no model","type":"not_found_error","code":404}}', 404, "not_found_error", "no model"],
+    [400, '{"error":"Unauthorized thing"}', 400, "invalid_request_error", "Unauthorized thing"],
+    [422, '{"detail":"bad"}', 422, "invalid_request_error", "bad"],
+    [400, '{"object":"error","message":"old vLLM","type":"BadRequestError"}', 400, "invalid_request_error", "old vLLM"],
+    [
+      503,
+      '{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}',
+      529,
+      "overloaded_error",
+      "Loading model",
+    ],
+    [500, '{"error":[null],"message":{"a":1},"detail":5}', 500, "api_error", "The inference server reported an error"],
+  ])("puts an error of another dialect into this one's shape: %i %s", (status, body, told, type, message) => {
+    const adapted = adaptMessagesError(status, Buffer.from(body));
+    expect(adapted?.status).toBe(told);
+    expect(JSON.parse(adapted?.body.toString() ?? "")).toEqual({ type: "error", error: { type, message } });
   });
 
   test("looks at no more than a bound", () => {
     const long = JSON.stringify({ error: { message: `${"a".repeat(70_000)} prompt is longer` } });
-    expect(adaptContextError(400, Buffer.from(long))).toBeNull();
+    expect(adaptMessagesError(400, Buffer.from(long))).toBeNull();
     expect(readContextOverflow(`${"x".repeat(3000)} exceeds the available context size`)).toBeNull();
   });
 });

@@ -1,6 +1,6 @@
 import { type ContextOverflow, readContextOverflow } from "../context-overflow.ts";
 import type { SaidError } from "../conversation.ts";
-import { isJsonObject } from "../request-member.ts";
+import { isJsonObject, type JsonObject } from "../request-member.ts";
 import { saidError } from "../said-error.ts";
 
 /** Longest error body that is looked into; longer ones pass as they are. */
@@ -26,18 +26,39 @@ export function promptTooLongMessage({ promptTokens, answerTokens, windowTokens 
   return `prompt is too long: ${promptTokens} tokens > ${windowTokens} maximum (${PROMPT_TOO_LONG})`;
 }
 
+/** What we say ourselves of a prompt that is too long, with the token that makes clients compact. */
+export function contextMessage(message: string): string {
+  const overflow = readContextOverflow(message);
+  if (overflow !== null) return promptTooLongMessage(overflow);
+  return `prompt is too long: ${message} (${PROMPT_TOO_LONG})`;
+}
+
 /**
- * An engine's context error in the words that clients of this dialect act on; null for every other error, which passes as
- * it is, and for Anthropic's own, whose wording clients match.
+ * An engine's error as clients of this dialect act on it: a prompt that is too long in the words that make them compact, and
+ * the shapes of other dialects (llama-server answers in OpenAI's below `/v1/messages` too) put into this one's, with the
+ * engine's own message. Null for what has the right shape: clients match the wording of Anthropic's own.
  */
-export function adaptContextError(status: number, body: Buffer): { status: number; body: Buffer } | null {
+export function adaptMessagesError(status: number, body: Buffer): { status: number; body: Buffer } | null {
   if (status < 400 || body.length > MAX_ERROR_BYTES) return null;
   const parsed = parse(body);
+  if (!isJsonObject(parsed)) return null;
   const words = readWords(parsed);
-  if (/prompt is too long|exceed context limit/.test(words.message)) return null;
   const overflow = overflowOf(parsed, words);
-  if (overflow === null) return null;
-  return { status: 400, body: Buffer.from(errorJson("invalid_request_error", promptTooLongMessage(overflow))) };
+  if (isOwnShape(parsed) && (overflow === null || ANTHROPICS_OWN.test(words.message))) return null;
+  const said = readMessagesError(status, parsed);
+  return {
+    // Clients know 529 as "overloaded" where others know 503 (engine-apis §3.2).
+    status: said.kind === "overloaded" ? 529 : said.status,
+    body: Buffer.from(JSON.stringify(overflow === null ? writeMessagesError(said) : contextError(overflow))),
+  };
+}
+
+/** Anthropic's wordings for a context that is full. */
+const ANTHROPICS_OWN = /prompt is too long|exceed context limit/;
+
+function isOwnShape(body: JsonObject): boolean {
+  const error = body["error"];
+  return body["type"] === "error" && isJsonObject(error) && typeof error["message"] === "string";
 }
 
 /** An engine's error of whatever shape, understood. */
@@ -50,14 +71,23 @@ export function readMessagesError(status: number, body: unknown): SaidError {
 }
 
 /** The body of an error for a caller of this dialect. */
-export function writeMessagesError(error: SaidError): { type: "error"; error: { type: string; message: string } } {
+export function writeMessagesError(error: SaidError): ErrorObject {
   if (error.kind === "context_length") {
-    const overflow = readContextOverflow(error.message) ?? UNKNOWN;
-    return { type: "error", error: { type: "invalid_request_error", message: promptTooLongMessage(overflow) } };
+    return contextError(readContextOverflow(error.message) ?? UNKNOWN);
   }
   return { type: "error", error: { type: ERROR_TYPES[error.kind] ?? typeOf(error.status), message: error.message } };
 }
 
+interface ErrorObject {
+  type: "error";
+  error: { type: string; message: string };
+}
+
+function contextError(overflow: ContextOverflow): ErrorObject {
+  return { type: "error", error: { type: "invalid_request_error", message: promptTooLongMessage(overflow) } };
+}
+
+/** Longest message of an engine that is passed on. */
 const MAX_MESSAGE_LENGTH = 2048;
 const UNKNOWN: ContextOverflow = { promptTokens: null, answerTokens: null, windowTokens: null };
 
@@ -126,10 +156,6 @@ function readWords(body: unknown): Words {
 
 function wholeNumber(value: unknown): number | null {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
-}
-
-function errorJson(type: string, message: string): string {
-  return JSON.stringify({ type: "error", error: { type, message } });
 }
 
 function parse(body: Buffer): unknown {

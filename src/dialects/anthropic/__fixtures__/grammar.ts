@@ -26,7 +26,7 @@ export function checkGrammar(text: string): Told[] {
   let open: { index: number; type: string; deltas: string[] } | null = null;
   let next = 0;
   for (const record of text.split("\n\n").slice(0, -1)) {
-    const match = /^event: (\w+)\ndata: (.*)$/.exec(record);
+    const match = /^event: (\w+)\ndata: ([^\n]*)$/.exec(record);
     if (match === null) throw new Error(`not a named record: ${record}`);
     const data = JSON.parse(match[2] ?? "") as Told;
     if (data.type !== match[1]) throw new Error(`the name is ${match[1]}, the type ${data.type}`);
