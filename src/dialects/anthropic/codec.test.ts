@@ -147,9 +147,12 @@ describe("inspect() and rewrite()", () => {
     expect(refusal(message(block), { remoteMedia: true })).toBe("accepted");
   });
 
-  test("refuses a URL whose name is written with escapes", () => {
-    const body = message({ type: "image", source: { type: "url", link: "x" } }).replace('"link"', '"\\u0075rl"');
-    expect(refusal(body)).toBe("field_refused messages");
+  test.each([
+    '{"type":"image","source":{"type":"url","\\u0075rl":"http://x"}}',
+    '{"type":"image","\\u0073ourc\\u0065":{"\\u0075r\\u006c":"http://x"}}',
+    '{"type":"container_upload","file\\u005fi\\u0064":"f"}',
+  ])("refuses a name that is written with escapes: %s", (block) => {
+    expect(refusal(`{"model":"m","messages":[{"role":"user","content":[${block}]}]}`)).toBe("field_refused messages");
   });
 
   test.each([

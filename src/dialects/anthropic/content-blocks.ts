@@ -9,17 +9,33 @@ const MAX_BLOCK_DEPTH = 4;
 export type BlockVisitor = (block: readonly Member[], source: readonly Member[] | null) => void;
 
 /**
- * Shows every content block of a list of messages, those inside tool results and documents included. Reads spans only.
+ * Shows the content blocks of a list of messages that hold one of these places, those inside tool results and documents
+ * included. Reads spans only, and looks into nothing that holds none: most of a long prompt is passed over once.
  *
  * Names are matched as engines written in Go match them: without regard to case.
  *
+ * @param places Offsets into the bytes, ascending.
  * @throws PosternError `body_ambiguous` (a block names something twice), `body_too_deep`.
  */
-export function visitBlocks(bytes: Buffer, messages: Member, visit: BlockVisitor): void {
+export function visitBlocks(bytes: Buffer, messages: Member, places: readonly number[], visit: BlockVisitor): void {
+  if (places.length === 0) return;
   for (const message of elementsOf(bytes, messages)) {
+    if (!holdsOne(places, message)) continue;
     const content = findFolded(membersOf(bytes, message), "content");
-    if (content !== undefined) visitContent(bytes, content, visit, 1);
+    if (content !== undefined) visitContent(bytes, content, places, visit, 1);
   }
+}
+
+/** Where any of these texts stands in a member's value, ascending. */
+export function placesOf(bytes: Buffer, { valueStart, valueEnd }: Member, texts: readonly string[]): number[] {
+  const span = bytes.subarray(valueStart, valueEnd);
+  const places: number[] = [];
+  for (const text of texts) {
+    for (let at = span.indexOf(text, 0, "latin1"); at !== -1; at = span.indexOf(text, at + text.length, "latin1")) {
+      places.push(valueStart + at);
+    }
+  }
+  return texts.length === 1 ? places : places.sort((a, b) => a - b);
 }
 
 /** The member whose name is this one when case is folded, as Go's encoding/json finds it; the name is in lower case. */
@@ -27,12 +43,19 @@ export function findFolded(members: readonly Member[], name: string): Member | u
   return members.find((member) => member.name === name || foldName(member.name) === name);
 }
 
-function visitContent(bytes: Buffer, content: Member, visit: BlockVisitor, depth: number): void {
+function visitContent(
+  bytes: Buffer,
+  content: Member,
+  places: readonly number[],
+  visit: BlockVisitor,
+  depth: number,
+): void {
   if (content.kind !== "array") return;
   if (depth > MAX_BLOCK_DEPTH) {
     throw new PosternError("body_too_deep", { message: "Content is nested too deep", param: "messages" });
   }
   for (const element of elementsOf(bytes, content)) {
+    if (!holdsOne(places, element)) continue;
     const block = membersOf(bytes, element);
     if (block.length === 0) continue;
     const sourceMember = findFolded(block, "source");
@@ -40,7 +63,20 @@ function visitContent(bytes: Buffer, content: Member, visit: BlockVisitor, depth
     visit(block, source);
     for (const holder of [block, source]) {
       const inner = holder === null ? undefined : findFolded(holder, "content");
-      if (inner !== undefined) visitContent(bytes, inner, visit, depth + 1);
+      if (inner !== undefined && holdsOne(places, inner)) visitContent(bytes, inner, places, visit, depth + 1);
     }
   }
+}
+
+/** Whether one of the places lies in the value. */
+function holdsOne(places: readonly number[], { valueStart, valueEnd }: Member): boolean {
+  let low = 0;
+  let high = places.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((places[middle] ?? 0) < valueStart) low = middle + 1;
+    else high = middle;
+  }
+  const first = places[low];
+  return first !== undefined && first < valueEnd;
 }

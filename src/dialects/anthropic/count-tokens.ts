@@ -1,6 +1,6 @@
 import { type BodyScan, findMember, mayHoldName } from "../../lib/json-scan.ts";
 import { tokensFromBytes } from "../../lib/token-estimate.ts";
-import { findFolded, visitBlocks } from "./content-blocks.ts";
+import { findFolded, placesOf, visitBlocks } from "./content-blocks.ts";
 
 /** What an image or a document costs at most, roughly: their base64 has nothing to do with it. */
 const TOKENS_PER_MEDIUM = 1600;
@@ -24,7 +24,7 @@ export function countTokensEstimate(scan: BodyScan): number {
   }
   const messages = findMember(scan.members, "messages");
   if (messages !== undefined && mayHoldName(scan, "ata")) {
-    visitBlocks(scan.bytes, messages, (_block, source) => {
+    visitBlocks(scan.bytes, messages, placesOf(scan.bytes, messages, ['data"']), (_block, source) => {
       const data = source === null ? undefined : findFolded(source, "data");
       const kind = source === null ? undefined : findFolded(source, "type");
       if (data === undefined || kind === undefined) return;

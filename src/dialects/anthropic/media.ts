@@ -1,7 +1,7 @@
 import { PosternError } from "../../errors.ts";
 import { type BodyScan, type Member, mayHoldName, readString } from "../../lib/json-scan.ts";
 import { foldName } from "../../lib/json-scanner.ts";
-import { findFolded, visitBlocks } from "./content-blocks.ts";
+import { findFolded, placesOf, visitBlocks } from "./content-blocks.ts";
 
 /**
  * Refuses images and documents that somebody would have to fetch: by URL (that is SSRF from the engine's network, reference:
@@ -13,9 +13,8 @@ import { findFolded, visitBlocks } from "./content-blocks.ts";
  * @throws PosternError `field_refused` naming `messages`; `body_ambiguous` where a block names something twice.
  */
 export function refuseRemoteSources(scan: BodyScan, messages: Member, allowUrls: boolean): void {
-  if (!mayHoldRemote(scan, messages, allowUrls)) return;
   const { bytes } = scan;
-  visitBlocks(bytes, messages, (block, source) => {
+  visitBlocks(bytes, messages, suspectPlaces(scan, messages, allowUrls), (block, source) => {
     if (findFolded(block, "file_id") !== undefined) throw refused(BY_FILE);
     if (!allowUrls) {
       for (const member of block) if (foldName(member.name).endsWith("_url")) throw refused(BY_URL);
@@ -31,16 +30,40 @@ export function refuseRemoteSources(scan: BodyScan, messages: Member, allowUrls:
 const BY_URL = "Media are not fetched from URLs here: send them inside the request as base64";
 const BY_FILE = "Files are not known here: send them inside the request as base64";
 
-/** Go matches names in any case, the others only as they are. */
-const URL_ENDINGS = ["url", "Url", "URL", "uRl", "urL", "URl", "UrL", "uRL"] as const;
 /** An ending that no name has; all endings are set when a name has escapes. */
 const NO_ENDING = "\u0001\u0002\u0003";
+/** Go matches names in any case; these are all ways to write the ends of `url` and `source`. */
+const URL_ENDINGS = inAnyCase("url");
+const SOURCE_ENDINGS = inAnyCase("rce");
 
-function mayHoldRemote(scan: BodyScan, messages: Member, allowUrls: boolean): boolean {
-  if (mayHoldName(scan, NO_ENDING)) return true;
-  const text = scan.bytes.subarray(messages.valueStart, messages.valueEnd);
-  if (mayHoldName(scan, "_id") && text.includes('file_id"')) return true;
-  return !allowUrls && URL_ENDINGS.some((ending) => mayHoldName(scan, ending) && text.includes(`${ending}"`));
+/**
+ * Where a block may begin to be one that is refused: at the name of its `source`, where a URL is somewhere too, of an
+ * `…_url` or of a `file_id`. A quote inside a text is escaped, so a text cannot look like the end of a name.
+ */
+function suspectPlaces(scan: BodyScan, messages: Member, allowUrls: boolean): number[] {
+  // Names with escapes can be written in many ways.
+  if (mayHoldName(scan, NO_ENDING)) return placesOf(scan.bytes, messages, ["{"]);
+  const texts = mayHoldName(scan, "_id") ? ['file_id"'] : [];
+  if (!allowUrls) {
+    const urls = closed(scan, URL_ENDINGS);
+    texts.push(...urls.map((text) => `_${text}`));
+    // The type alone may say it: `{"type":"url"}` reads like a name at its end.
+    if (placesOf(scan.bytes, messages, urls.concat('"url"')).length > 0) texts.push(...closed(scan, SOURCE_ENDINGS));
+  } else if (placesOf(scan.bytes, messages, ['"file"']).length > 0) {
+    texts.push(...closed(scan, SOURCE_ENDINGS));
+  }
+  return placesOf(scan.bytes, messages, texts);
+}
+
+/** The endings that a name in the body may have, each with its closing quote. */
+function closed(scan: BodyScan, endings: readonly string[]): string[] {
+  return endings.filter((ending) => mayHoldName(scan, ending)).map((ending) => `${ending}"`);
+}
+
+function inAnyCase(ending: string): string[] {
+  const [first = "", ...rest] = ending;
+  const tails = rest.length === 0 ? [""] : inAnyCase(rest.join(""));
+  return tails.flatMap((tail) => [first + tail, first.toUpperCase() + tail]);
 }
 
 function refused(message: string): PosternError {
