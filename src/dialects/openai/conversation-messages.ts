@@ -150,7 +150,9 @@ class MessageReader {
         return { type: "text", text: textAt(part["refusal"], `${at}.refusal`) };
       case "image_url": {
         const image = part["image_url"];
-        if (isJsonObject(image) && !isAbsent(image["detail"])) this.#dropped.add("image_url.detail");
+        if (isJsonObject(image) && !isAbsent(image["detail"]) && image["detail"] !== "auto") {
+          this.#dropped.add("image_url.detail");
+        }
         const url = isJsonObject(image) ? image["url"] : image;
         return readImageUrl(textAt(url, `${at}.image_url.url`), `${at}.image_url.url`, this.#options);
       }

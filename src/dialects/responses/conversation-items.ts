@@ -160,7 +160,7 @@ class ItemReader {
       case "refusal":
         return { type: "text", text: textAt(part["refusal"], `${at}.refusal`) };
       case "input_image":
-        if (!isAbsent(part["detail"])) this.#dropped.add("input_image.detail");
+        if (!isAbsent(part["detail"]) && part["detail"] !== "auto") this.#dropped.add("input_image.detail");
         return readImageUrl(textAt(part["image_url"], `${at}.image_url`), `${at}.image_url`, this.#options);
       default:
         throw untranslatable(`${at}.type`, "only text and images have a counterpart there");
