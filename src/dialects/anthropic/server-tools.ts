@@ -35,7 +35,7 @@ export function refuseServerTools({ bytes, members }: BodyScan, policy: FieldPol
 }
 
 /** The type of a tool without its date: `web_search_20250305` is `web_search`. */
-export function toolStem(type: string): string {
+function toolStem(type: string): string {
   return type.replace(/_\d{8}$/, "");
 }
 
