@@ -35,6 +35,19 @@ describe("SseReader", () => {
     expect(events).toHaveLength(2);
   });
 
+  test.each(["\n", "\r\n"])("hands over an event with its last byte, lines ending in %j", (end) => {
+    const events: Event[] = [];
+    const reader = new SseReader(1024, (data, name) => events.push([data, name]));
+    for (let count = 1; count <= 3; count++) {
+      const bytes = Buffer.from(`data: ${count}${end}${end}`);
+      for (let at = 0; at < bytes.length; at++) {
+        expect(events).toHaveLength(count - 1);
+        reader.push(bytes.subarray(at, at + 1));
+      }
+      expect(events).toHaveLength(count);
+    }
+  });
+
   test("understands the error field of older llama.cpp", () => {
     expect(readAll([Buffer.from('error: {"message":"x"}\n\n')])).toEqual([['{"message":"x"}', "error"]]);
   });
