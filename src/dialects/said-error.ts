@@ -1,3 +1,4 @@
+import { readContextOverflow } from "./context-overflow.ts";
 import type { SaidError } from "./conversation.ts";
 
 /** What an engine's error says of itself, whatever shape it came in. */
@@ -11,9 +12,6 @@ export interface ErrorWords {
 /** Longest message of an engine that is passed on. */
 const MAX_MESSAGE_LENGTH = 2048;
 
-/** How engines and providers say that a prompt does not fit (llama-server, vLLM, SGLang, LM Studio, Ollama, OpenAI, Anthropic). */
-const CONTEXT_WORDS =
-  /context[ _](?:size|length|window)|maximum context|context the overflows|prompt is too long|prompt_too_long|input (?:length|is too long)|longer than the model|exceeds? the (?:model's|available) /i;
 const CONTEXT_MARKS = /context_length|exceed_context|prompt_too_long/;
 const QUOTA_MARKS = /insufficient_quota|billing|credit/;
 const LIMIT_MARKS = /rate_limit/;
@@ -23,7 +21,7 @@ const BUSY_MARKS = /overloaded|unavailable_error|service_unavailable/;
 export function saidError({ status, marks, message }: ErrorWords): SaidError {
   const joined = marks.join(" ").toLowerCase();
   const said = message.trim() === "" ? "The inference server reported an error" : message.slice(0, MAX_MESSAGE_LENGTH);
-  if (CONTEXT_MARKS.test(joined) || (status !== 429 && CONTEXT_WORDS.test(message))) {
+  if (CONTEXT_MARKS.test(joined) || (status !== 429 && readContextOverflow(message) !== null)) {
     return { status: 400, kind: "context_length", message: said };
   }
   if (QUOTA_MARKS.test(joined) || status === 402) return { status: 429, kind: "quota", message: said };

@@ -98,7 +98,12 @@ describe("errors of engines", () => {
     [400, { error: { message: "x", code: "context_length_exceeded" } }, "context_length", 400],
     [
       500,
-      { error: { message: "Trying to keep the first 9 tokens when context the overflows." } },
+      {
+        error: {
+          message:
+            "Trying to keep the first 9 tokens when context the overflows. However, the model is loaded with context length of only 8 tokens",
+        },
+      },
       "context_length",
       400,
     ],

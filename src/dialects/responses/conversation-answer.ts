@@ -98,6 +98,7 @@ export function itemId(context: AnswerContext, kind: "msg" | "rs" | "fc", index:
   return `${kind}_${context.id.replaceAll("-", "")}_${index}`;
 }
 
+/** A message that is done. */
 export function messageItem(
   context: AnswerContext,
   index: number,
@@ -113,6 +114,7 @@ export function messageItem(
   };
 }
 
+/** The one part of a message. All of its members are always there: clients read them unguarded. */
 export function textPart(text: string, logprobs: readonly TokenLogprob[] | null): Record<string, unknown> {
   const tokens = (logprobs ?? []).map(({ token, logprob, bytes, top }) => ({
     token,
@@ -128,6 +130,7 @@ export function reasoningItem(context: AnswerContext, index: number, text: strin
   return { id: itemId(context, "rs", index), type: "reasoning", summary: [{ type: "summary_text", text }] };
 }
 
+/** A call that is done, by the names that the caller gave. */
 export function callItem(
   context: AnswerContext,
   index: number,
