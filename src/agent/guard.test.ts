@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { createCodecs } from "../dialects/codecs.ts";
+import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import { answerFrom, type FakeEngine, startFakeEngine } from "../engines/__fixtures__/fake-engine.ts";
 import { systemClock } from "../lib/clock.ts";
 import { type Admitted, Guard, type GuardedRequest, isFailure } from "./guard.ts";
@@ -33,6 +35,7 @@ beforeEach(async () => {
   guard = new Guard({
     findEngine: (name) => (name === "ollama" ? engine : undefined),
     remoteModels: new Set(["allowed:cloud"]),
+    codecs: createCodecs(DEFAULT_FIELD_POLICY),
   });
 });
 
@@ -56,7 +59,16 @@ function inspect(body: string | Buffer, request: GuardedRequest = CHAT) {
 
 describe("Guard.admit()", () => {
   test("lets the operations of the table through", () => {
-    for (const path of ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]) {
+    for (const path of [
+      "/v1/chat/completions",
+      "/v1/completions",
+      "/v1/embeddings",
+      "/v1/messages",
+      "/api/chat",
+      "/api/generate",
+      "/api/embed",
+      "/api/embeddings",
+    ]) {
       expect(isFailure(guard.admit({ ...CHAT, path, operation: "" }))).toBe(false);
     }
   });
@@ -66,7 +78,36 @@ describe("Guard.admit()", () => {
     ["DELETE", "/api/delete"],
     ["POST", "/api/pull"],
     ["POST", "/api/create"],
-    ["POST", "/api/generate"],
+    ["POST", "/api/push"],
+    ["POST", "/api/copy"],
+    ["POST", "/api/blobs/sha256:0"],
+    ["HEAD", "/api/blobs/sha256:0"],
+    ["POST", "/api/show"],
+    ["POST", "/api/me"],
+    ["POST", "/api/signout"],
+    ["POST", "/api/experimental/web_search"],
+    ["GET", "/api/tags"],
+    ["GET", "/api/ps"],
+    ["GET", "/api/version"],
+    ["HEAD", "/"],
+    ["HEAD", "/api/hello"],
+    ["POST", "/api/chat/"],
+    ["POST", "/api//chat"],
+    ["POST", "/api/generate/../pull"],
+    ["POST", "/api/%70ull"],
+    ["POST", "/v1/chat/completions/../../api/pull"],
+    ["POST", "/v1/messages/batches"],
+    ["POST", "/v1/responses/input_tokens"],
+    ["POST", "/completion"],
+    ["POST", "/slots/0?action=erase"],
+    ["POST", "/models/load"],
+    ["POST", "/props"],
+    ["POST", "/tools"],
+    ["POST", "/v1/load_lora_adapter"],
+    ["POST", "/invocations"],
+    ["POST", "/update_weights_from_disk"],
+    ["POST", "/api/v1/chat"],
+    ["POST", "/api/v1/models/load"],
     ["GET", "/v1/models"],
     ["POST", "/v1/models"],
     ["POST", "/v1/chat/completions/"],
@@ -90,6 +131,13 @@ describe("Guard.admit()", () => {
     }
   });
 
+  test("denies what this version of the engine does not speak", () => {
+    // Ollama answers 404 to it, and clients would then count with whole requests.
+    expect(guard.admit({ ...CHAT, path: "/v1/messages/count_tokens", operation: "" })).toMatchObject({
+      kind: "denied",
+    });
+  });
+
   test("says that an engine is away, so that another target is tried", async () => {
     fake.answerWith(({ socket }) => socket.destroy());
     await engine.read();
@@ -110,6 +158,43 @@ describe("Guard.inspect()", () => {
       accept: "text/event-stream",
       "user-agent": "postern",
     });
+  });
+
+  test.each([
+    ["/api/chat", '{"model":"here","messages":[]}', "application/x-ndjson"],
+    ["/api/chat", '{"model":"here","messages":[],"stream":false}', "application/json"],
+    ["/api/generate", '{"model":"here","prompt":"x"}', "application/x-ndjson"],
+    ["/api/embed", '{"model":"here","input":"x"}', "application/json"],
+    ["/v1/messages", '{"model":"here","max_tokens":1,"messages":[],"stream":true}', "text/event-stream"],
+    ["/v1/messages", '{"model":"here","max_tokens":1,"messages":[]}', "application/json"],
+  ])("asks for the answer that %s of %s has", (path, body, accept) => {
+    const request = inspect(body, { ...CHAT, path, operation: "" });
+    if (isFailure(request)) throw new Error(request.detail);
+    expect(request.headers).toEqual({ "content-type": "application/json", accept, "user-agent": "postern" });
+    expect(request.path).toBe(path);
+  });
+
+  test.each([
+    ["/api/chat", '{"model":"here","messages":[],"keep_alive":0}'],
+    ["/api/generate", '{"model":"here","prompt":"","keep_alive":-1}'],
+    ["/api/chat", '{"model":"here","messages":[],"options":{"num_gpu":0,"main_gpu":7}}'],
+  ])("lets nobody load, unload or move models with %s %s", (path, body) => {
+    const request = inspect(body, { ...CHAT, path, operation: "" });
+    if (isFailure(request)) return;
+    expect(String(request.body)).not.toMatch(/keep_alive|num_gpu|main_gpu/);
+  });
+
+  test("keeps to this machine's policy, whatever the gateway's is", () => {
+    const narrow = { ...DEFAULT_FIELD_POLICY, unknown: "refuse" as const, maxTokens: 100, maxChoices: 1 };
+    guard = new Guard({
+      findEngine: () => engine,
+      remoteModels: new Set(),
+      codecs: createCodecs(narrow),
+    });
+    expect(inspect('{"model":"here","messages":[],"made_up":1}')).toMatchObject({ kind: "denied" });
+    const request = inspect('{"model":"here","messages":[],"n":4,"max_tokens":100000}');
+    if (isFailure(request)) throw new Error(request.detail);
+    expect(JSON.parse(String(request.body))).toMatchObject({ n: 1, max_tokens: 100 });
   });
 
   test("takes out what no table lists and clamps what has a bound, even if the gateway did not", () => {

@@ -1,9 +1,9 @@
-import { codecFor } from "../dialects/codecs.ts";
 import type { DialectCodec } from "../dialects/dialect.ts";
-import { OPERATIONS, type Operation } from "../dialects/operations.ts";
+import type { Operation } from "../dialects/operations.ts";
 import { toPosternError } from "../errors.ts";
 import type { ExchangeFailure, ExchangeRequest } from "../lib/exchange.ts";
 import { scanBody } from "../lib/json-scan.ts";
+import { SERVED_PATHS } from "./tables.ts";
 import type { WatchedEngine } from "./watched-engine.ts";
 
 /** What the gateway asks for, as the tunnel hands it over. */
@@ -20,6 +20,8 @@ export interface GuardedRequest {
 export interface GuardOptions {
   /** The engine of this name, among those that are configured or were found; nothing else is ever dialled. */
   findEngine(name: string): WatchedEngine | undefined;
+  /** Codecs of the operations under this machine's own field policy: what the gateway's lets through beyond it is cut down to it. */
+  codecs: ReadonlyMap<string, DialectCodec>;
   /** Models that the engine forwards to somebody else's cloud and that the operator allows all the same. */
   remoteModels: ReadonlySet<string>;
 }
@@ -31,15 +33,12 @@ export interface Admitted {
   codec: DialectCodec;
 }
 
-const POST_PATHS: ReadonlyMap<string, Operation> = new Map(
-  OPERATIONS.filter((operation) => operation.kind === "infer" && operation.method === "POST").map((operation) => [
-    operation.path,
-    operation,
-  ]),
-);
-
-const STREAM_HEADERS = { "content-type": "application/json", accept: "text/event-stream", "user-agent": "postern" };
-const JSON_HEADERS = { "content-type": "application/json", accept: "application/json", "user-agent": "postern" };
+/** Headers of a request to an engine, by the format of the answer that is expected. Never the caller's, never the gateway's. */
+const HEADERS = {
+  json: headersFor("application/json"),
+  events: headersFor("text/event-stream"),
+  ndjson: headersFor("application/x-ndjson"),
+};
 
 /**
  * The second policy point, on the machine of the engines. A gateway that was taken over must not get further than one that
@@ -55,7 +54,7 @@ export class Guard {
 
   /** Judges method, path, operation and engine. Returns why the attempt is not served, or who serves it. Does not throw. */
   admit(request: GuardedRequest): Admitted | ExchangeFailure {
-    const operation = request.method === "POST" ? POST_PATHS.get(request.path) : undefined;
+    const operation = request.method === "POST" ? SERVED_PATHS.get(request.path) : undefined;
     if (operation === undefined) return denied("no such operation");
     if (request.operation !== "" && request.operation !== operation.id)
       return denied("another operation was announced");
@@ -66,7 +65,8 @@ export class Guard {
       return { phase: "connect", kind: "unreachable", detail: `the engine "${engine.name}" is not ready: ${reason}` };
     }
     if (!engine.operations.has(operation.id)) return denied("the engine does not speak this operation");
-    return { engine, operation, codec: codecFor(operation.id) };
+    const codec = this.#options.codecs.get(operation.id);
+    return codec === undefined ? denied("no such operation") : { engine, operation, codec };
   }
 
   /**
@@ -85,7 +85,7 @@ export class Guard {
       return {
         method: "POST",
         path: operation.path,
-        headers: facts.isStream ? STREAM_HEADERS : JSON_HEADERS,
+        headers: headersOf(operation, facts.isStream),
         body: codec.rewrite(scan, facts, { model: facts.model, forceUsage: false, engineKind: engine.kind }),
       };
     } catch (error) {
@@ -93,6 +93,15 @@ export class Guard {
       return denied(param === undefined ? code : `${code} (${param})`);
     }
   }
+}
+
+function headersOf({ canStream, family }: Operation, isStream: boolean): Record<string, string> {
+  if (!canStream || !isStream) return HEADERS.json;
+  return family === "ollama" ? HEADERS.ndjson : HEADERS.events;
+}
+
+function headersFor(accept: string): Record<string, string> {
+  return { "content-type": "application/json", accept, "user-agent": "postern" };
 }
 
 /** Tells the two outcomes of the guard apart. */

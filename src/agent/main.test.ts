@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { AgentConfig } from "../config/resolved.ts";
+import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import {
   answer,
   answerFrom,
@@ -57,7 +58,9 @@ const CONFIG: AgentConfig = {
   node: null,
   discover: false,
   engines: [],
+  started: [],
   embedded: { mode: "none", modelPath: null },
+  guard: { fields: DEFAULT_FIELD_POLICY, remoteModels: [] },
 };
 
 const record = (fields: object, event: string): void => void logged.push(`${event} ${JSON.stringify(fields)}`);

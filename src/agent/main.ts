@@ -31,8 +31,6 @@ export interface AgentOptions {
   ownPorts?: readonly number[];
   /** Where to look for engines; default: the usual ports on loopback. */
   addresses?: readonly URL[];
-  /** Models that an engine forwards to somebody else's cloud (Ollama `:cloud`) and that may be served. Default: none. */
-  remoteModels?: readonly string[];
   /** Progress of installing and starting the embedded engine. */
   onProgress?: OnEngineProgress;
   /** Called on every change. Must not throw. */

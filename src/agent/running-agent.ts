@@ -1,4 +1,5 @@
 import type { AgentConfig } from "../config/resolved.ts";
+import { createCodecs } from "../dialects/codecs.ts";
 import { uniqueName } from "../engines/discover.ts";
 import { type EmbeddedEngine, startEmbedded } from "../engines/embedded/start.ts";
 import { isLoopback } from "../engines/engine-url.ts";
@@ -42,6 +43,7 @@ export class Agent implements RunningAgent, AttemptEvents {
   readonly #hardware = basicHardware();
   /** By engine name; null where it was looked at and is fine. */
   readonly #exposures = new Map<string, string | null>();
+  readonly #remoteModels: ReadonlySet<string>;
   #membership: Membership;
   #lastReport = "";
   #isStopping = false;
@@ -53,6 +55,7 @@ export class Agent implements RunningAgent, AttemptEvents {
     this.#clock = options.clock ?? systemClock;
     this.#state = state;
     this.#membership = membership;
+    this.#remoteModels = new Set(options.config.guard.remoteModels);
     this.#keys = EngineKeys.open(state.folder);
     const { promise, resolve } = Promise.withResolvers<PosternError | null>();
     this.ended = promise;
@@ -79,7 +82,7 @@ export class Agent implements RunningAgent, AttemptEvents {
   }
 
   status(): AgentStatus {
-    const engines = this.#watch.list().map((engine) => engine.report());
+    const engines = this.#watch.list().map((engine) => engine.report(this.#remoteModels));
     const { state: embedded } = this.#embedded;
     return {
       gateway: this.#membership.gateway,
@@ -122,7 +125,8 @@ export class Agent implements RunningAgent, AttemptEvents {
   #createConnector(): Connector {
     const guard = new Guard({
       findEngine: (name) => this.#watch.find(name),
-      remoteModels: new Set(this.#options.remoteModels ?? []),
+      remoteModels: this.#remoteModels,
+      codecs: createCodecs(this.#options.config.guard.fields),
     });
     return new Connector({
       url: new URL(this.#membership.gateway),
@@ -182,7 +186,7 @@ export class Agent implements RunningAgent, AttemptEvents {
     const report = buildReport(
       this.#options.version,
       this.#hardware,
-      this.#watch.list().map((engine) => engine.report()),
+      this.#watch.list().map((engine) => engine.report(this.#remoteModels)),
     );
     const text = JSON.stringify(report);
     if (text === this.#lastReport) return;

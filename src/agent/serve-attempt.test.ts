@@ -2,6 +2,8 @@ import { once } from "node:events";
 import type { ClientHttp2Session, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { createCodecs } from "../dialects/codecs.ts";
+import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import {
   answer,
   answerFrom,
@@ -50,7 +52,11 @@ beforeEach(async () => {
     systemClock,
   );
   await engine.read();
-  const guard = new Guard({ findEngine: (name) => (name === "e" ? engine : undefined), remoteModels: new Set() });
+  const guard = new Guard({
+    findEngine: (name) => (name === "e" ? engine : undefined),
+    remoteModels: new Set(),
+    codecs: createCodecs(DEFAULT_FIELD_POLICY),
+  });
   failures.length = 0;
   running = 0;
   const events = {

@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { ADAPTERS, adapterOf } from "../engines/adapters.ts";
+import { advisoriesFor } from "../engines/advisories.ts";
 import { connectEngine, type EngineConnections } from "../engines/dispatch.ts";
 import type { EngineState } from "../engines/engine.ts";
+import { unready } from "../engines/engine-state.ts";
 import { plainHostHeader } from "../engines/engine-url.ts";
 import { type IdentifiedEngine, identifyEngine } from "../engines/identify.ts";
 import { type OpenProbe, openProbe } from "../engines/probe.ts";
@@ -9,6 +11,7 @@ import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { EngineKind, EngineReport } from "../tunnel/link.ts";
+import { isServed } from "./tables.ts";
 
 /** How to reach one engine, and what to tell it. */
 export interface EngineSettings {
@@ -27,7 +30,7 @@ export interface EngineSettings {
   exposureAccepted: boolean;
 }
 
-const AWAY: EngineState = { ready: false, reason: "it does not answer", models: [], slots: null };
+const AWAY: EngineState = unready("it does not answer");
 
 /** After this many readings the engine is asked again what it is: it may have been replaced between two of them. */
 const READINGS_PER_IDENTITY = 30;
@@ -94,12 +97,20 @@ export class WatchedEngine {
     if (this.#readings % READINGS_PER_IDENTITY === 0 || this.#identified === null) await this.#identify();
     this.#readings += 1;
     const engine = this.#identified;
-    this.#settle(engine === null ? await this.#whyUnknown() : await engine.adapter.read(this.#probe, engine.identity));
+    const hints = { isBusy: (this.#connections?.active ?? 0) > 0 };
+    this.#settle(
+      engine === null ? await this.#whyUnknown() : await engine.adapter.read(this.#probe, engine.identity, hints),
+    );
     // Whoever answers next at this address may be another program.
     if (!this.#state.ready && this.#state.models.length === 0) this.#readings = 0;
   }
 
-  report(): EngineReport {
+  /**
+   * What the gateway is told of it.
+   *
+   * @param remoteModels Models that run in somebody else's cloud and that the operator allows; the others are not mentioned.
+   */
+  report(remoteModels: ReadonlySet<string> = new Set()): EngineReport {
     return {
       name: this.name,
       kind: this.kind,
@@ -107,8 +118,11 @@ export class WatchedEngine {
       ready: this.#state.ready,
       reason: this.#state.reason,
       operations: [...this.#operations],
-      models: this.#state.models,
+      models: this.#state.models.filter((model) => !model.remote || remoteModels.has(model.name)),
       slots: this.#state.slots,
+      isLoading: this.#state.isLoading,
+      load: this.#state.load,
+      advisories: this.#identified === null ? [] : advisoriesFor(this.#identified.identity),
     };
   }
 
@@ -123,7 +137,7 @@ export class WatchedEngine {
     // A server that is away now keeps its name and its connections: attempts then fail at once, as they should.
     if (found === null) return;
     this.#identified = found;
-    this.#operations = new Set(found.adapter.operations(found.identity));
+    this.#operations = new Set(found.adapter.operations(found.identity).filter(isServed));
     this.#connections ??= connectEngine({
       url,
       host: host ?? found.adapter.hostHeader(url),

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import { PosternError } from "../errors.ts";
 import { type ConfigPart, loadConfig, publicUrlOf } from "./load.ts";
 import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, defaultConfig } from "./resolved.ts";
@@ -228,4 +229,74 @@ test("publicUrlOf() is an address that a caller on this machine can use", () => 
   expect(publicUrlOf(load('gateway: { listen: "[::1]:9" }'))).toBe("http://[::1]:9");
   expect(publicUrlOf(load('gateway: { listen: "0.0.0.0:9" }'))).toBe("http://127.0.0.1:9");
   expect(publicUrlOf(load("gateway: { publicUrl: https://ai.example.org }"))).toBe("https://ai.example.org");
+});
+
+test("loadConfig() reads what callers may put into requests, at the gateway and as the ceiling of the agent", () => {
+  const config = load(`
+gateway:
+  fields: { unknown: refuse, maxChoices: 4, maxTokens: 32000, maxKeepAlive: 10m, remoteMedia: true }
+agent:
+  guard: { allow: [options.num_gpu], maxContext: 32768, remoteModels: ["gpt-oss:120b-cloud"] }
+`);
+  expect(config.gateway.fields).toEqual({
+    ...DEFAULT_FIELD_POLICY,
+    unknown: "refuse",
+    maxChoices: 4,
+    maxTokens: 32_000,
+    maxKeepAliveSeconds: 600,
+    remoteMedia: true,
+  });
+  expect(config.agent.guard).toEqual({
+    fields: { ...DEFAULT_FIELD_POLICY, allow: ["options.num_gpu"], maxContext: 32_768 },
+    remoteModels: ["gpt-oss:120b-cloud"],
+  });
+});
+
+test("loadConfig() tells engines that the agent starts from those that it reaches", () => {
+  const { agent } = load(`
+agent:
+  engines:
+    box: { url: http://127.0.0.1:11434 }
+    big: { kind: llama-server, start: { args: ["--model", "/models/qwen3-8b.gguf"], environment: { OMP_NUM_THREADS: "4" } } }
+    fast: { kind: vllm, start: { program: /opt/vllm/bin/vllm, args: [Qwen/Qwen3-8B], port: 8123 } }
+`);
+  expect(agent.engines.map((engine) => engine.name)).toEqual(["box"]);
+  expect(agent.started).toEqual([
+    {
+      name: "big",
+      kind: "llama-server",
+      program: "llama-server",
+      args: ["--model", "/models/qwen3-8b.gguf"],
+      port: null,
+      environment: { OMP_NUM_THREADS: "4" },
+    },
+    {
+      name: "fast",
+      kind: "vllm",
+      program: "/opt/vllm/bin/vllm",
+      args: ["Qwen/Qwen3-8B"],
+      port: 8123,
+      environment: {},
+    },
+  ]);
+});
+
+test("loadConfig() refuses a started engine that it could not keep to loopback and a key, and one that is nowhere", () => {
+  const faults = faultsOf(`
+agent:
+  engines:
+    a: { kind: ollama, start: {} }
+    b: { kind: vllm, start: { args: ["--host", "0.0.0.0", "--api-key=x"] } }
+    c: { kind: vllm, url: http://127.0.0.1:1, start: {} }
+    d: { kind: vllm }
+    e: { start: {} }
+`);
+  expect(faults.map((fault) => fault.replace(/ must.* set by the agent/, " set by the agent"))).toEqual([
+    '4 agent.engines.a.kind must be "llama-server" or "vllm": those can be started, got "ollama"',
+    '5 agent.engines.b.start.args[0] set by the agent, got "--host"',
+    '5 agent.engines.b.start.args[2] set by the agent, got "--api-key=x"',
+    '6 agent.engines.c.url cannot stand beside `start`, got "http://127.0.0.1:1"',
+    "7 agent.engines.d.url is missing",
+    "8 agent.engines.e.kind is missing",
+  ]);
 });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { formatSize } from "../lib/size.ts";
 import { formatListen } from "./listen-address.ts";
@@ -74,6 +75,16 @@ function typeOf(node: SchemaNode): string {
   return node.type === "integer" ? "number" : node.type === "string" ? "text" : (node.type ?? "any");
 }
 
+function writtenFields(path: string): Record<string, string> {
+  const { unknown, maxChoices, maxKeepAliveSeconds, remoteMedia } = DEFAULT_FIELD_POLICY;
+  return {
+    [`${path}.unknown`]: unknown,
+    [`${path}.maxChoices`]: String(maxChoices),
+    [`${path}.maxKeepAlive`]: formatDuration(maxKeepAliveSeconds * 1000),
+    [`${path}.remoteMedia`]: String(remoteMedia),
+  };
+}
+
 function writtenDefaults(): Record<string, string> {
   const { gateway, agent } = defaultConfig("");
   const limits = Object.entries(DEFAULT_LIMITS).map(([name, value]) => [
@@ -92,5 +103,7 @@ function writtenDefaults(): Record<string, string> {
     "storage.syncEvery": formatDuration(DEFAULT_STORAGE.syncEveryMs),
     "agent.discover": String(agent.discover),
     "agent.embedded.mode": agent.embedded.mode,
+    ...writtenFields("gateway.fields"),
+    ...writtenFields("agent.guard"),
   };
 }

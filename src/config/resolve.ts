@@ -1,11 +1,12 @@
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
 import { Secret } from "../lib/secret.ts";
 import { formatPath } from "./check.ts";
 import type { ConfigFault } from "./diagnostics.ts";
 import type { ConfigPart } from "./load.ts";
-import type { EngineAddress, ResolvedConfig } from "./resolved.ts";
-import type { RawConfig, RawEngineAddress } from "./schema.ts";
+import type { EngineAddress, ResolvedConfig, StartedEngineConfig } from "./resolved.ts";
+import type { RawConfig, RawEngineAddress, RawFieldRules } from "./schema.ts";
 import type { YamlSource } from "./yaml-source.ts";
 
 /** Longest secret that is read from a file. */
@@ -81,6 +82,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
         requestBodyMs: timeouts.requestBody ?? base.gateway.timeouts.requestBodyMs,
         drainMs: timeouts.drain ?? base.gateway.timeouts.drainMs,
       },
+      fields: resolveFields(raw.gateway?.fields ?? {}),
     },
     storage: {
       requestRetentionMs:
@@ -101,11 +103,18 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
       gateway: raw.agent?.gateway ?? null,
       node: raw.agent?.node ?? null,
       discover: raw.agent?.discover ?? base.agent.discover,
-      engines: Object.entries(raw.agent?.engines ?? {}).map(([name, engine]) => ({
-        name,
-        ...resolveEngine(resolving, ["agent", "engines", name], engine, forAgent),
-        exposureAccepted: engine.exposureAccepted ?? false,
-      })),
+      engines: Object.entries(raw.agent?.engines ?? {}).flatMap(([name, { url, start, ...engine }]) =>
+        url === undefined || start !== undefined
+          ? []
+          : [
+              {
+                name,
+                ...resolveEngine(resolving, ["agent", "engines", name], { ...engine, url }, forAgent),
+                exposureAccepted: engine.exposureAccepted ?? false,
+              },
+            ],
+      ),
+      started: Object.entries(raw.agent?.engines ?? {}).flatMap(([name, engine]) => resolveStarted(name, engine)),
       embedded: {
         mode: raw.agent?.embedded?.mode ?? base.agent.embedded.mode,
         modelPath:
@@ -113,8 +122,41 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
             ? null
             : locateFile(resolving, ["agent", "embedded", "model"], raw.agent.embedded.model, forAgent),
       },
+      guard: {
+        fields: resolveFields(raw.agent?.guard ?? {}),
+        remoteModels: raw.agent?.guard?.remoteModels ?? [],
+      },
     },
   };
+}
+
+function resolveFields(raw: RawFieldRules): FieldPolicy {
+  return {
+    unknown: raw.unknown ?? DEFAULT_FIELD_POLICY.unknown,
+    allow: raw.allow ?? DEFAULT_FIELD_POLICY.allow,
+    maxChoices: raw.maxChoices ?? DEFAULT_FIELD_POLICY.maxChoices,
+    maxTokens: raw.maxTokens ?? DEFAULT_FIELD_POLICY.maxTokens,
+    maxContext: raw.maxContext ?? DEFAULT_FIELD_POLICY.maxContext,
+    maxKeepAliveSeconds:
+      raw.maxKeepAlive === undefined ? DEFAULT_FIELD_POLICY.maxKeepAliveSeconds : Math.floor(raw.maxKeepAlive / 1000),
+    remoteMedia: raw.remoteMedia ?? DEFAULT_FIELD_POLICY.remoteMedia,
+  };
+}
+
+type RawAgentEngine = NonNullable<NonNullable<RawConfig["agent"]>["engines"]>[string];
+
+function resolveStarted(name: string, { kind, start }: RawAgentEngine): StartedEngineConfig[] {
+  if (start === undefined || (kind !== "llama-server" && kind !== "vllm")) return [];
+  return [
+    {
+      name,
+      kind,
+      program: start.program ?? kind,
+      args: start.args ?? [],
+      port: start.port ?? null,
+      environment: start.environment ?? {},
+    },
+  ];
 }
 
 function resolveEngine(resolving: Resolving, path: string[], raw: RawEngineAddress, isOurs: boolean): EngineAddress {

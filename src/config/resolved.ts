@@ -1,3 +1,4 @@
+import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { EngineKind } from "../tunnel/link.ts";
 
@@ -42,6 +43,8 @@ export interface GatewayConfig {
   trustedProxies: readonly string[];
   limits: LimitConfig;
   timeouts: TimeoutConfig;
+  /** What callers may put into bodies. Each agent has a policy of its own, which is the ceiling on its machine. */
+  fields: FieldPolicy;
 }
 
 export interface TlsFiles {
@@ -155,7 +158,31 @@ export interface AgentConfig {
   /** Whether engines on their usual loopback ports are looked for, besides `engines`. */
   discover: boolean;
   engines: readonly EngineConfig[];
+  /** Engines that the agent starts itself. */
+  started: readonly StartedEngineConfig[];
   embedded: EmbeddedConfig;
+  guard: GuardConfig;
+}
+
+/** What the agent lets through to the engines of its machine, whatever the gateway thinks. */
+interface GuardConfig {
+  fields: FieldPolicy;
+  /** Names of models that an engine forwards to somebody else's cloud (Ollama `:cloud`) and that may be served all the same. */
+  remoteModels: readonly string[];
+}
+
+/** A program that the agent runs as an engine: on loopback, with a key of its own, started again when it crashes. */
+export interface StartedEngineConfig {
+  name: string;
+  kind: "llama-server" | "vllm";
+  /** Path, or a name that is looked up in `PATH`. */
+  program: string;
+  /** What the operator adds; address, port and key are the agent's. */
+  args: readonly string[];
+  /** Null: a free one, each time. */
+  port: number | null;
+  /** Added to the agent's own environment. */
+  environment: Readonly<Record<string, string>>;
 }
 
 interface EngineConfig extends EngineAddress {
@@ -228,6 +255,7 @@ export function defaultConfig(dataFolder: string): ResolvedConfig {
       trustedProxies: [],
       limits: DEFAULT_LIMITS,
       timeouts: DEFAULT_TIMEOUTS,
+      fields: DEFAULT_FIELD_POLICY,
     },
     storage: DEFAULT_STORAGE,
     nodes: [],
@@ -237,7 +265,9 @@ export function defaultConfig(dataFolder: string): ResolvedConfig {
       node: null,
       discover: true,
       engines: [],
+      started: [],
       embedded: { mode: "auto", modelPath: null },
+      guard: { fields: DEFAULT_FIELD_POLICY, remoteModels: [] },
     },
   };
 }

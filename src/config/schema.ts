@@ -164,6 +164,34 @@ const tlsFiles = z.strictObject({
   key: path("PEM file of the certificate's key"),
 });
 
+const fieldRules = {
+  unknown: z
+    .enum(["remove", "refuse"])
+    .optional()
+    .describe("What happens to fields of a request that no table knows: taken out and named, or a 400."),
+  allow: z
+    .array(
+      z
+        .string()
+        .regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,127}$/, { error: 'must be the name of a field, like "options.num_gpu"' }),
+    )
+    .max(MAX_ENTRIES)
+    .optional()
+    .describe("Fields that pass although no table lists them, dangerous ones too; nested ones like `options.num_gpu`."),
+  maxChoices: count(1, 1024).optional().describe("Most answers to one prompt (`n`, `best_of`)."),
+  maxTokens: count(1, 100_000_000).optional().describe("Most tokens of one answer. Left out: the engine's own limit."),
+  maxContext: count(256, 100_000_000)
+    .optional()
+    .describe(
+      "Largest window that a caller may have a model loaded with (`num_ctx`). Left out: the largest of the steps.",
+    ),
+  maxKeepAlive: duration({}).optional().describe("Longest that a caller may keep a model in memory (`keep_alive`)."),
+  remoteMedia: z
+    .boolean()
+    .optional()
+    .describe("Whether engines may fetch images and the like from addresses that callers name."),
+};
+
 const gateway = z.strictObject({
   listen: listen().optional().describe("Public listener."),
   publicUrl: origin("the public address")
@@ -195,6 +223,10 @@ const gateway = z.strictObject({
     .describe("Addresses of TLS-terminating proxies in front; only these may tell the caller's address."),
   limits: limits.optional().describe("Bounds of the process."),
   timeouts: timeouts.optional().describe("Times after which something is given up."),
+  fields: z
+    .strictObject(fieldRules)
+    .optional()
+    .describe("What callers may put into requests. Agents have a policy of their own beside it."),
 });
 
 const storage = z.strictObject({
@@ -222,6 +254,53 @@ const model = z.strictObject({
     .describe("What answers, in order of preference."),
 });
 
+/** What the agent itself says to a program that it starts. */
+const AGENTS_OWN_ARGUMENTS = /^(--host|--port|--api-key|--api-key-file)(=|$)/;
+
+const startedEngine = z.strictObject({
+  program: z
+    .string()
+    .min(1)
+    .max(4096)
+    .optional()
+    .describe("The program: a path, or a name to look up. Left out: `llama-server` or `vllm`, as the kind says."),
+  args: z
+    .array(
+      z
+        .string()
+        .max(4096)
+        .refine((word) => !AGENTS_OWN_ARGUMENTS.test(word), {
+          error: "must not be the address, the port or the key: those are set by the agent",
+        }),
+    )
+    .max(MAX_ENTRIES)
+    .optional()
+    .describe('Its arguments, like `["--model", "/models/qwen3-8b.gguf"]`. Without address, port and key.'),
+  port: count(1, 65_535).optional().describe("Port on loopback. Left out: a free one."),
+  environment: z
+    .record(
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, { error: "must be the name of an environment variable" }),
+      z.string().max(32_768),
+    )
+    .optional()
+    .describe("Environment variables for it, beside the agent's own."),
+});
+
+/** Fields that say how to reach an engine, which the agent knows of one that it starts. */
+const ADDRESS_FIELDS = ["url", "apiKey", "host", "ca", "serverName", "exposureAccepted"] as const;
+
+function checkStart(engine: Record<string, unknown>, context: z.RefinementCtx): void {
+  const fault = (field: string, message: string) => context.addIssue({ code: "custom", path: [field], message });
+  if (engine["start"] === undefined) {
+    if (engine["url"] === undefined) fault("url", "is missing, and so is `start`");
+    return;
+  }
+  if (engine["kind"] !== "llama-server" && engine["kind"] !== "vllm") {
+    fault("kind", 'must be "llama-server" or "vllm": those can be started');
+  }
+  for (const field of ADDRESS_FIELDS) if (engine[field] !== undefined) fault(field, "cannot stand beside `start`");
+}
+
 const agent = z.strictObject({
   gateway: origin("the gateway's address")
     .optional()
@@ -231,13 +310,17 @@ const agent = z.strictObject({
   engines: z
     .record(
       configName,
-      z.strictObject({
-        ...engineAddress,
-        exposureAccepted: z
-          .boolean()
-          .optional()
-          .describe("You know that this engine listens on more than loopback; no warning."),
-      }),
+      z
+        .strictObject({
+          ...engineAddress,
+          url: engineAddress.url.optional(),
+          exposureAccepted: z
+            .boolean()
+            .optional()
+            .describe("You know that this engine listens on more than loopback; no warning."),
+          start: startedEngine.optional().describe("Run the engine as a child of the agent, on loopback with a key."),
+        })
+        .superRefine(checkStart),
     )
     .optional()
     .describe("Engines beside those that are found, by name."),
@@ -251,6 +334,19 @@ const agent = z.strictObject({
     })
     .optional()
     .describe("The llama.cpp that Postern brings along."),
+  guard: z
+    .strictObject({
+      ...fieldRules,
+      remoteModels: z
+        .array(modelName)
+        .max(MAX_ENTRIES)
+        .optional()
+        .describe(
+          "Models that an engine forwards to its own cloud (Ollama `:cloud`) and that may be served. Others are hidden.",
+        ),
+    })
+    .optional()
+    .describe("What this machine lets through to its engines, whatever the gateway allows."),
 });
 
 export const configSchema = z.strictObject({
@@ -269,6 +365,7 @@ export const configSchema = z.strictObject({
 
 /** What the file says, units already parsed. */
 export type RawConfig = z.output<typeof configSchema>;
+export type RawFieldRules = NonNullable<NonNullable<RawConfig["gateway"]>["fields"]>;
 export type RawEngineAddress = NonNullable<RawConfig["nodes"]>[string];
 
 /** Keys that DESIGN has and this version does not yet; `*` stands for any name. Refused with those words. */
@@ -285,5 +382,4 @@ export const NOT_YET: readonly string[] = [
   "nodes.*.tags",
   "nodes.*.locality",
   "models.*.strategy",
-  "agent.guard",
 ];

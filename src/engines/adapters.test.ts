@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { operationById } from "../dialects/operations.ts";
-import type { ModelReport } from "../tunnel/link.ts";
+import type { EngineKind, ModelReport } from "../tunnel/link.ts";
 import {
   answer,
   answerFrom,
@@ -22,6 +22,7 @@ const HARMLESS_PATHS: readonly string[] = [
   "/health",
   "/version",
   "/props",
+  "/metrics",
   "/v1/models",
   "/get_model_info",
   "/get_server_info",
@@ -78,6 +79,9 @@ function model(report: Partial<ModelReport>): ModelReport {
     quantization: null,
     capabilities: [],
     remote: false,
+    family: null,
+    parameterSize: null,
+    parent: null,
     ...report,
   };
 }
@@ -97,7 +101,8 @@ describe("every adapter", () => {
     const { kind, state } = await read(engine);
     expect(kind).toBe(file.split(/[/\\]/)[0]);
     expect(state.ready).toBe(state.reason === null);
-    expect(state.ready).toBe(state.models.length > 0);
+    if (state.ready) expect(state.models.length).toBeGreaterThan(0);
+    if (state.isLoading) expect(state.ready).toBe(false);
     for (const request of engine.requests) {
       expect(request.method).toBe("GET");
       expect(HARMLESS_PATHS).toContain(request.path);
@@ -108,7 +113,8 @@ describe("every adapter", () => {
     expect(adapterOf(kind)).toBe(adapter);
     const operations = adapter.operations({ kind, version: null });
     expect(operations.length).toBeGreaterThan(0);
-    for (const id of operations) expect(operationById(id)?.kind).toBe("infer");
+    for (const id of operations) expect(["infer", "count", undefined]).toContain(operationById(id)?.kind);
+    expect(operations).toContain("openai.chat");
     expect(adapter.hostHeader(new URL("https://gpu.example:8443"))).toBe("gpu.example:8443");
     expect(new Set(ADAPTERS.flatMap((one) => one.defaultPorts)).size).toBe(
       ADAPTERS.flatMap((one) => one.defaultPorts).length,
@@ -137,6 +143,7 @@ describe("every adapter", () => {
       const state = await adapter.read(probe, { kind: adapter.kind, version: null });
       await probe.close();
       expect(state.models).toEqual([]);
+      expect(state.load).toBeNull();
       expect(state.ready || state.reason !== null).toBe(true);
     }
   });
@@ -181,11 +188,46 @@ describe("adapters read what their servers say", () => {
         sizeBytes: 5225388164,
         quantization: "Q4_K_M",
         capabilities: ["completion", "tools", "thinking"],
+        family: "qwen3",
+        parameterSize: "8.2B",
       }),
-      model({ name: "nomic-embed-text:latest", loaded: false, sizeBytes: 274302450, quantization: "F16" }),
-      model({ name: "gpt-oss:120b-cloud", loaded: false, sizeBytes: 384, quantization: "MXFP4", remote: true }),
+      model({
+        name: "nomic-embed-text:latest",
+        loaded: false,
+        sizeBytes: 274302450,
+        quantization: "F16",
+        family: "nomic-bert",
+        parameterSize: "137M",
+      }),
+      model({
+        name: "gpt-oss:120b-cloud",
+        loaded: false,
+        sizeBytes: 384,
+        quantization: "MXFP4",
+        remote: true,
+        family: "gptoss",
+        parameterSize: "116.8B",
+      }),
       model({ name: "helper:latest", loaded: false, sizeBytes: 384, remote: true }),
     ]);
+  });
+
+  test("ollama: a real one", async () => {
+    const { version, state } = await read1("ollama/__fixtures__/ollama-0.17.4.json");
+    expect(version).toBe("0.17.4");
+    const [tool, demo] = state.models;
+    expect(tool).toMatchObject({ name: "postern-tool:latest", loaded: true, parameterSize: "485K" });
+    expect(demo).toEqual(
+      model({
+        name: "postern-demo:latest",
+        loaded: true,
+        contextLength: 4096,
+        sizeBytes: 1032466,
+        quantization: "F16",
+        family: "llama",
+        parameterSize: "510K",
+      }),
+    );
   });
 
   test("ollama: needs the name that it knows on loopback", () => {
@@ -201,11 +243,67 @@ describe("adapters read what their servers say", () => {
     expect(state).toEqual({
       ready: true,
       reason: null,
+      isLoading: false,
       slots: 4,
+      load: null,
       models: [
-        model({ name: "Meta-Llama-3.1-8B-Instruct-Q4_K_M", loaded: true, contextLength: 8192, sizeBytes: 4912898304 }),
+        model({
+          name: "Meta-Llama-3.1-8B-Instruct-Q4_K_M",
+          loaded: true,
+          contextLength: 8192,
+          sizeBytes: 4912898304,
+          parameterSize: "8.0B",
+        }),
       ],
     });
+  });
+
+  test("llama-server: a real one", async () => {
+    const engine = await serve(answerFrom(replies("llama-server/__fixtures__/llama-server-b11549.json")));
+    const { version, state } = await read(engine);
+    expect(version).toBe("b0-unknown");
+    expect(state).toMatchObject({ ready: true, slots: 2, load: null });
+    expect(state.models).toEqual([
+      model({
+        name: "postern-demo-r1",
+        loaded: true,
+        contextLength: 2048,
+        sizeBytes: 1022720,
+        quantization: "F16",
+        capabilities: ["completion"],
+        parameterSize: "510K",
+      }),
+    ]);
+    // A packaged build says no number; it is known by what it says else.
+    const found = await identify(engine);
+    expect(found?.adapter.operations(found.identity)).toContain("openai.responses");
+  });
+
+  test("llama-server: its load only while it works for us, because asking would keep its model from sleeping", async () => {
+    const file = replies("llama-server/__fixtures__/llama-server-b11549.json");
+    const readBusy = async (changes: Record<string, unknown>, isBusy: boolean) => {
+      const engine = await serve(answerFrom({ ...file, ...changes }));
+      const probe = openProbe({ url: engine.url, host: "localhost", apiKey: null });
+      const { load } = await adapterOf("llama-server").read(probe, { kind: "llama-server", version: null }, { isBusy });
+      await probe.close();
+      return { load, paths: engine.requests.map((request) => request.path) };
+    };
+    const idle = await readBusy({}, false);
+    expect(idle.load).toBeNull();
+    expect(idle.paths).not.toContain("/metrics");
+    const metrics = "llamacpp:requests_processing 2\nllamacpp:requests_deferred 5\n";
+    expect((await readBusy({ "/metrics": metrics }, true)).load).toEqual({ running: 2, queued: 5, kvUse: null });
+    const off = {
+      $status: 501,
+      $json: { error: { code: 501, message: "not supported", type: "not_supported_error" } },
+    };
+    const slots = [
+      { id: 0, is_processing: true, prompt: "secret" },
+      { id: 1, is_processing: false },
+    ];
+    const bySlots = await readBusy({ "/metrics": off, "/slots": slots }, true);
+    expect(bySlots.load).toEqual({ running: 1, queued: null, kvUse: null });
+    expect((await readBusy({ "/metrics": off, "/slots": off }, true)).load).toBeNull();
   });
 
   test("llama-server: a router's models and which of them are loaded", async () => {
@@ -216,11 +314,17 @@ describe("adapters read what their servers say", () => {
       ["ggml-org/gpt-oss-20b-GGUF", false],
       ["ggml-org/qwen3-8b-GGUF", false],
     ]);
+    expect(state.models.map((one) => one.contextLength)).toEqual([4096, null, null]);
   });
 
   test("llama-server: not ready while it loads", async () => {
     const { state } = await read1("llama-server/__fixtures__/llama-server-2026-08-loading.handwritten.json");
-    expect(state).toMatchObject({ ready: false, reason: "it is loading its model" });
+    expect(state).toMatchObject({
+      ready: false,
+      isLoading: true,
+      reason: "it is loading its model",
+      models: [{ name: "m", loaded: false }],
+    });
   });
 
   test("llama-server: says that it wants a key, although its list is open", async () => {
@@ -238,8 +342,9 @@ describe("adapters read what their servers say", () => {
     expect(version).toBe("0.32.0");
     expect(state.models).toEqual([
       model({ name: "Qwen/Qwen3-8B", loaded: true, contextLength: 40960 }),
-      model({ name: "sql-lora", loaded: true }),
+      model({ name: "sql-lora", loaded: true, contextLength: 40960, parent: "Qwen/Qwen3-8B" }),
     ]);
+    expect(state.load).toEqual({ running: 3, queued: 2, kvUse: 0.41 });
   });
 
   test("vllm: says that it wants a key", async () => {
@@ -253,6 +358,7 @@ describe("adapters read what their servers say", () => {
     expect(state.models).toEqual([
       model({ name: "qwen/qwen2.5-0.5b-instruct", loaded: true, contextLength: 32768, capabilities: ["completion"] }),
     ]);
+    expect(state.load).toEqual({ running: 7, queued: 1, kvUse: 0.28 });
   });
 
   test("sglang: without running the generation that its health endpoint is", async () => {
@@ -273,6 +379,19 @@ describe("adapters read what their servers say", () => {
         sizeBytes: 241410208,
         quantization: "Q4_0",
         capabilities: ["completion", "tools"],
+        family: "gemma3",
+        parameterSize: "270M",
+      }),
+      model({
+        name: "small-and-long",
+        loaded: true,
+        contextLength: 32768,
+        sizeBytes: 241410208,
+        quantization: "Q4_0",
+        capabilities: ["completion", "tools"],
+        family: "gemma3",
+        parameterSize: "270M",
+        parent: "gemma-3-270m-it-qat",
       }),
       model({
         name: "text-embedding-nomic-embed-text-v1.5-embedding",
@@ -299,5 +418,39 @@ describe("adapters read what their servers say", () => {
       slots: 8,
       models: [{ name: "postern-demo", contextLength: 8192, capabilities: ["chat", "completion", "embedding"] }],
     });
+  });
+});
+
+describe("operations()", () => {
+  const NEW = ["openai.responses", "anthropic.messages", "anthropic.count_tokens", "ollama.chat"];
+
+  test.each<[EngineKind, string | null, string[]]>([
+    ["ollama", "0.13.2", ["ollama.chat"]],
+    ["ollama", "0.13.3", ["openai.responses", "ollama.chat"]],
+    ["ollama", "0.14.0", ["openai.responses", "anthropic.messages", "ollama.chat"]],
+    ["ollama", null, ["ollama.chat"]],
+    ["llama-server", "b7000-abcdef0", []],
+    ["llama-server", "b7200-abcdef0", ["anthropic.messages", "anthropic.count_tokens"]],
+    ["llama-server", "b11549-abcdef0", ["openai.responses", "anthropic.messages", "anthropic.count_tokens"]],
+    ["llama-server", "b0-unknown", []],
+    ["vllm", "0.9.2", []],
+    ["vllm", "0.11.1", ["openai.responses", "anthropic.messages"]],
+    ["vllm", "0.32.0", ["openai.responses", "anthropic.messages", "anthropic.count_tokens"]],
+    ["sglang", "0.5.4", ["openai.responses"]],
+    ["sglang", "0.5.12", ["openai.responses", "anthropic.messages"]],
+    ["openai", null, []],
+    ["embedded", null, []],
+  ])("%s %s speaks natively: %j", (kind, version, expected) => {
+    const operations = adapterOf(kind).operations({ kind, version });
+    expect(NEW.filter((id) => operations.includes(id))).toEqual(expected);
+  });
+
+  test("goes by what LM Studio can do, because it does not say its version", async () => {
+    const of = async (file: string) => {
+      const found = await identify(await serve(answerFrom(replies(`lm-studio/__fixtures__/${file}`))));
+      return NEW.filter((id) => found?.adapter.operations(found.identity).includes(id));
+    };
+    expect(await of("lm-studio-0.4.handwritten.json")).toEqual(["openai.responses", "anthropic.messages"]);
+    expect(await of("lm-studio-0.3.handwritten.json")).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-import type { EngineKind, ModelReport } from "../tunnel/link.ts";
+import type { EngineKind, EngineLoad, ModelReport } from "../tunnel/link.ts";
 
 /** Reads from an engine while probing it: bounded, short, follows no redirect, sends the engine's key where there is one. */
 export interface EngineProbe {
@@ -16,14 +16,26 @@ export interface ProbeAnswer {
 
 export interface EngineIdentity {
   kind: EngineKind;
+  /** As the server says it. */
   version: string | null;
+  /** The oldest version that has what the server showed, where it does not say its version; else null or left out. */
+  leastVersion?: string | null;
+}
+
+/** What the reader of an engine knows that the engine does not say. */
+export interface ReadHints {
+  /** Requests of ours run on it now. */
+  isBusy: boolean;
 }
 
 export interface EngineState {
   ready: boolean;
   reason: string | null;
+  /** It is up and loads its model. */
+  isLoading: boolean;
   models: ModelReport[];
   slots: number | null;
+  load: EngineLoad | null;
 }
 
 /**
@@ -37,9 +49,9 @@ export interface EngineAdapter {
   readonly defaultPorts: readonly number[];
   /** Decides whether the server behind the probe is of this kind, by what it says. Null when it is not. Does not throw on odd answers. */
   identify(probe: EngineProbe): Promise<EngineIdentity | null>;
-  /** Readiness, models and loaded state. Never loads a model. */
-  read(probe: EngineProbe, identity: EngineIdentity): Promise<EngineState>;
-  /** Ids of the operations this version of the engine speaks natively. */
+  /** Readiness, models, loaded state and load. Never loads a model, and never keeps one from going to sleep. Does not throw. */
+  read(probe: EngineProbe, identity: EngineIdentity, hints?: ReadHints): Promise<EngineState>;
+  /** Ids of the operations this version of the engine speaks natively; some may be unknown to this program's tables. */
   operations(identity: EngineIdentity): readonly string[];
   /** Value of the `Host` header for an engine at this address (DESIGN §7). */
   hostHeader(url: URL): string;

@@ -4,14 +4,21 @@ import type { ProbeAnswer } from "./engine.ts";
 import { isModelName, MAX_MODELS } from "./model-name.ts";
 import { count, readJson, shortText } from "./read-answer.ts";
 
+/** Most command line arguments of a router's model that are looked at. */
+const MAX_ROUTER_ARGUMENTS = 512;
+
 const entry = z.object({
   id: z.string(),
   owned_by: shortText,
   max_model_len: count,
+  /** Of a LoRA adapter (vLLM). */
+  parent: z.string().nullish().catch(null),
   meta: z
     .object({
       n_ctx: count,
+      n_params: count,
       size: count,
+      ftype: shortText,
       capabilities: z
         .array(z.string().regex(/^[\x21-\x7e]{1,32}$/))
         .max(16)
@@ -20,7 +27,14 @@ const entry = z.object({
     })
     .nullish()
     .catch(null),
-  status: z.object({ value: shortText }).nullish().catch(null),
+  /** Of a router's model (llama-server). */
+  status: z
+    .object({
+      value: shortText,
+      args: z.array(z.string()).max(MAX_ROUTER_ARGUMENTS).nullish().catch(null),
+    })
+    .nullish()
+    .catch(null),
 });
 
 const list = z.object({ data: z.array(z.unknown()) });
@@ -64,5 +78,8 @@ export function plainModel(name: string): ModelReport {
     quantization: null,
     capabilities: [],
     remote: false,
+    family: null,
+    parameterSize: null,
+    parent: null,
   };
 }

@@ -27,6 +27,20 @@ export const shortText = z
 /** A count that makes sense, else null. */
 export const count = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).nullish().catch(null);
 
+/** A number of parameters as people write it (`8.0B`, `270M`); null where it is not known. */
+export function parameterSize(parameters: number | null | undefined): string | null {
+  if (parameters == null) return null;
+  for (const [unit, letter] of [
+    [1e12, "T"],
+    [1e9, "B"],
+    [1e6, "M"],
+    [1e3, "K"],
+  ] as const) {
+    if (parameters >= unit) return `${(parameters / unit).toFixed(unit >= 1e9 ? 1 : 0)}${letter}`;
+  }
+  return String(parameters);
+}
+
 /** Plain words for a status that keeps an engine from being ready. */
 export function refusalReason(answer: ProbeAnswer | null): string {
   if (answer === null) return "it does not answer";

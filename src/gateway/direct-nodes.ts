@@ -3,6 +3,7 @@ import { arch, cpus, platform, totalmem } from "node:os";
 import type { DirectNodeConfig } from "../config/resolved.ts";
 import { OPERATIONS_VERSION } from "../dialects/operations.ts";
 import { ADAPTERS, adapterOf } from "../engines/adapters.ts";
+import { advisoriesFor } from "../engines/advisories.ts";
 import { connectEngine, type EngineConnections } from "../engines/dispatch.ts";
 import { plainHostHeader } from "../engines/engine-url.ts";
 import { type IdentifiedEngine, identifyEngine } from "../engines/identify.ts";
@@ -109,8 +110,10 @@ export class DirectNode {
       this.#identified = (await identifyEngine(probe, adapters)) ?? null;
       if (this.#identified === null) return away;
       const { adapter, identity } = this.#identified;
-      const state = await adapter.read(probe, identity);
-      return { ...away, ...identity, ...state, operations: [...adapter.operations(identity)] };
+      const state = await adapter.read(probe, identity, { isBusy: this.connections.active > 0 });
+      const { kind, version } = identity;
+      const operations = [...adapter.operations(identity)];
+      return { ...away, kind, version, ...state, operations, advisories: advisoriesFor(identity) };
     } catch {
       return away;
     } finally {

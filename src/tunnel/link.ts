@@ -67,6 +67,33 @@ export interface EngineReport {
   models: ModelReport[];
   /** Requests the engine can run at once, where it says so. */
   slots: number | null;
+  /** It is up and loads its model; until it is done it answers nothing. Agents before 0.2 leave it out, and so they do with all below. */
+  isLoading?: boolean | undefined;
+  /** How busy it is; null where it does not say. */
+  load?: EngineLoad | null | undefined;
+  /** What is wrong with its version. */
+  advisories?: EngineAdvisory[] | undefined;
+}
+
+/** How busy an engine says it is. Counts include requests that came to it past Postern. */
+export interface EngineLoad {
+  /** Requests under way. */
+  running: number | null;
+  /** Requests that wait inside the engine. */
+  queued: number | null;
+  /** Share of the key-value cache in use, 0 to 1. */
+  kvUse: number | null;
+}
+
+/** A known fault of an engine's version. */
+export interface EngineAdvisory {
+  severity: "critical" | "high" | "medium" | "info";
+  /** CVE number, or a short name of our own. */
+  id: string;
+  /** For people, in one sentence. */
+  text: string;
+  /** First version without it; null where none is known. */
+  upgradeTo: string | null;
 }
 
 export type EngineKind = "ollama" | "llama-server" | "vllm" | "lm-studio" | "sglang" | "openai" | "embedded";
@@ -82,4 +109,10 @@ export interface ModelReport {
   capabilities: string[];
   /** True for names that the engine forwards to somebody else's cloud (Ollama `:cloud`); counts as leaving. */
   remote: boolean;
+  /** Architecture as the engine names it: `qwen3`, `llama`. Agents before 0.2 leave it out, and so they do with all below. */
+  family?: string | null | undefined;
+  /** As people write it: `8.2B`. */
+  parameterSize?: string | null | undefined;
+  /** The model that this one is an adapter (LoRA) or another instance of. */
+  parent?: string | null | undefined;
 }

@@ -19,6 +19,22 @@ const modelSchema = z.object({
   quantization: text(64).nullable(),
   capabilities: z.array(name(32)).max(16),
   remote: z.boolean(),
+  family: text(64).nullish(),
+  parameterSize: text(32).nullish(),
+  parent: name(256).nullish(),
+});
+
+const loadSchema = z.object({
+  running: count.nullable(),
+  queued: count.nullable(),
+  kvUse: z.number().min(0).max(1).nullable(),
+});
+
+const advisorySchema = z.object({
+  severity: z.enum(["critical", "high", "medium", "info"]),
+  id: name(64),
+  text: text(500),
+  upgradeTo: text(64).nullable(),
 });
 
 const engineSchema = z.object({
@@ -30,6 +46,9 @@ const engineSchema = z.object({
   operations: z.array(name(64)).max(64),
   models: z.array(modelSchema).max(512),
   slots: count.nullable(),
+  isLoading: z.boolean().optional(),
+  load: loadSchema.nullish(),
+  advisories: z.array(advisorySchema).max(32).optional(),
 });
 
 const reportSchema = z.object({

@@ -136,7 +136,10 @@ export class EngineServer {
   #sendHealth(response: ServerResponse): void {
     const model = this.#model;
     if (model === null) sendJson(response, 503, '{"status":"loading"}');
-    else sendJson(response, 200, `{"status":"ok","slots":${model.sequences.total}}`);
+    else {
+      const { total, free, waiting } = model.sequences;
+      sendJson(response, 200, JSON.stringify({ status: "ok", slots: total, running: total - free, queued: waiting }));
+    }
   }
 
   #isAuthorised(request: IncomingMessage): boolean {

@@ -1,18 +1,26 @@
 import { z } from "zod";
 import type { ModelReport } from "../../tunnel/link.ts";
 import type { EngineAdapter, EngineIdentity, EngineProbe, EngineState } from "../engine.ts";
+import { readyWith, unready } from "../engine-state.ts";
 import { isModelName, MAX_MODELS } from "../model-name.ts";
+import { nativeOperations } from "../native-operations.ts";
 import { plainModel } from "../openai-models.ts";
-import { OPENAI_OPERATIONS } from "../openai-operations.ts";
 import { count, readJson, refusalReason, shortText, tryGet } from "../read-answer.ts";
 
 /** `/api/v1/models`, since 0.4.0. */
 const currentModel = z.object({
   type: z.string(),
   key: z.string(),
-  loaded_instances: z.array(z.object({ config: z.object({ context_length: count }).nullish().catch(null) })),
+  loaded_instances: z.array(
+    z.object({
+      id: z.string().nullish().catch(null),
+      config: z.object({ context_length: count }).nullish().catch(null),
+    }),
+  ),
   max_context_length: count,
   size_bytes: count,
+  architecture: shortText,
+  params_string: shortText,
   quantization: z.object({ name: shortText }).nullish().catch(null),
   capabilities: z
     .object({ vision: z.boolean().nullish(), trained_for_tool_use: z.boolean().nullish() })
@@ -29,8 +37,13 @@ const olderModel = z.object({
   max_context_length: count,
   loaded_context_length: count,
   quantization: shortText,
+  arch: shortText,
 });
 const olderList = z.object({ object: z.literal("list"), data: z.array(z.unknown()) });
+
+/** It says its version nowhere. 0.4.0 had this list too, but was the newest for a few days only. */
+const VERSION_WITH_CURRENT_LIST = "0.4.1";
+const VERSION_WITH_OLDER_LIST = "0.3.6";
 
 /**
  * LM Studio. It has no health endpoint and answers paths that it does not know with 200 and an error object, so that only
@@ -42,10 +55,10 @@ export const lmStudioAdapter: EngineAdapter = {
 
   async identify(probe: EngineProbe): Promise<EngineIdentity | null> {
     if (readCurrent(readJson(await tryGet(probe, "/api/v1/models"), currentList)) !== null) {
-      return { kind: "lm-studio", version: null };
+      return { kind: "lm-studio", version: null, leastVersion: VERSION_WITH_CURRENT_LIST };
     }
     const isOlder = readOlder(readJson(await tryGet(probe, "/api/v0/models"), olderList)) !== null;
-    return isOlder ? { kind: "lm-studio", version: null } : null;
+    return isOlder ? { kind: "lm-studio", version: null, leastVersion: VERSION_WITH_OLDER_LIST } : null;
   },
 
   async read(probe: EngineProbe): Promise<EngineState> {
@@ -53,11 +66,11 @@ export const lmStudioAdapter: EngineAdapter = {
     const models =
       readCurrent(readJson(listed, currentList)) ??
       readOlder(readJson(await tryGet(probe, "/api/v0/models"), olderList));
-    if (models === null) return { ready: false, reason: refusalReason(listed), models: [], slots: null };
-    return { ready: true, reason: null, models, slots: null };
+    if (models === null) return unready(refusalReason(listed));
+    return readyWith(models);
   },
 
-  operations: () => OPENAI_OPERATIONS,
+  operations: nativeOperations,
   hostHeader: (url: URL) => url.host,
 };
 
@@ -70,7 +83,7 @@ function readCurrent(list: z.infer<typeof currentList> | null): ModelReport[] | 
     if (!model.success) return null;
     if (!isModelName(model.data.key)) continue;
     const [instance] = model.data.loaded_instances;
-    models.push({
+    const report: ModelReport = {
       ...plainModel(model.data.key),
       loaded: instance !== undefined,
       contextLength: instance?.config?.context_length ?? model.data.max_context_length ?? null,
@@ -81,9 +94,21 @@ function readCurrent(list: z.infer<typeof currentList> | null): ModelReport[] | 
         ...(model.data.capabilities?.vision === true ? ["vision"] : []),
         ...(model.data.capabilities?.trained_for_tool_use === true ? ["tools"] : []),
       ],
-    });
+      family: model.data.architecture ?? null,
+      parameterSize: model.data.params_string ?? null,
+    };
+    models.push(report, ...instancesOf(report, model.data.loaded_instances));
   }
-  return models;
+  return models.slice(0, MAX_MODELS);
+}
+
+/** Instances of a model that were loaded under names of their own, with which they can be asked for. */
+function instancesOf(report: ModelReport, instances: z.infer<typeof currentModel>["loaded_instances"]): ModelReport[] {
+  return instances.flatMap(({ id, config }) =>
+    isModelName(id) && id !== report.name
+      ? [{ ...report, name: id, parent: report.name, contextLength: config?.context_length ?? report.contextLength }]
+      : [],
+  );
 }
 
 function readOlder(list: z.infer<typeof olderList> | null): ModelReport[] | null {
@@ -102,6 +127,7 @@ function readOlder(list: z.infer<typeof olderList> | null): ModelReport[] | null
         model.data.type === "embeddings" ? "embedding" : "completion",
         ...(model.data.type === "vlm" ? ["vision"] : []),
       ],
+      family: model.data.arch ?? null,
     });
   }
   return models;

@@ -1,9 +1,10 @@
 import { z } from "zod";
 import type { EngineAdapter, EngineIdentity, EngineProbe, EngineState } from "../engine.ts";
+import { readyWith, unready } from "../engine-state.ts";
 import { plainHostHeader } from "../engine-url.ts";
 import { isModelName, MAX_MODELS } from "../model-name.ts";
+import { nativeOperations } from "../native-operations.ts";
 import { plainModel } from "../openai-models.ts";
-import { OPENAI_OPERATIONS } from "../openai-operations.ts";
 import { count, readJson, refusalReason, shortText, tryGet } from "../read-answer.ts";
 
 const version = z.object({ version: z.string().regex(/^[\x21-\x7e]{1,64}$/) });
@@ -13,7 +14,10 @@ const installed = z.object({
   size: count,
   remote_host: z.string().nullish().catch("unreadable"),
   remote_model: z.string().nullish().catch("unreadable"),
-  details: z.object({ quantization_level: shortText }).nullish().catch(null),
+  details: z
+    .object({ quantization_level: shortText, family: shortText, parameter_size: shortText })
+    .nullish()
+    .catch(null),
   capabilities: z
     .array(z.string().regex(/^[\x21-\x7e]{1,32}$/))
     .max(16)
@@ -37,7 +41,7 @@ export const ollamaAdapter: EngineAdapter = {
   async read(probe: EngineProbe): Promise<EngineState> {
     const tags = await tryGet(probe, "/api/tags");
     const body = readJson(tags, list);
-    if (body === null) return { ready: false, reason: refusalReason(tags), models: [], slots: null };
+    if (body === null) return unready(refusalReason(tags));
     const running = readJson(await tryGet(probe, "/api/ps"), list);
     const contexts = new Map<string, number | null>();
     for (const raw of running?.models?.slice(0, MAX_MODELS) ?? []) {
@@ -57,12 +61,15 @@ export const ollamaAdapter: EngineAdapter = {
         quantization: details?.quantization_level ?? null,
         capabilities: capabilities ?? [],
         remote: isCloudName(name) || Boolean(remote_host) || Boolean(remote_model),
+        family: details?.family ?? null,
+        parameterSize: details?.parameter_size ?? null,
       });
     }
-    return { ready: true, reason: null, models, slots: null };
+    // It tells no load beyond what is loaded.
+    return readyWith(models);
   },
 
-  operations: () => OPENAI_OPERATIONS,
+  operations: nativeOperations,
   // While it listens on loopback only, Ollama answers 403 to names that it does not know.
   hostHeader: plainHostHeader,
 };

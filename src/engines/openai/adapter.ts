@@ -1,6 +1,7 @@
 import type { EngineAdapter, EngineIdentity, EngineProbe, EngineState } from "../engine.ts";
+import { readyWith, unready } from "../engine-state.ts";
+import { nativeOperations } from "../native-operations.ts";
 import { plainModel, readListedModels } from "../openai-models.ts";
-import { OPENAI_OPERATIONS } from "../openai-operations.ts";
 import { refusalReason, tryGet } from "../read-answer.ts";
 
 /** Any server that lists its models as OpenAI does. Asked last, because all others do so too. */
@@ -16,10 +17,10 @@ export const openaiAdapter: EngineAdapter = {
   async read(probe: EngineProbe): Promise<EngineState> {
     const listed = await tryGet(probe, "/v1/models");
     const models = readListedModels(listed);
-    if (models === null) return { ready: false, reason: refusalReason(listed), models: [], slots: null };
-    return { ready: true, reason: null, slots: null, models: models.map((model) => plainModel(model.id)) };
+    if (models === null) return unready(refusalReason(listed));
+    return readyWith(models.map((model) => plainModel(model.id)));
   },
 
-  operations: () => OPENAI_OPERATIONS,
+  operations: nativeOperations,
   hostHeader: (url: URL) => url.host,
 };

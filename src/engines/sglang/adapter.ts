@@ -1,11 +1,19 @@
 import { z } from "zod";
 import type { EngineAdapter, EngineIdentity, EngineProbe, EngineState } from "../engine.ts";
+import { readyWith, unready } from "../engine-state.ts";
+import { readLoad } from "../load-signals.ts";
+import { nativeOperations } from "../native-operations.ts";
 import { plainModel, readListedModels } from "../openai-models.ts";
-import { OPENAI_OPERATIONS } from "../openai-operations.ts";
 import { readJson, refusalReason, shortText, tryGet } from "../read-answer.ts";
 
 const modelInfo = z.object({ model_path: z.string(), is_generation: z.boolean().nullish().catch(null) });
 const serverInfo = z.object({ version: shortText });
+
+const LOAD_METRICS = {
+  running: ["sglang:num_running_reqs"],
+  queued: ["sglang:num_queue_reqs"],
+  kvUse: ["sglang:token_usage"],
+} as const;
 
 /** SGLang. Asked before Ollama, whose lists it imitates (reference: engine-apis §1.4, §1.6). */
 export const sglangAdapter: EngineAdapter = {
@@ -22,22 +30,22 @@ export const sglangAdapter: EngineAdapter = {
   async read(probe: EngineProbe): Promise<EngineState> {
     const listed = await tryGet(probe, "/v1/models");
     const models = readListedModels(listed);
-    if (models === null) return { ready: false, reason: refusalReason(listed), models: [], slots: null };
+    if (models === null) return unready(refusalReason(listed));
     const info = readJson(await tryGet(probe, "/get_model_info"), modelInfo);
     const capabilities = info?.is_generation === false ? ["embedding"] : info?.is_generation ? ["completion"] : [];
-    return {
-      ready: true,
-      reason: null,
-      slots: null,
-      models: models.map((model) => ({
+    return readyWith(
+      models.map((model) => ({
         ...plainModel(model.id),
         loaded: true,
         contextLength: model.max_model_len ?? null,
         capabilities,
+        parent: model.parent ?? null,
       })),
-    };
+      // There only with --enable-metrics.
+      { load: readLoad(await tryGet(probe, "/metrics"), LOAD_METRICS) },
+    );
   },
 
-  operations: () => OPENAI_OPERATIONS,
+  operations: nativeOperations,
   hostHeader: (url: URL) => url.host,
 };

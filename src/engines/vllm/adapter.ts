@@ -1,12 +1,21 @@
 import { z } from "zod";
 import type { EngineAdapter, EngineIdentity, EngineProbe, EngineState } from "../engine.ts";
+import { readyWith, unready } from "../engine-state.ts";
+import { readLoad } from "../load-signals.ts";
+import { nativeOperations } from "../native-operations.ts";
 import { isOwnedBy, plainModel, readListedModels } from "../openai-models.ts";
-import { OPENAI_OPERATIONS } from "../openai-operations.ts";
 import { readJson, refusalReason, tryGet } from "../read-answer.ts";
 
 const version = z.object({ version: z.string().regex(/^[\x21-\x7e]{1,64}$/) });
 /** What vLLM answers without its key: a plain string where others put an object. */
 const unauthorized = z.object({ error: z.literal("Unauthorized") });
+
+/** In each of the engines of a data-parallel server; `gpu_cache_usage_perc` until 0.10. */
+const LOAD_METRICS = {
+  running: ["vllm:num_requests_running"],
+  queued: ["vllm:num_requests_waiting"],
+  kvUse: ["vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"],
+} as const;
 
 /** vLLM. One base model a process, always loaded, besides LoRA names (reference: engine-apis §1.3). */
 export const vllmAdapter: EngineAdapter = {
@@ -24,22 +33,23 @@ export const vllmAdapter: EngineAdapter = {
 
   async read(probe: EngineProbe): Promise<EngineState> {
     const health = await tryGet(probe, "/health");
-    if (health?.status !== 200) return { ready: false, reason: refusalReason(health), models: [], slots: null };
+    if (health?.status !== 200) return unready(refusalReason(health));
     const listed = await tryGet(probe, "/v1/models");
     const models = readListedModels(listed);
-    if (models === null) return { ready: false, reason: refusalReason(listed), models: [], slots: null };
-    return {
-      ready: true,
-      reason: null,
-      slots: null,
-      models: models.map((model) => ({
+    if (models === null) return unready(refusalReason(listed));
+    const contexts = new Map(models.map((model) => [model.id, model.max_model_len ?? null]));
+    return readyWith(
+      models.map((model) => ({
         ...plainModel(model.id),
         loaded: true,
-        contextLength: model.max_model_len ?? null,
+        // An adapter has the window of the model that it changes.
+        contextLength: model.max_model_len ?? contexts.get(model.parent ?? "") ?? null,
+        parent: contexts.has(model.parent ?? "") ? (model.parent ?? null) : null,
       })),
-    };
+      { load: readLoad(await tryGet(probe, "/metrics"), LOAD_METRICS) },
+    );
   },
 
-  operations: () => OPENAI_OPERATIONS,
+  operations: nativeOperations,
   hostHeader: (url: URL) => url.host,
 };
