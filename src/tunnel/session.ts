@@ -19,6 +19,7 @@ import {
   STREAM_RESET_LIMIT,
   TCP_KEEPALIVE_MS,
 } from "./constants.ts";
+import { steadyTables } from "./steady-tables.ts";
 
 /** The authority that the gateway writes on the link. It names nobody: both ends know each other already. */
 const AUTHORITY = "http://link.invalid";
@@ -47,6 +48,7 @@ export function openGatewaySession(carrier: Duplex): ClientHttp2Session {
     maxSettings: 16,
   });
   session.setLocalWindowSize(LINK_WINDOW_BYTES);
+  steadyTables(session);
   return session;
 }
 
@@ -68,6 +70,7 @@ export function openAgentSession(carrier: Duplex, capacity: number): ServerHttp2
     streamResetRate: STREAM_RESET_LIMIT,
   });
   session.setLocalWindowSize(LINK_WINDOW_BYTES);
+  steadyTables(session);
   return session;
 }
 

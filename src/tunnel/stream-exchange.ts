@@ -14,6 +14,9 @@ const FAILURE_DETAIL_LIMIT = 300;
 /** Answers that end with their head. */
 const WITHOUT_BODY = new Set([204, 205, 304]);
 
+/** Hears what comes after the end, which is nothing. */
+const NOBODY: ExchangeHandler = { onHead() {}, onData() {}, onEnd() {}, onFailure() {} };
+
 const EXCHANGE = Symbol("exchange");
 
 /** A stream with its exchange on it, so that listeners are shared functions and no stream has closures of its own. */
@@ -40,7 +43,8 @@ export class StreamExchange implements Exchange, Placed {
   place = -1;
   readonly #stream: Stream;
   readonly #owner: ExchangeOwner;
-  readonly #handler: ExchangeHandler;
+  /** `NOBODY` once it is over: what Node keeps of a stream must not keep the request. */
+  #handler: ExchangeHandler;
   #isDone = false;
   #hasHead = false;
   #isComplete = false;
@@ -144,8 +148,7 @@ export class StreamExchange implements Exchange, Placed {
   onEnd(): void {
     if (this.#isDone || this.#refusal !== null || !this.#hasHead) return;
     if (this.#isComplete || this.#receivedBytes === this.#expectedBytes) {
-      this.#finish();
-      this.#handler.onEnd();
+      this.#finish().onEnd();
     }
   }
 
@@ -175,15 +178,16 @@ export class StreamExchange implements Exchange, Placed {
   }
 
   #fail(failure: ExchangeFailure): void {
-    if (this.#isDone) return;
-    this.#finish();
-    this.#handler.onFailure(failure);
+    if (!this.#isDone) this.#finish().onFailure(failure);
   }
 
   // Here and not on 'close', which on a busy session may never fire (undici PR 5560).
-  #finish(): void {
+  #finish(): ExchangeHandler {
+    const handler = this.#handler;
+    this.#handler = NOBODY;
     this.#isDone = true;
     this.#owner.onExchangeEnd(this);
+    return handler;
   }
 }
 

@@ -102,7 +102,7 @@ export class OpenAiStreamTap implements StreamTap {
         }
         lineStart = at + 1;
       } else if (byte === QUOTE && !isMarked) {
-        isMarked = isMark(bytes, recordStart, at);
+        isMarked = isMark(bytes, recordStart, at, end);
       }
     }
     if (end - recordStart > MAX_RECORD_BYTES) {
@@ -241,14 +241,14 @@ const ERROR = Buffer.from('"error');
  * Whether the quote at `at` closes a name that matters, with a value that is not null. A quote inside a JSON string is
  * escaped, so text cannot look like a name; where it cannot be told yet the answer is yes.
  */
-function isMark(bytes: Buffer, from: number, at: number): boolean {
+function isMark(bytes: Buffer, from: number, at: number, end: number): boolean {
   switch (bytes[at - 1]) {
     case 0x6e: // finish_reaso(n)
-      return endsWith(bytes, from, at, FINISH_REASON) && !isNullAfter(bytes, at + 1);
+      return endsWith(bytes, from, at, FINISH_REASON) && !isNullAfter(bytes, at + 1, end);
     case 0x65: // usag(e)
-      return endsWith(bytes, from, at, USAGE) && !isNullAfter(bytes, at + 1);
+      return endsWith(bytes, from, at, USAGE) && !isNullAfter(bytes, at + 1, end);
     case 0x72: // erro(r)
-      return endsWith(bytes, from, at, ERROR) && !isNullAfter(bytes, at + 1);
+      return endsWith(bytes, from, at, ERROR) && !isNullAfter(bytes, at + 1, end);
     default:
       return false;
   }
@@ -261,9 +261,9 @@ function endsWith(bytes: Buffer, from: number, end: number, name: Buffer): boole
   return true;
 }
 
-/** `:null` or `: null` at `at`. */
-function isNullAfter(bytes: Buffer, at: number): boolean {
-  if (at + 6 > bytes.length || bytes[at] !== 0x3a) return false;
+/** `:null` or `: null` at `at`. Behind `end` the buffer holds what was there before. */
+function isNullAfter(bytes: Buffer, at: number, end: number): boolean {
+  if (at + 6 > end || bytes[at] !== 0x3a) return false;
   return bytes[bytes[at + 1] === 0x20 ? at + 2 : at + 1] === 0x6e;
 }
 
