@@ -140,28 +140,22 @@ describe("OpenAiStreamTap", () => {
     expect(pass(bytes).out).toBe(pass(LLAMA).out);
   });
 
-  test("does not look at what lies in memory behind the bytes that it holds", () => {
+  test.each([":n", "n:"])("does not look at what lies in memory behind the bytes that it holds: %s", (leftover) => {
     // Cut right behind the name, with `:null` left in the unfilled rest of the buffer by an earlier stream, a finish was
     // taken for none: the property above failed once in some hundred runs.
-    const allocate = vi.spyOn(Buffer, "allocUnsafe").mockImplementation((size) => Buffer.alloc(size, ":null,"));
+    const allocate = vi.spyOn(Buffer, "allocUnsafe").mockImplementation((size) => Buffer.alloc(size, leftover));
     try {
       for (const name of ['"finish_reason"', '"usage"']) {
-        const bytes = LLAMA.join("");
+        const bytes = Buffer.from(LLAMA.join(""));
         const at = bytes.lastIndexOf(name) + name.length;
         for (const places of [
           [at - 20, at],
           [at - 20, at, at + 1],
           [at - 20, at + 1],
         ]) {
-          const { tap, out } = pass(
-            cut(
-              Buffer.from(bytes),
-              places.map((place) => Buffer.byteLength(bytes.slice(0, place))),
-            ),
-          );
+          const { tap } = pass(cut(bytes, places));
           expect(tap.completion).toBe("complete");
           expect(tap.usage().isEstimated).toBe(false);
-          expect(out).not.toContain('"choices":[],');
         }
       }
     } finally {
