@@ -247,6 +247,11 @@ test("a node shows its links, its engines once however many connectors share the
     reason: null,
     operations: [],
     slots: 1,
+    load: { running: 1, queued: 0, kvUse: null },
+    advisories: [
+      { severity: "critical" as const, id: "CVE-1", text: "Bad.", upgradeTo: "2" },
+      { severity: "info" as const, id: "old", text: "Old.", upgradeTo: null },
+    ],
     models: [model, { ...model, name: "secret" }],
   };
   const hardware = { platform: "linux", arch: "x64", cpus: 2, memoryBytes: 4, gpus: [] };
@@ -272,6 +277,10 @@ test("a node shows its links, its engines once however many connectors share the
     ["b", "suspect", 2],
   ]);
   expect(node.engines.map((one) => one.name)).toEqual(["ollama"]);
+  expect(node.engines[0]).toMatchObject({ load: shared.load, advisories: shared.advisories });
+  expect((await client.status()).engineAdvisories).toEqual([
+    { severity: "critical", id: "CVE-1", text: "Bad.", upgradeTo: "2", node: "forge", engine: "ollama", version: "1" },
+  ]);
   expect(node.models.map((one) => [one.name, one.granted])).toEqual([
     ["m", true],
     ["secret", false],

@@ -101,12 +101,28 @@ const nodeModelView = z.object({
   granted: z.boolean(),
 });
 
+const advisoryView = z.object({
+  severity: z.enum(["critical", "high", "medium", "info"]),
+  /** CVE number, or a short name of ours. */
+  id: z.string(),
+  text: z.string(),
+  /** Null where no version without it is known. */
+  upgradeTo: z.string().nullable(),
+});
+export type AdvisoryView = z.infer<typeof advisoryView>;
+
 const engineView = z.object({
   name: z.string(),
   kind: engineKind,
   version: z.string().nullable(),
   ready: z.boolean(),
   reason: z.string().nullable(),
+  /** As the engine says it; null where it does not. */
+  load: z
+    .object({ running: z.number().nullable(), queued: z.number().nullable(), kvUse: z.number().nullable() })
+    .nullable(),
+  /** What is known to be wrong with its version. */
+  advisories: z.array(advisoryView),
 });
 
 export const nodeView = z.object({
@@ -327,6 +343,10 @@ export const status = z.object({
   keys: z.object({ active: z.int(), total: z.int() }),
   nodes: z.object({ connected: z.int(), total: z.int() }),
   models: z.object({ ready: z.int(), total: z.int() }),
+  /** Engines of connected nodes whose version is known to be vulnerable; `info` advisories are left out. */
+  engineAdvisories: z.array(
+    advisoryView.extend({ node: z.string(), engine: z.string(), version: z.string().nullable() }),
+  ),
   /** Null when well; otherwise plain words with the next step. */
   storeTrouble: z.string().nullable(),
   ledgerTrouble: z.string().nullable(),

@@ -41,6 +41,13 @@ export function createAdminContext(parts: AdminParts): AdminContext {
         keys: { active: keyList.filter((key) => key.state === "active").length, total: keyList.length },
         nodes: { connected: nodeList.filter(isConnected).length, total: nodeList.length },
         models: { ready: models.filter((model) => model.ready).length, total: models.length },
+        engineAdvisories: nodeList.flatMap((node) =>
+          node.engines.flatMap(({ name, version, advisories }) =>
+            advisories
+              .filter((one) => one.severity !== "info")
+              .map((one) => ({ ...one, node: node.name, engine: name, version })),
+          ),
+        ),
         storeTrouble,
         ledgerTrouble: live?.ledgerTrouble() ?? null,
       };

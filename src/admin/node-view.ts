@@ -48,6 +48,8 @@ export function toDirectNodeView(node: DirectNodeConfig, live: LiveGateway | nul
     model.targets.filter((target) => target.node === node.name).map((target) => ({ model, target })),
   );
   const engines = new Map(offered.map(({ target }) => [target.engine, target]));
+  // The gateway reads the one engine itself, as a connector of this name would.
+  const said = live?.report(`file:${node.name}`)?.engines[0];
   return {
     id: node.name,
     name: node.name,
@@ -60,9 +62,11 @@ export function toDirectNodeView(node: DirectNodeConfig, live: LiveGateway | nul
     engines: [...engines.values()].map(({ engine, kind, ready, reason }) => ({
       name: engine,
       kind,
-      version: null,
+      version: said?.version ?? null,
       ready,
       reason,
+      load: said?.load ?? null,
+      advisories: said?.advisories ?? [],
     })),
     models: offered.map(({ target }) => ({
       name: target.engineModel,
@@ -119,8 +123,8 @@ function mergeReports(
   const engines = new Map<string, NodeView["engines"][number]>();
   const models = new Map<string, NodeView["models"][number]>();
   for (const engine of reports.flatMap((report) => report.engines)) {
-    const { name, kind, version, ready, reason } = engine;
-    if (!engines.has(name)) engines.set(name, { name, kind, version, ready, reason });
+    const { name, kind, version, ready, reason, load = null, advisories = [] } = engine;
+    if (!engines.has(name)) engines.set(name, { name, kind, version, ready, reason, load, advisories });
     for (const model of engine.models) {
       const { contextLength, loaded, sizeBytes, quantization } = model;
       models.set(`${name}\n${model.name}`, {

@@ -157,8 +157,20 @@ function renderNode(node: NodeView, paint: Paint): string {
       { title: "NAME", value: (one) => one.name },
       { title: "KIND", value: (one) => one.kind },
       { title: "VERSION", value: (one) => one.version },
+      { title: "LOAD", value: (one) => describeLoad(one.load) },
       { title: "STATE", value: (one) => (one.ready ? "ready" : (one.reason ?? "not ready")) },
     ]),
+    section(
+      "Known faults",
+      node.engines.flatMap((engine) => engine.advisories.map((one) => ({ ...one, engine: engine.name }))),
+      [
+        { title: "ENGINE", value: (one) => one.engine },
+        { title: "SEVERITY", value: (one) => one.severity },
+        { title: "ID", value: (one) => one.id },
+        { title: "UPGRADE TO", value: (one) => one.upgradeTo },
+        { title: "WHAT", value: (one) => one.text },
+      ],
+    ),
     section("Models", node.models, [
       { title: "NAME", value: (one) => one.name },
       { title: "ENGINE", value: (one) => one.engine },
@@ -190,6 +202,17 @@ function renderNode(node: NodeView, paint: Paint): string {
   function section<Row>(title: string, rows: readonly Row[], columns: Parameters<typeof renderTable<Row>>[0]): string {
     return rows.length === 0 ? "" : `${paint("underline", title)}\n${renderTable(columns, rows, paint)}`;
   }
+}
+
+/** `3 running, 2 queued, cache 41 %`, as far as it is known. */
+function describeLoad(load: NodeView["engines"][number]["load"]): string | null {
+  if (load === null) return null;
+  const parts = [
+    load.running === null ? [] : [`${load.running} running`],
+    load.queued === null ? [] : [`${load.queued} queued`],
+    load.kvUse === null ? [] : [`cache ${Math.round(load.kvUse * 100)} %`],
+  ].flat();
+  return parts.join(", ");
 }
 
 function describeHardware({ platform, arch, cpus, memoryBytes, gpus }: NonNullable<NodeView["hardware"]>): string {

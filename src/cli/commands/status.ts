@@ -3,6 +3,7 @@ import type { Status } from "../../admin/contract.ts";
 import { formatRelative } from "../format.ts";
 import type { CommandSet } from "../invocation.ts";
 import type { Paint } from "../output.ts";
+import { harmless } from "../table.ts";
 
 /** `status`. Exit code 1 when something needs attention. */
 export function addStatusCommand(program: Command, commands: CommandSet): void {
@@ -42,11 +43,18 @@ function renderStatus(status: Status, paint: Paint): string {
     ["data", status.dataFolder],
     ["config", status.configFile ?? "none (defaults)"],
     ["version", status.version],
+    ...status.engineAdvisories.map((one) => ["engine", describeAdvisory(one, paint)] as [string, string]),
     ...[status.storeTrouble, status.ledgerTrouble]
       .filter((trouble) => trouble !== null)
       .map((trouble) => ["trouble", paint("red", trouble)] as [string, string]),
   ];
   return rows.map(([name, value]) => `${paint("bold", name.padEnd(10))}${value}`).join("\n");
+}
+
+function describeAdvisory(one: Status["engineAdvisories"][number], paint: Paint): string {
+  const engine = harmless(`${one.engine} ${one.version ?? ""} on ${one.node}`);
+  const remedy = one.upgradeTo === null ? "" : ` Upgrade it to ${harmless(one.upgradeTo)} or later.`;
+  return `${engine}: ${paint(one.severity === "critical" ? "red" : "yellow", `${one.severity}, ${harmless(one.id)}`)}. ${harmless(one.text)}${remedy}`;
 }
 
 function describe(gateway: NonNullable<Status["gateway"]>, paint: Paint): string {

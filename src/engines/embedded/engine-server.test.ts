@@ -339,7 +339,12 @@ describe.skipIf(engineFolder === null)("the embedded engine with the demo model"
       object: "list",
       data: [{ id: "postern-demo", object: "model", owned_by: "postern", meta: { n_ctx: 8_192 } }],
     });
-    expect(await (await fetch(new URL("/health", url))).json()).toEqual({ status: "ok", slots: 8 });
+    expect(await (await fetch(new URL("/health", url))).json()).toEqual({
+      status: "ok",
+      slots: 8,
+      running: 0,
+      queued: 0,
+    });
   });
 
   test.each([
