@@ -1,11 +1,11 @@
-import { connect, createServer, type Http2Session } from "node:http2";
+import { connect, createServer, type Http2Session, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 import { steadyTables } from "./steady-tables.ts";
 
 test("steadyTables() finds the tables of this Node, and a session with it still answers and ends", async () => {
   const server = createServer();
-  server.on("stream", (stream) => {
+  server.on("stream", (stream: ServerHttp2Stream) => {
     stream.respond({ ":status": 204 });
     stream.end();
   });

@@ -5,6 +5,11 @@ const PENDING_BALLAST = 64;
 /** More, because streams that run when a table is replaced are kept alive by the old one. */
 const RUNNING_BALLAST = 512;
 
+interface Tables {
+  pendingStreams: Set<object>;
+  streams: Map<number, object>;
+}
+
 /** What `node:http2` calls on its streams when a session ends. */
 const BALLAST_STREAM = { close() {}, destroy() {} };
 
@@ -22,9 +27,9 @@ export function steadyTables(session: Http2Session): boolean {
   const symbol = Object.getOwnPropertySymbols(session).find((one) => one.description === "state");
   const state: unknown = symbol === undefined ? null : Reflect.get(session, symbol);
   if (typeof state !== "object" || state === null) return false;
-  const pending: unknown = Reflect.get(state, "pendingStreams");
-  const running: unknown = Reflect.get(state, "streams");
-  if (!(pending instanceof Set) || !(running instanceof Map)) return false;
+  const { pendingStreams: pending, streams: running } = state as Partial<Tables>;
+  // Node's own kinds of Set and Map, which are no instances of ours.
+  if (typeof pending?.add !== "function" || typeof running?.set !== "function") return false;
   for (let index = 0; index < PENDING_BALLAST; index++) pending.add({ ...BALLAST_STREAM });
   // Ids of streams are positive.
   for (let index = 1; index <= RUNNING_BALLAST; index++) running.set(-index, BALLAST_STREAM);
