@@ -23,13 +23,15 @@ export const MAX_MODEL_ID_LENGTH = 256;
  *
  * @param method As on the wire; case matters (RFC 9110 §9.1).
  * @param target The raw request target, before any URL parser has seen it.
+ * @param optedIn Ids of the opt-in operations that the operator asked for.
  * @throws PosternError `bad_target` (not an origin-form path of plain printable ASCII), `key_in_query`, `unknown_operation`.
  */
-export function classify(method: string, target: string): Classified {
+export function classify(method: string, target: string, optedIn: ReadonlySet<string> = NOTHING): Classified {
   if (target.length > MAX_TARGET_LENGTH || !target.startsWith("/") || NOT_PLAIN.test(target)) throw badTarget();
   const question = target.indexOf("?");
   const path = question === -1 ? target : target.slice(0, question);
-  const operation = BY_METHOD_AND_PATH.get(`${method} ${path}`);
+  const found = BY_METHOD_AND_PATH.get(`${method} ${path}`);
+  const operation = found?.isOptIn && !optedIn.has(found.id) ? undefined : found;
   if (operation === undefined && AMBIGUOUS.test(path)) throw badTarget();
   if (question !== -1) refuseCredentials(target.slice(question + 1));
   if (operation !== undefined) return { operation, modelId: null };
@@ -41,6 +43,8 @@ export function classify(method: string, target: string): Classified {
   }
   throw new PosternError("unknown_operation");
 }
+
+const NOTHING: ReadonlySet<string> = new Set();
 
 /** Anything but printable ASCII, and the characters that URL parsers rewrite or cut at. */
 const NOT_PLAIN = /[^\x21-\x7e]|[\\#]/;

@@ -12,6 +12,7 @@ import { CHAT } from "./openai/chat.ts";
 import { openAiCodec } from "./openai/codec.ts";
 import { COMPLETIONS } from "./openai/completions.ts";
 import { EMBEDDINGS } from "./openai/embeddings.ts";
+import { RERANK } from "./openai/rerank.ts";
 import { responsesCodec } from "./responses/codec.ts";
 
 /** The codec of every operation that goes to targets, by its id, under one field policy. Made once per configuration, not per request. */
@@ -21,6 +22,7 @@ export function createCodecs(policy: FieldPolicy): ReadonlyMap<string, DialectCo
     ["openai.completions", openAiCodec(COMPLETIONS, policy)],
     ["openai.embeddings", openAiCodec(EMBEDDINGS, policy)],
     ["openai.responses", responsesCodec(policy)],
+    ["openai.rerank", openAiCodec(RERANK, policy)],
     ["anthropic.messages", anthropicMessagesCodec(policy)],
     ["anthropic.count_tokens", countTokensCodec(policy)],
     ["ollama.chat", ollamaCodec(OLLAMA_CHAT, policy)],

@@ -11,6 +11,7 @@ export type Dialect =
   | "openai-completions"
   | "openai-embeddings"
   | "openai-responses"
+  | "openai-rerank"
   | "anthropic-messages"
   | "ollama-chat"
   | "ollama-generate"
@@ -34,6 +35,8 @@ export interface Operation {
   readonly dialect: Dialect | null;
   /** Whether the answer may be a stream. */
   readonly canStream: boolean;
+  /** Not there unless the operator asks for it. */
+  readonly isOptIn?: boolean;
 }
 
 export const OPERATIONS: readonly Operation[] = [
@@ -41,6 +44,7 @@ export const OPERATIONS: readonly Operation[] = [
   infer("openai.completions", "/v1/completions", "openai-completions", true),
   infer("openai.embeddings", "/v1/embeddings", "openai-embeddings", false),
   infer("openai.responses", "/v1/responses", "openai-responses", true),
+  { ...infer("openai.rerank", "/v1/rerank", "openai-rerank", false), isOptIn: true },
   {
     id: "openai.models",
     method: "GET",

@@ -7,14 +7,14 @@ import type { Dialect } from "../operations.ts";
 import { refuseRemoteMedia } from "./media.ts";
 import { inspectFields, refuseObjects, rewriteFields } from "./request.ts";
 import { OpenAiStreamTap } from "./stream-tap.ts";
-import { readWholeAnswer } from "./usage.ts";
+import { type AnswerCarrier, readWholeAnswer } from "./usage.ts";
 
-/** What tells the three OpenAI formats apart. */
+/** What tells the OpenAI formats of one shape apart. */
 export interface OpenAiFormat {
   dialect: Dialect;
   fields: FieldTable;
   /** Member of a whole answer that carries it. */
-  carrier: "choices" | "data";
+  carrier: AnswerCarrier;
 }
 
 /** A comment line: every client skips it, and every byte resets the watchdogs on the way (reference: engine-apis §7.3). */
@@ -30,7 +30,7 @@ export function openAiCodec(format: OpenAiFormat, policy: FieldPolicy): DialectC
       const facts = inspectFields(scan, fields, policy);
       const messages = listed("messages", scan);
       if (messages !== undefined && !policy.remoteMedia) refuseRemoteMedia(scan, messages);
-      for (const name of ["prompt", "input"]) {
+      for (const name of ["prompt", "input", "documents"]) {
         const member = listed(name, scan);
         if (member !== undefined) refuseObjects(scan.bytes, member, (list) => elementsOf(scan.bytes, list));
       }

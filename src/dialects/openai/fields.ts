@@ -93,6 +93,18 @@ export const EMBEDDINGS_FIELDS: FieldTable = table({
   truncate_prompt_tokens: { only: ["vllm"] },
 });
 
+/** POST /v1/rerank: what llama-server, vLLM and SGLang have in common, after Jina's and Cohere's. */
+export const RERANK_FIELDS: FieldTable = table({
+  model: { kinds: ["string"] },
+  query: { kinds: ["string"] },
+  documents: { kinds: ["array"] },
+  top_n: ANY,
+  return_documents: ANY,
+  max_tokens_per_doc: { only: ["vllm"] },
+  truncate_prompt_tokens: { only: ["vllm"] },
+  user: ANY,
+});
+
 /** Members of `stream_options` that pass; the others are unknown. */
 export const STREAM_OPTIONS: ReadonlySet<string> = new Set([
   "include_usage",

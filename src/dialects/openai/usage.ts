@@ -21,24 +21,34 @@ export function readUsage(value: unknown): Usage | null {
   };
 }
 
+/** Member of a whole answer that carries it: of chat and completions, of embeddings, of reranking. */
+export type AnswerCarrier = "choices" | "data" | "results";
+
 /**
  * Usage of a complete answer in one piece, estimated from bytes where the engine says none. Null when the body is not an
  * answer of this dialect: not one JSON object, an error with a good status, or without the member that carries the answer.
  *
- * @param carrier `choices`, or `data` for embeddings.
  */
-export function readWholeAnswer(body: Buffer, requestBytes: number, carrier: "choices" | "data"): Usage | null {
+export function readWholeAnswer(body: Buffer, requestBytes: number, carrier: AnswerCarrier): Usage | null {
   const answer = carrier === "choices" ? parseAnswer(body) : scanAnswer(body, carrier);
   if (answer === null) return null;
   return (
-    readUsage(answer.usage) ?? {
+    readUsage(answer.usage) ??
+    (carrier === "results" ? readTotal(answer.usage) : null) ?? {
       tokensIn: tokensFromBytes(requestBytes),
       tokensInCached: 0,
-      tokensOut: carrier === "data" ? 0 : tokensFromBytes(body.length),
+      tokensOut: carrier === "choices" ? tokensFromBytes(body.length) : 0,
       tokensReasoning: null,
       isEstimated: true,
     }
   );
+}
+
+/** vLLM says of reranking only what it read in all. */
+function readTotal(usage: unknown): Usage | null {
+  const tokensIn = isRecord(usage) ? count(usage["total_tokens"]) : null;
+  if (tokensIn === null) return null;
+  return { tokensIn, tokensInCached: 0, tokensOut: 0, tokensReasoning: null, isEstimated: false };
 }
 
 /** The engine's own parser of a short text is several times faster than a scan. */
