@@ -150,7 +150,7 @@ export const ERRORS = {
   connector_refused: { ...operator("The gateway does not know this agent"), status: 401 },
   version_mismatch: operator("The two programs are too far apart in version"),
   engine_install: operator("The embedded engine could not be installed"),
-  engine_start: operator("The embedded engine could not be started"),
+  engine_start: operator("An engine could not be started"),
   package_unavailable: { ...operator("The agent's package is not available"), status: 503 },
 } as const satisfies Record<string, ErrorEntry>;
 

@@ -109,7 +109,6 @@ const advisoryView = z.object({
   /** Null where no version without it is known. */
   upgradeTo: z.string().nullable(),
 });
-export type AdvisoryView = z.infer<typeof advisoryView>;
 
 const engineView = z.object({
   name: z.string(),

@@ -28,6 +28,8 @@ export interface EngineWatchOptions {
   addresses?: readonly URL[];
   /** Ports of this machine where Postern itself listens. */
   ownPorts?: readonly number[];
+  /** Names that engines get which are found must not have: they are for engines that will be added. */
+  reservedNames?: readonly string[];
   clock: Clock;
   /** Called after each reading or search, whether or not something changed. Must not throw. */
   onRead: () => void;
@@ -138,7 +140,10 @@ export class EngineWatch {
     if (this.#stopped.signal.aborted) return;
     for (const { url, identity } of found) {
       if (this.#engines.size >= MAX_ENGINES) break;
-      const name = uniqueName(identity.kind, new Set(this.#engines.keys()));
+      const name = uniqueName(
+        identity.kind,
+        new Set([...this.#engines.keys(), ...(this.#options.reservedNames ?? [])]),
+      );
       await this.add({ ...UNNAMED, name, url });
     }
     this.#searchTimer = this.#clock.after(SEARCH_INTERVAL_MS, () => {

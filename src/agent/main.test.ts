@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { AgentConfig } from "../config/resolved.ts";
+import type { AgentConfig, StartedEngineConfig } from "../config/resolved.ts";
 import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import {
   answer,
@@ -17,6 +17,7 @@ import {
 } from "../engines/__fixtures__/fake-engine.ts";
 import type { EmbeddedEngine, EmbeddedOptions, EngineExit } from "../engines/embedded/start.ts";
 import { PosternError } from "../errors.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
 import { Secret } from "../lib/secret.ts";
 import { run, TestGateway } from "../tunnel/__fixtures__/tunnel-pair.ts";
 import { ENGINE_HEADER, OPERATION_HEADER } from "../tunnel/constants.ts";
@@ -354,5 +355,56 @@ describe("startAgent() with the embedded engine", () => {
     await gateway.when(() => latest()?.engines.length === 0);
     await gateway.when(() => latest()?.engines[0]?.ready === true);
     expect(started.length).toBe(2);
+  });
+});
+
+describe("startAgent() with engines of its own", () => {
+  /** Waits before a restart, and between questions whether it is ready, are a tenth. */
+  const brisk: Clock = { ...systemClock, after: (ms, callback) => systemClock.after(ms / 10, callback) };
+
+  function owning(changes: Partial<StartedEngineConfig> = {}): AgentConfig {
+    const program = join(import.meta.dirname, "__fixtures__/fake-program.ts");
+    const engine: StartedEngineConfig = {
+      name: "box",
+      kind: "llama-server",
+      program: process.execPath,
+      args: [program],
+      port: null,
+      environment: {},
+      ...changes,
+    };
+    return { ...CONFIG, embedded: { mode: "auto", modelPath: null }, started: [engine] };
+  }
+
+  test("runs them, serves them with their key, starts them again when they crash, and ends them when it stops", async () => {
+    const agent = await start({ config: owning(), clock: brisk });
+    await gateway.when(() => latest()?.engines[0]?.ready === true);
+    expect(latest()?.engines).toMatchObject([
+      { name: "box", kind: "llama-server", version: "b11549-00dc8057", slots: 2, models: [{ name: "fake" }] },
+    ]);
+    // An engine of its own is enough: the embedded one is not needed.
+    expect(agent.status()).toMatchObject({ embedded: { name: "off" }, started: [{ name: "box" }] });
+    const pid = (): number => {
+      const note = readFileSync(join(folder, "agent/engines/box.process"), "utf8");
+      return (JSON.parse(note) as { pid: number }).pid;
+    };
+    const first = pid();
+    process.kill(first, "SIGKILL");
+    await gateway.when(() => latest()?.engines.length === 0);
+    await gateway.when(() => latest()?.engines[0]?.ready === true);
+    const second = pid();
+    expect(second).not.toBe(first);
+    await agent.stop();
+    expect(() => process.kill(second, 0)).toThrow("ESRCH");
+    expect(logged.join()).toContain("started_engine");
+  });
+
+  test("says in one line what to do when the program is not there", async () => {
+    const { seen, onStatus } = watching((status) => status.started[0]?.state.name === "failed");
+    await start({ config: owning({ program: "no-such-llama-server" }), onStatus });
+    expect((await seen).modelsReason).toBe(
+      'Cannot start the engine "box": there is no program "no-such-llama-server". ' +
+        "Install llama.cpp, or give the program's path in agent.engines.box.start.program.",
+    );
   });
 });

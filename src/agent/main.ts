@@ -1,13 +1,14 @@
 import { join } from "node:path";
 import type { AgentConfig } from "../config/resolved.ts";
 import type { OnEngineProgress } from "../engines/embedded/progress.ts";
+import type { EmbeddedEngine, EmbeddedOptions } from "../engines/embedded/start.ts";
 import type { PosternError } from "../errors.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { ConnectorState } from "../tunnel/connector.ts";
 import type { EngineReport } from "../tunnel/link.ts";
 import type { ProxyEnvironment } from "../tunnel/proxy-connect.ts";
-import type { EmbeddedState, StartEmbedded } from "./embedded-supervisor.ts";
+import type { EngineRunState } from "./engine-supervisor.ts";
 import { lockAgentFolder } from "./folder-lock.ts";
 import { joinGateway } from "./join-gateway.ts";
 import type { AgentLog } from "./log.ts";
@@ -37,7 +38,8 @@ export interface AgentOptions {
   onStatus?: (status: AgentStatus) => void;
   /** Where `HTTPS_PROXY` and its like are read. Default: none. */
   environment?: ProxyEnvironment;
-  startEmbedded?: StartEmbedded;
+  /** Starts the embedded engine; a stand-in in tests. */
+  startEmbedded?: (options: EmbeddedOptions) => Promise<EmbeddedEngine>;
   clock?: Clock;
   /** Gives up while joining. After `startAgent` has resolved it has no effect; use `stop`. */
   signal?: AbortSignal;
@@ -50,7 +52,9 @@ export interface AgentStatus {
   /** Attempts that run now. */
   attempts: number;
   engines: EngineReport[];
-  embedded: EmbeddedState;
+  embedded: EngineRunState;
+  /** Engines of `agent.engines` that the agent starts itself, by name. */
+  started: ReadonlyArray<{ name: string; state: EngineRunState }>;
   /** Why no model is served and what to do about it; null when there is one, or soon will be. */
   modelsReason: string | null;
   /** Engines that others in the network can reach past Postern, in words. */

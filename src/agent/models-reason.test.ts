@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { PosternError } from "../errors.ts";
 import type { EngineReport } from "../tunnel/link.ts";
-import type { EmbeddedState } from "./embedded-supervisor.ts";
+import type { EngineRunState } from "./engine-supervisor.ts";
 import { whyNoModels } from "./models-reason.ts";
 
 const MODEL = {
@@ -28,7 +28,7 @@ function engine(report: Partial<EngineReport>): EngineReport {
   };
 }
 
-const failed: EmbeddedState = {
+const failed: EngineRunState = {
   name: "failed",
   error: new PosternError("engine_install", {
     message: "There is no npm here",
@@ -36,7 +36,7 @@ const failed: EmbeddedState = {
   }),
 };
 
-test.each<[string, EngineReport[], EmbeddedState, boolean, RegExp | null]>([
+test.each<[string, EngineReport[], EngineRunState, boolean, RegExp | null]>([
   ["a model", [engine({ models: [MODEL] })], { name: "off" }, true, null],
   ["the embedded engine on its way", [], { name: "starting" }, true, null],
   ["the embedded engine between two starts", [], { name: "waiting" }, true, null],

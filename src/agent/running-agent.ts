@@ -1,4 +1,5 @@
-import type { AgentConfig } from "../config/resolved.ts";
+import { join } from "node:path";
+import type { AgentConfig, StartedEngineConfig } from "../config/resolved.ts";
 import { createCodecs } from "../dialects/codecs.ts";
 import { uniqueName } from "../engines/discover.ts";
 import { type EmbeddedEngine, startEmbedded } from "../engines/embedded/start.ts";
@@ -7,16 +8,18 @@ import { type ErrorCode, type PosternError, toPosternError } from "../errors.ts"
 import { type Clock, systemClock } from "../lib/clock.ts";
 import type { FileLock } from "../lib/file-lock.ts";
 import { Connector } from "../tunnel/connector.ts";
-import { EmbeddedSupervisor } from "./embedded-supervisor.ts";
 import { EngineKeys } from "./engine-keys.ts";
+import { type EngineRunState, EngineSupervisor } from "./engine-supervisor.ts";
 import { EngineWatch } from "./engine-watch.ts";
 import { Guard } from "./guard.ts";
 import { basicHardware, readGpus } from "./hardware.ts";
 import type { AgentLog } from "./log.ts";
 import type { AgentOptions, AgentStatus, RunningAgent } from "./main.ts";
 import { whyNoModels } from "./models-reason.ts";
+import { makePrivateFolder } from "./private-file.ts";
 import { buildReport } from "./report.ts";
 import { type AttemptEvents, serveAttempt } from "./serve-attempt.ts";
+import { startProgram } from "./start-program.ts";
 import type { AgentState, Membership } from "./state.ts";
 import { TABLES } from "./tables.ts";
 import { describeExposure } from "./warn-exposed.ts";
@@ -38,7 +41,8 @@ export class Agent implements RunningAgent, AttemptEvents {
   readonly #keys: EngineKeys;
   readonly #watch: EngineWatch;
   readonly #connector: Connector;
-  readonly #embedded: EmbeddedSupervisor;
+  readonly #embedded: EngineSupervisor<EmbeddedEngine>;
+  readonly #started: ReadonlyMap<string, EngineSupervisor>;
   readonly #end: (error: PosternError | null) => void;
   readonly #hardware = basicHardware();
   /** By engine name; null where it was looked at and is fine. */
@@ -66,17 +70,21 @@ export class Agent implements RunningAgent, AttemptEvents {
       clock: this.#clock,
       onRead: () => this.#onRead(),
       ...(options.addresses === undefined ? {} : { addresses: options.addresses }),
-      ...(options.ownPorts === undefined ? {} : { ownPorts: options.ownPorts }),
+      // Engines of our own are not to be found a second time, under another name and without their key.
+      ownPorts: [...(options.ownPorts ?? []), ...options.config.started.flatMap(({ port }) => port ?? [])],
+      reservedNames: options.config.started.map(({ name }) => name),
     });
     this.#connector = this.#createConnector();
     this.#embedded = this.#createEmbedded();
+    this.#started = new Map(options.config.started.map((engine) => [engine.name, this.#createStarted(engine)]));
   }
 
   async start(): Promise<void> {
     this.#connector.start();
+    for (const engine of this.#started.values()) engine.start();
     await this.#watch.start();
     const { mode } = this.#options.config.embedded;
-    const hasEngine = this.#watch.list().length > 0;
+    const hasEngine = this.#watch.list().length > 0 || this.#started.size > 0;
     if (!this.#isStopping && (mode === "always" || (mode === "auto" && !hasEngine))) this.#embedded.start();
     void this.#lookAtGpus();
   }
@@ -84,6 +92,7 @@ export class Agent implements RunningAgent, AttemptEvents {
   status(): AgentStatus {
     const engines = this.#watch.list().map((engine) => engine.report(this.#remoteModels));
     const { state: embedded } = this.#embedded;
+    const started = [...this.#started].map(([name, { state }]) => ({ name, state }));
     return {
       gateway: this.#membership.gateway,
       node: this.#membership.node,
@@ -91,7 +100,13 @@ export class Agent implements RunningAgent, AttemptEvents {
       attempts: this.#connector.running,
       engines,
       embedded,
-      modelsReason: whyNoModels(engines, embedded, this.#options.config.embedded.mode !== "none"),
+      started,
+      modelsReason: whyNoModels(
+        engines,
+        embedded,
+        this.#options.config.embedded.mode !== "none",
+        started.map(({ state }) => state),
+      ),
       warnings: [...this.#exposures].flatMap(([name, words]) => (words === null ? [] : [`${name}: ${words}`])),
     };
   }
@@ -105,7 +120,8 @@ export class Agent implements RunningAgent, AttemptEvents {
   async stop(): Promise<void> {
     this.#isStopping = true;
     await this.#connector.stop();
-    await Promise.all([this.#embedded.stop(), this.#watch.stop()]);
+    const started = [...this.#started.values()].map((engine) => engine.stop());
+    await Promise.all([this.#embedded.stop(), ...started, this.#watch.stop()]);
     this.#lock.release();
     this.#end(null);
   }
@@ -156,17 +172,53 @@ export class Agent implements RunningAgent, AttemptEvents {
     });
   }
 
-  #createEmbedded(): EmbeddedSupervisor {
+  #createStarted(config: StartedEngineConfig): EngineSupervisor {
+    const { name, kind } = config;
+    const apiKey = this.#keys.keyOf(name);
+    const folder = join(this.#state.folder, "engines");
+    return new EngineSupervisor({
+      title: `The engine "${name}"`,
+      start: (signal) => {
+        makePrivateFolder(folder);
+        const onLeftover = (pid: number) => this.#log.warn({ engine: name, pid }, "engine_leftover_ended");
+        return startProgram({ config, apiKey, folder, clock: this.#clock, signal, onLeftover });
+      },
+      // A program that is not there does not come by itself; one that ended may have found the GPU's memory taken.
+      isPassing: (error) => error.code === "engine_start" && error.detail["isMissing"] !== true,
+      clock: this.#clock,
+      onUp: ({ url }) => this.#watch.add({ ...PLAIN, name, url, kind, apiKey, exposureAccepted: true }),
+      onDown: () => this.#watch.remove(name),
+      onState: (state) => this.#onEngineState("started_engine", { engine: name }, state),
+    });
+  }
+
+  #onEngineState(event: string, fields: object, state: EngineRunState): void {
+    const error =
+      state.name === "failed"
+        ? {
+            code: state.error.code,
+            reason: state.error.message,
+            ...(state.error.hint === undefined ? {} : { hint: state.error.hint }),
+          }
+        : {};
+    this.#log[state.name === "failed" ? "error" : "info"]({ ...fields, state: state.name, ...error }, event);
+    this.#changed();
+  }
+
+  #createEmbedded(): EngineSupervisor<EmbeddedEngine> {
     const { onProgress, config, dataFolder } = this.#options;
     let name = EMBEDDED_NAME;
-    return new EmbeddedSupervisor({
-      start: this.#options.startEmbedded ?? startEmbedded,
-      engine: {
-        dataFolder,
-        modelPath: config.embedded.modelPath,
-        apiKey: this.#keys.keyOf(EMBEDDED_NAME),
-        ...(onProgress === undefined ? {} : { onProgress }),
-      },
+    const start = this.#options.startEmbedded ?? startEmbedded;
+    return new EngineSupervisor({
+      title: "The embedded engine",
+      start: (signal) =>
+        start({
+          dataFolder,
+          modelPath: config.embedded.modelPath,
+          apiKey: this.#keys.keyOf(EMBEDDED_NAME),
+          ...(onProgress === undefined ? {} : { onProgress }),
+          signal,
+        }),
       clock: this.#clock,
       onUp: async ({ url }: EmbeddedEngine) => {
         name = uniqueName(EMBEDDED_NAME, new Set(this.#watch.list().map((engine) => engine.name)));
@@ -174,11 +226,7 @@ export class Agent implements RunningAgent, AttemptEvents {
         await this.#watch.add({ ...PLAIN, name, url, kind: "embedded", apiKey, exposureAccepted: true });
       },
       onDown: () => this.#watch.remove(name),
-      onState: (embedded) => {
-        const error = embedded.name === "failed" ? { code: embedded.error.code, reason: embedded.error.message } : {};
-        this.#log[embedded.name === "failed" ? "error" : "info"]({ state: embedded.name, ...error }, "embedded_engine");
-        this.#changed();
-      },
+      onState: (embedded) => this.#onEngineState("embedded_engine", {}, embedded),
     });
   }
 

@@ -2,22 +2,33 @@ import type { ChildProcess } from "node:child_process";
 import type { Clock } from "../../lib/clock.ts";
 import type { EngineExit } from "./start.ts";
 
-/** How long the child may take after SIGTERM before SIGKILL. */
+/** How long the child may take after SIGTERM before SIGKILL, unless it is said otherwise. */
 const STOP_GRACE_MS = 3_000;
 /** How much of the child's last words is kept for the log. */
 const MAX_STDERR_CHARACTERS = 4_096;
+
+export interface ChildHandleOptions {
+  /** From SIGTERM to SIGKILL. Default 3 s. */
+  graceMs?: number;
+  /** How a signal is sent. Default: to the process alone. */
+  kill?(child: ChildProcess, signal: "SIGTERM" | "SIGKILL"): void;
+}
 
 /** A child process that can be ended for sure and watched for its end. */
 export class ChildHandle {
   readonly #child: ChildProcess;
   readonly #clock: Clock;
+  readonly #graceMs: number;
+  readonly #kill: (child: ChildProcess, signal: "SIGTERM" | "SIGKILL") => void;
   readonly #exited: Promise<EngineExit>;
   #isStopping = false;
   #lastWords = "";
 
-  constructor(child: ChildProcess, clock: Clock) {
+  constructor(child: ChildProcess, clock: Clock, options: ChildHandleOptions = {}) {
     this.#child = child;
     this.#clock = clock;
+    this.#graceMs = options.graceMs ?? STOP_GRACE_MS;
+    this.#kill = options.kill ?? ((one, signal) => one.kill(signal));
     this.#exited = new Promise((resolve) => {
       child.once("exit", (exitCode, signal) => resolve({ isExpected: this.#isStopping, exitCode, signal }));
     });
@@ -44,8 +55,8 @@ export class ChildHandle {
   async stop(): Promise<void> {
     this.#isStopping = true;
     if (this.#child.pid === undefined || this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    this.#child.kill("SIGTERM");
-    const timer = this.#clock.after(STOP_GRACE_MS, () => this.#child.kill("SIGKILL"));
+    this.#kill(this.#child, "SIGTERM");
+    const timer = this.#clock.after(this.#graceMs, () => this.#kill(this.#child, "SIGKILL"));
     await this.#exited;
     timer.cancel();
   }

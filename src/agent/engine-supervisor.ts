@@ -1,4 +1,3 @@
-import type { EmbeddedEngine, EmbeddedOptions } from "../engines/embedded/start.ts";
 import { PosternError, toPosternError } from "../errors.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 
@@ -14,15 +13,17 @@ const STABLE_MS = 60_000;
 /** Crashes in a row after which it is given up. */
 const MAX_CRASHES = 5;
 
-const CRASHES = new PosternError("engine_start", {
-  message: `The embedded engine ended by itself ${MAX_CRASHES + 1} times`,
-  hint: "Try a smaller model, and look at the agent's log; then start the agent again.",
-});
+/** A process of an engine that runs and is ready. */
+export interface SupervisedEngine {
+  /** `http://127.0.0.1:PORT`, without a path. */
+  readonly url: URL;
+  /** Ends it, by force if it must be. Idempotent; resolves when the process is gone. */
+  stop(): Promise<void>;
+  /** Calls back once when the process is gone, asked for or not. */
+  onExit(callback: (exit: { isExpected: boolean }) => void): void;
+}
 
-/** Starts the embedded engine; `startEmbedded`, or a stand-in in tests. */
-export type StartEmbedded = (options: EmbeddedOptions) => Promise<EmbeddedEngine>;
-
-export type EmbeddedState =
+export type EngineRunState =
   | { name: "off" }
   | { name: "starting" }
   | { name: "running" }
@@ -31,38 +32,42 @@ export type EmbeddedState =
   /** For good, until the agent is started again. */
   | { name: "failed"; error: PosternError };
 
-export interface EmbeddedSupervisorOptions {
-  start: StartEmbedded;
-  engine: Omit<EmbeddedOptions, "signal">;
+export interface EngineSupervisorOptions<Engine extends SupervisedEngine> {
+  /** Begins a sentence: `The embedded engine`. */
+  title: string;
+  /** Resolves when the engine is ready; gives up when the signal is aborted, and then has ended what it began. */
+  start(signal: AbortSignal): Promise<Engine>;
+  /** Whether a first start that failed may succeed when it is tried again. Default: never, a person has to change something. */
+  isPassing?(error: PosternError): boolean;
   clock: Clock;
   /** The engine runs and is ready. */
-  onUp: (engine: EmbeddedEngine) => Promise<void>;
+  onUp: (engine: Engine) => Promise<void>;
   /** It is gone, for whatever reason but `stop`. */
   onDown: () => Promise<void>;
   /** Must not throw. */
-  onState: (state: EmbeddedState) => void;
+  onState: (state: EngineRunState) => void;
 }
 
-/** Keeps the embedded engine's process running. */
-export class EmbeddedSupervisor {
-  readonly #options: EmbeddedSupervisorOptions;
+/** Keeps the process of one engine running: started again when it crashes, later each time, and given up in the end. */
+export class EngineSupervisor<Engine extends SupervisedEngine = SupervisedEngine> {
+  readonly #options: EngineSupervisorOptions<Engine>;
   readonly #stopped = new AbortController();
-  #state: EmbeddedState = { name: "off" };
-  #engine: EmbeddedEngine | null = null;
+  #state: EngineRunState = { name: "off" };
+  #engine: Engine | null = null;
   #crashes = 0;
   #startedAtMs = 0;
   #timer: Timer | null = null;
   #starting: Promise<void> = Promise.resolve();
 
-  constructor(options: EmbeddedSupervisorOptions) {
+  constructor(options: EngineSupervisorOptions<Engine>) {
     this.#options = options;
   }
 
-  get state(): EmbeddedState {
+  get state(): EngineRunState {
     return this.#state;
   }
 
-  /** Begins to install and start it. Returns at once: the first install fetches tens of megabytes. */
+  /** Begins to start it. Returns at once: the embedded engine's first install fetches tens of megabytes, a large model loads for minutes. */
   start(): void {
     this.#starting = this.#run();
   }
@@ -76,11 +81,11 @@ export class EmbeddedSupervisor {
   }
 
   async #run(): Promise<void> {
-    const { start, engine: options, clock, onUp } = this.#options;
+    const { start, clock, onUp, isPassing } = this.#options;
     const { signal } = this.#stopped;
     this.#setState({ name: "starting" });
     try {
-      const engine = await start({ ...options, signal });
+      const engine = await start(signal);
       if (signal.aborted) return await engine.stop();
       this.#engine = engine;
       this.#startedAtMs = clock.monotonicMs();
@@ -89,11 +94,11 @@ export class EmbeddedSupervisor {
       });
       await onUp(engine);
       if (this.#engine === engine) this.#setState({ name: "running" });
-    } catch (error) {
+    } catch (cause) {
       if (signal.aborted) return;
-      // Installing or loading failed: what a person has to change does not change by itself.
-      if (this.#crashes === 0) this.#setState({ name: "failed", error: toPosternError(error) });
-      else this.#restart(toPosternError(error));
+      const error = toPosternError(cause);
+      if (this.#crashes === 0 && isPassing?.(error) !== true) this.#setState({ name: "failed", error });
+      else this.#restart(error);
     }
   }
 
@@ -107,7 +112,7 @@ export class EmbeddedSupervisor {
   #restart(error: PosternError | null): void {
     this.#crashes += 1;
     if (this.#crashes > MAX_CRASHES) {
-      this.#setState({ name: "failed", error: error ?? CRASHES });
+      this.#setState({ name: "failed", error: error ?? this.#tooManyCrashes() });
       return;
     }
     this.#setState({ name: "waiting" });
@@ -115,7 +120,14 @@ export class EmbeddedSupervisor {
     this.#timer = this.#options.clock.after(waitMs, () => this.start());
   }
 
-  #setState(state: EmbeddedState): void {
+  #tooManyCrashes(): PosternError {
+    return new PosternError("engine_start", {
+      message: `${this.#options.title} ended by itself ${MAX_CRASHES + 1} times`,
+      hint: "Try a smaller model, and look at the agent's log; then start the agent again.",
+    });
+  }
+
+  #setState(state: EngineRunState): void {
     this.#state = state;
     this.#options.onState(state);
   }

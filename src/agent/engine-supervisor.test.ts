@@ -1,39 +1,39 @@
 import { describe, expect, test } from "vitest";
-import type { EmbeddedEngine, EmbeddedOptions, EngineExit } from "../engines/embedded/start.ts";
 import { PosternError } from "../errors.ts";
 import { ManualClock } from "../lib/clock.ts";
-import { Secret } from "../lib/secret.ts";
-import { EmbeddedSupervisor } from "./embedded-supervisor.ts";
+import { EngineSupervisor, type SupervisedEngine } from "./engine-supervisor.ts";
 
 const settled = () => new Promise(setImmediate);
 
 /** A supervisor over engines that exist only on paper. */
-function supervise(start?: (options: EmbeddedOptions) => Promise<EmbeddedEngine>) {
+function supervise(
+  start?: (signal: AbortSignal) => Promise<SupervisedEngine>,
+  isPassing?: (error: PosternError) => boolean,
+) {
   const clock = new ManualClock();
   const events: string[] = [];
-  const exits: Array<(exit: EngineExit) => void> = [];
-  async function startFake(): Promise<EmbeddedEngine> {
+  const exits: Array<(exit: { isExpected: boolean }) => void> = [];
+  async function startFake(): Promise<SupervisedEngine> {
     return {
       url: new URL("http://127.0.0.1:1"),
-      pid: 1,
-      modelName: "demo",
       stop: async () => void events.push("stop"),
       onExit: (callback) => void exits.push(callback),
     };
   }
-  const supervisor = new EmbeddedSupervisor({
+  const supervisor = new EngineSupervisor({
     start: start ?? startFake,
-    engine: { dataFolder: "/nowhere", modelPath: null, apiKey: new Secret("k") },
+    title: "The engine",
+    ...(isPassing === undefined ? {} : { isPassing }),
     clock,
     onUp: async () => void events.push("up"),
     onDown: async () => void events.push("down"),
     onState: (state) => void events.push(state.name),
   });
-  const crash = () => exits.at(-1)?.({ isExpected: false, exitCode: null, signal: "SIGKILL" });
+  const crash = () => exits.at(-1)?.({ isExpected: false });
   return { supervisor, clock, events, crash };
 }
 
-describe("EmbeddedSupervisor", () => {
+describe("EngineSupervisor", () => {
   test("starts, and stops what it started", async () => {
     const { supervisor, events } = supervise();
     expect(supervisor.state.name).toBe("off");
@@ -88,9 +88,25 @@ describe("EmbeddedSupervisor", () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
+  test("tries a first start again whose failure may pass, and says the last one when it gives up", async () => {
+    const error = new PosternError("engine_start", { message: "the GPU's memory is still taken" });
+    const { supervisor, clock } = supervise(
+      () => Promise.reject(error),
+      () => true,
+    );
+    supervisor.start();
+    for (const waitMs of [1_000, 2_000, 4_000, 8_000, 16_000]) {
+      await settled();
+      expect(supervisor.state.name).toBe("waiting");
+      clock.advance(waitMs);
+    }
+    await settled();
+    expect(supervisor.state).toEqual({ name: "failed", error });
+  });
+
   test("stop() ends a start that is under way, and one that waits", async () => {
     const waiting = supervise(
-      ({ signal }) => new Promise((_, reject) => signal?.addEventListener("abort", () => reject(new Error("stopped")))),
+      (signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("stopped")))),
     );
     waiting.supervisor.start();
     await waiting.supervisor.stop();
