@@ -53,12 +53,20 @@ export function dressAsLlamaServer(version = "b11549-00dc8057"): Clothes {
       status: 404,
       body: { error: { message: "File Not Found", type: "not_found_error", code: 404 } },
     }),
-    error: (_format, status, message, type) => ({ error: { code: status, message, type: typeOf(status, type) } }),
+    error: (_format, status, message, type) => ({
+      error: { code: status, message, type: typeOf(status, type), ...(type === "too_long" ? numbersOf(message) : {}) },
+    }),
     unknownModel: () => null,
     tooLong: (tokens, limit) =>
       `request (${tokens} tokens) exceeds the available context size (${limit} tokens), try increasing it`,
     allowsHost: () => true,
   };
+}
+
+/** The numbers of the message, which it says once more for programs. */
+function numbersOf(message: string): { [name: string]: Json } {
+  const [tokens = 0, limit = 0] = (message.match(/\d+/g) ?? []).map(Number);
+  return { n_prompt_tokens: tokens, n_ctx: limit };
 }
 
 function typeOf(status: number, type: ErrorType): string {

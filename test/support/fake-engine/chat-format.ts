@@ -51,7 +51,7 @@ export const chatFormat: Format = {
       ...(clothes.kind === "vllm" ? { stop_reason: turn.stopSequence } : {}),
       ...(clothes.kind === "sglang" ? { matched_stop: turn.stopSequence } : {}),
     }));
-    return { ...head(turn, clothes, "chat.completion"), choices, usage: usageOf(turn, choices.length) };
+    return { ...head(turn, clothes, "chat.completion"), choices, usage: usageOf(turn, choices.length, clothes) };
   },
 
   stream(turn, ask, clothes) {
@@ -79,7 +79,7 @@ export const chatFormat: Format = {
       const reason = turn.finish === "tool" ? "tool_calls" : turn.finish;
       finish.push(chunk(index, isOnce ? {} : { ...role, content: "" }, reason));
     }
-    if (ask.wantsUsage) finish.push(data({ ...base, choices: [], usage: usageOf(turn, count) }));
+    if (ask.wantsUsage) finish.push(data({ ...base, choices: [], usage: usageOf(turn, count, clothes) }));
     return { content, finish, end: "data: [DONE]\n\n" };
   },
 
@@ -116,9 +116,20 @@ function choicesOf(ask: Ask, clothes: Clothes): number {
   return clothes.kind === "ollama" || clothes.kind === "lm-studio" ? 1 : Math.min(8, Math.max(1, ask.choices));
 }
 
-function usageOf(turn: Turn, choices: number): Json {
+/** Of an answer below `/v1`; llama-server says too what it took from its cache. */
+export function usageOf(turn: Turn, choices: number, clothes: Clothes): Json {
   const output = turn.tokensOut * choices;
-  return { prompt_tokens: turn.tokensIn, completion_tokens: output, total_tokens: turn.tokensIn + output };
+  return {
+    prompt_tokens: turn.tokensIn,
+    completion_tokens: output,
+    total_tokens: turn.tokensIn + output,
+    ...(clothes.kind === "llama-server" ? { prompt_tokens_details: { cached_tokens: cachedOf(turn) } } : {}),
+  };
+}
+
+/** Five tokens are in the cache, where there are so many. */
+export function cachedOf(turn: Turn): number {
+  return Math.min(5, turn.tokensIn - 1);
 }
 
 function thinkingField(clothes: Clothes): string {

@@ -1,4 +1,5 @@
-import { chatFormat } from "./chat-format.ts";
+import { chatFormat, usageOf } from "./chat-format.ts";
+import type { Clothes } from "./clothes.ts";
 import { data, type Format } from "./format.ts";
 import { type Json, list, member, number, text } from "./json.ts";
 import { allText, type Turn } from "./turn.ts";
@@ -28,22 +29,26 @@ export const completionsFormat: Format = {
 
   whole: (turn, _ask, clothes) => ({
     ...head(turn, clothes.kind),
-    choices: [{ index: 0, text: turn.words.join(""), logprobs: null, finish_reason: turn.finish }],
-    usage: usageOf(turn),
+    choices: [{ index: 0, text: turn.words.join(""), ...logprobs(clothes), finish_reason: turn.finish }],
+    usage: usageOf(turn, 1, clothes),
   }),
 
   stream(turn, ask, clothes) {
     const base = head(turn, clothes.kind);
     // llama-server says the usage in the last chunk, asked or not.
-    const unasked = clothes.kind === "llama-server" ? { usage: usageOf(turn) } : {};
+    const unasked = clothes.kind === "llama-server" ? { usage: usageOf(turn, 1, clothes) } : {};
     const finish = [
-      data({ ...base, choices: [{ index: 0, text: "", logprobs: null, finish_reason: turn.finish }], ...unasked }),
+      data({
+        ...base,
+        choices: [{ index: 0, text: "", ...logprobs(clothes), finish_reason: turn.finish }],
+        ...unasked,
+      }),
     ];
     if (ask.wantsUsage && clothes.kind !== "llama-server")
-      finish.push(data({ ...base, choices: [], usage: usageOf(turn) }));
+      finish.push(data({ ...base, choices: [], usage: usageOf(turn, 1, clothes) }));
     return {
       content: turn.words.map((word) =>
-        data({ ...base, choices: [{ index: 0, text: word, logprobs: null, finish_reason: null }] }),
+        data({ ...base, choices: [{ index: 0, text: word, ...logprobs(clothes), finish_reason: null }] }),
       ),
       finish,
       end: "data: [DONE]\n\n",
@@ -63,6 +68,7 @@ function head(turn: Turn, kind: string): { [name: string]: Json } {
   };
 }
 
-function usageOf({ tokensIn, tokensOut }: Turn): Json {
-  return { prompt_tokens: tokensIn, completion_tokens: tokensOut, total_tokens: tokensIn + tokensOut };
+/** Ollama's choices have none. */
+function logprobs({ kind }: Clothes): { [name: string]: Json } {
+  return kind === "ollama" ? {} : { logprobs: null };
 }

@@ -1,3 +1,4 @@
+import { cachedOf } from "./chat-format.ts";
 import type { Clothes } from "./clothes.ts";
 import { event, type Format } from "./format.ts";
 import { type Json, list, member, number, text } from "./json.ts";
@@ -33,22 +34,24 @@ export const messagesFormat: Format = {
 
   whole(turn, _ask, clothes) {
     const content: Json[] = [];
-    if (turn.thinking.length > 0) content.push({ type: "thinking", thinking: turn.thinking.join(""), signature: "" });
+    if (turn.thinking.length > 0) {
+      const signature = clothes.kind === "ollama" ? {} : { signature: "" };
+      content.push({ type: "thinking", thinking: turn.thinking.join(""), ...signature });
+    }
     if (turn.words.length > 0) content.push({ type: "text", text: turn.words.join("") });
     for (const call of turn.calls)
       content.push({ type: "tool_use", id: idOf(call.id), name: call.name, input: call.arguments });
     return {
       ...message(turn, clothes),
       content,
-      stop_reason: stopReason(turn, clothes),
-      stop_sequence: turn.stopSequence,
+      ...ending(stopReason(turn, clothes), turn.stopSequence, clothes),
       usage: { ...inputUsage(turn, clothes), output_tokens: turn.tokensOut },
     };
   },
 
   stream(turn, _ask, clothes) {
     const usage = { ...startUsage(turn, clothes), output_tokens: 0 };
-    const start = { ...message(turn, clothes), content: [], stop_reason: null, stop_sequence: null, usage };
+    const start = { ...message(turn, clothes), content: [], ...ending(null, null, clothes), usage };
     const content = [event({ type: "message_start", message: start })];
     let index = 0;
     const stops: string[] = [];
@@ -84,7 +87,7 @@ export const messagesFormat: Format = {
       );
     }
     const said = clothes.kind === "llama-server" ? {} : inputUsage(turn, clothes);
-    const delta = { stop_reason: stopReason(turn, clothes), stop_sequence: turn.stopSequence };
+    const delta = ending(stopReason(turn, clothes), turn.stopSequence, clothes);
     return {
       content: [...content, ...stops],
       finish: [event({ type: "message_delta", delta, usage: { ...said, output_tokens: turn.tokensOut } })],
@@ -110,6 +113,12 @@ function idOf(id: string): string {
   return `toolu_${id}`;
 }
 
+/** Ollama leaves out what is empty, and never says which sequence it was. */
+function ending(reason: string | null, sequence: string | null, { kind }: Clothes): { [name: string]: Json } {
+  if (kind === "ollama") return reason === null ? {} : { stop_reason: reason };
+  return { stop_reason: reason, stop_sequence: sequence };
+}
+
 /** llama-server says `end_turn` for a stop sequence too. */
 function stopReason(turn: Turn, clothes: Clothes): string {
   if (turn.finish === "tool") return "tool_use";
@@ -119,11 +128,9 @@ function stopReason(turn: Turn, clothes: Clothes): string {
     : "end_turn";
 }
 
-/** Five tokens are taken from llama-server's cache, where there are so many. */
 function inputUsage(turn: Turn, clothes: Clothes): { [name: string]: Json } {
   if (clothes.kind !== "llama-server") return { input_tokens: turn.tokensIn };
-  const cached = Math.min(5, turn.tokensIn - 1);
-  return { cache_read_input_tokens: cached, input_tokens: turn.tokensIn - cached };
+  return { cache_read_input_tokens: cachedOf(turn), input_tokens: turn.tokensIn - cachedOf(turn) };
 }
 
 /** Ollama guesses before it knows, SGLang says nothing yet. */

@@ -8,7 +8,9 @@ export const ollamaChatFormat: Format = {
   streamType: "application/x-ndjson",
 
   read(body) {
-    const messages = list(member(body, "messages"));
+    const said = member(body, "messages") ?? [];
+    if (!Array.isArray(said)) return "json: cannot unmarshal messages into Go struct field ChatRequest.messages";
+    const messages = list(said);
     const tool = member(list(member(body, "tools"))[0], "function");
     const last = messages.at(-1);
     return {

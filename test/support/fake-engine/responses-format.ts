@@ -33,7 +33,7 @@ export const responsesFormat: Format = {
     };
   },
 
-  whole: (turn, _ask, clothes) => response(turn, clothes, outputOf(turn), statusOf(turn, clothes)),
+  whole: (turn, _ask, clothes) => response(turn, clothes, outputOf(turn, clothes), statusOf(turn, clothes)),
 
   stream(turn, _ask, clothes) {
     const isPlain = clothes.kind === "llama-server";
@@ -51,17 +51,20 @@ export const responsesFormat: Format = {
       say("response.created", null, { response: begun }),
       say("response.in_progress", null, { response: begun }),
     ];
-    for (const [at, item] of outputOf(turn).entries()) {
+    for (const [at, item] of outputOf(turn, clothes).entries()) {
       const id = text(member(item, "id"));
       const part = (index: number): { [name: string]: Json } =>
         isPlain ? { item_id: id } : { item_id: id, content_index: index };
       switch (member(item, "type")) {
         case "reasoning": {
-          content.push(say("response.output_item.added", at, { item: { ...item, summary: [], content: [] } }));
-          const whole = turn.thinking.join("");
-          for (const delta of turn.thinking)
-            content.push(say("response.reasoning_text.delta", at, { ...part(0), delta }));
-          content.push(say("response.reasoning_text.done", at, { ...part(0), text: whole }));
+          const isSummary = clothes.kind === "ollama";
+          const kind = isSummary ? "response.reasoning_summary_text" : "response.reasoning_text";
+          const place = isSummary ? { item_id: id, summary_index: 0 } : part(0);
+          const { encrypted_content: _end, ...rest } = item;
+          const begun = { ...(isSummary ? rest : item), summary: [], ...(isSummary ? {} : { content: [] }) };
+          content.push(say("response.output_item.added", at, { item: begun }));
+          for (const delta of turn.thinking) content.push(say(`${kind}.delta`, at, { ...place, delta }));
+          if (!isPlain) content.push(say(`${kind}.done`, at, { ...place, text: turn.thinking.join("") }));
           break;
         }
         case "message": {
@@ -76,7 +79,8 @@ export const responsesFormat: Format = {
             );
           }
           const whole = turn.words.join("");
-          content.push(say("response.output_text.done", at, { ...part(0), text: whole }));
+          const logprobs = isPlain ? {} : { logprobs: [] };
+          content.push(say("response.output_text.done", at, { ...part(0), text: whole, ...logprobs }));
           const done = { type: "output_text", annotations: [], logprobs: [], text: whole };
           content.push(say("response.content_part.done", at, { ...part(0), part: done }));
           break;
@@ -90,13 +94,14 @@ export const responsesFormat: Format = {
           for (const delta of [written.slice(0, half), written.slice(half)]) {
             content.push(say("response.function_call_arguments.delta", at, { item_id: id, delta }));
           }
-          content.push(say("response.function_call_arguments.done", at, { item_id: id, arguments: written }));
+          if (!isPlain)
+            content.push(say("response.function_call_arguments.done", at, { item_id: id, arguments: written }));
         }
       }
       content.push(say("response.output_item.done", at, { item }));
     }
     const status = statusOf(turn, clothes);
-    const last = response(turn, clothes, outputOf(turn), status);
+    const last = response(turn, clothes, outputOf(turn, clothes), status);
     const finish = say(status === "incomplete" ? "response.incomplete" : "response.completed", null, {
       response: last,
     });
@@ -119,14 +124,18 @@ function statusOf(turn: Turn, { kind }: Clothes): "completed" | "incomplete" {
   return turn.finish === "length" && kind !== "llama-server" && kind !== "ollama" ? "incomplete" : "completed";
 }
 
-function outputOf(turn: Turn): Array<{ [name: string]: Json }> {
+function outputOf(turn: Turn, { kind }: Clothes): Array<{ [name: string]: Json }> {
   const output: Array<{ [name: string]: Json }> = [];
   if (turn.thinking.length > 0) {
+    const thought = turn.thinking.join("");
+    // Ollama calls it a summary.
     output.push({
       type: "reasoning",
       id: `rs_${turn.id}`,
-      summary: [],
-      content: [{ type: "reasoning_text", text: turn.thinking.join("") }],
+      ...(kind === "ollama"
+        ? { summary: [{ type: "summary_text", text: thought }] }
+        : { summary: [], content: [{ type: "reasoning_text", text: thought }] }),
+      ...(kind === "ollama" || kind === "llama-server" ? { encrypted_content: "" } : {}),
     });
   }
   if (turn.words.length > 0) {
@@ -167,6 +176,16 @@ function response(turn: Turn, { kind }: Clothes, output: Json, status: string): 
           incomplete_details: isCut ? { reason: "max_output_tokens" } : null,
           instructions: null,
           metadata: {},
+          background: false,
+          max_output_tokens: null,
+          max_tool_calls: null,
+          reasoning: null,
+          service_tier: "default",
+          temperature: 1,
+          text: { format: { type: "text" } },
+          top_logprobs: 0,
+          top_p: 1,
+          truncation: "disabled",
           parallel_tool_calls: true,
           previous_response_id: null,
           store: kind === "lm-studio",
@@ -177,7 +196,7 @@ function response(turn: Turn, { kind }: Clothes, output: Json, status: string): 
       input_tokens: turn.tokensIn,
       input_tokens_details: { cached_tokens: 0 },
       output_tokens: turn.tokensOut,
-      output_tokens_details: { reasoning_tokens: turn.thinking.length },
+      ...(kind === "llama-server" ? {} : { output_tokens_details: { reasoning_tokens: turn.thinking.length } }),
       total_tokens: turn.tokensIn + turn.tokensOut,
     },
   };

@@ -188,7 +188,9 @@ class FakeServer {
     const turn: Turn = answer(ask, this.#nextId());
     const said = { ...turn, tokensIn: Math.min(turn.tokensIn, limit) };
     const speed = { slowLoadMs: this.#options.slowLoadMs ?? 300, recordDelayMs: this.#options.recordDelayMs ?? 0 };
-    if (ask.isStream) {
+    // Ollama answers a request that only loads the model with one JSON object, asked for a stream or not.
+    const isLoad = format.startsWith("ollama") && ask.prompt === "" && ask.images === 0;
+    if (ask.isStream && !isLoad) {
       writeStream(response, reader, reader.stream(said, ask, clothes), behaviour, clothes, speed);
       return;
     }
