@@ -25,7 +25,7 @@ const EXCHANGES = [
  * model wrote a line of text beside its tool call and filled an optional argument, which the fake does not.
  */
 const LEFT_OUT =
-  /timings|fingerprint|\.days|tools\[\]|completed_at|_penalty|prompt_cache_key|safety_identifier|encrypted_content|\.text$|content_part|output_text|\.item\.role|summary\[\]/;
+  /timings|fingerprint|\.days|tools\[\]|completed_at|_penalty|prompt_cache_key|safety_identifier|encrypted_content|\.text$|content_part|output_text|\.item\.role|summary\[\]|added>\.item\.content/;
 
 interface Recording {
   path: string;
