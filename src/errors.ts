@@ -86,7 +86,11 @@ export const ERRORS = {
 
   // The body.
   body_too_large: refusal(413, "The request body is too large", "body_too_large", "request_too_large"),
-  body_encoding: refusal(415, "The request body must be plain UTF-8 JSON without a Content-Encoding", "body_encoding"),
+  body_encoding: refusal(
+    415,
+    "The request body must be JSON in UTF-8, plain or compressed with zstd or gzip",
+    "body_encoding",
+  ),
   body_not_json: refusal(400, "The request body is not valid JSON", "body_not_json"),
   body_ambiguous: refusal(400, "The request body names one field twice", "body_ambiguous"),
   body_too_deep: refusal(400, "The request body is nested too deep or has too many values", "body_too_deep"),

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createCodecs } from "../dialects/codecs.ts";
 import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
+import { operationById } from "../dialects/operations.ts";
 import { answerFrom, type FakeEngine, startFakeEngine } from "../engines/__fixtures__/fake-engine.ts";
 import { systemClock } from "../lib/clock.ts";
 import { type Admitted, Guard, type GuardedRequest, isFailure } from "./guard.ts";
@@ -224,5 +225,39 @@ describe("Guard.inspect()", () => {
   test("repeats nothing of a body in what it says", () => {
     const outcome = inspect('{"model":"my secret prompt","messages":[]}');
     expect(JSON.stringify(outcome)).not.toContain("secret");
+  });
+});
+
+describe("WatchedEngine.report()", () => {
+  test("names no model of somebody else's cloud but those that the operator lists", () => {
+    expect(engine.report().models.map((one) => one.name)).toEqual(["here"]);
+    const allowed = engine.report(new Set(["allowed:cloud", "nowhere:cloud"])).models;
+    expect(allowed.map((one) => [one.name, one.remote])).toEqual([
+      ["here", false],
+      ["allowed:cloud", true],
+    ]);
+  });
+
+  test("offers only operations whose bodies this program can judge", () => {
+    const { operations } = engine.report();
+    expect(operations).toContain("ollama.chat");
+    const unjudged = operations.filter((id) => !createCodecs(DEFAULT_FIELD_POLICY).has(id));
+    expect(unjudged).toEqual([]);
+    for (const id of operations) expect(operationById(id)).toBeDefined();
+  });
+
+  test("says what is wrong with an old version", async () => {
+    fake.answerWith(
+      answerFrom({
+        "/api/version": { version: "0.12.0" },
+        "/api/tags": { models: [{ name: "here" }] },
+        "/api/ps": { models: [] },
+      }),
+    );
+    const old = new WatchedEngine({ ...engine.settings, name: "old" }, systemClock);
+    await old.read();
+    expect(old.report().advisories?.map((one) => one.id)).toContain("CVE-2025-63389");
+    expect(old.report().operations).not.toContain("anthropic.messages");
+    await old.stop();
   });
 });

@@ -1,5 +1,6 @@
 import { matchesGlob } from "../access/model-rules.ts";
 import type { ModelTargetView, ModelView } from "../admin/contract.ts";
+import type { ListedModel } from "../dialects/listed-model.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
 import type { Catalogue, CatalogueEntry, Target } from "../proxy/target.ts";
 import type { EngineKind, EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
@@ -221,8 +222,28 @@ export class LiveCatalogue implements Catalogue {
       createdAtMs = this.#nowMs();
       this.#firstSeen.set(name, createdAtMs);
     }
-    return { name, createdAtMs, targets };
+    const firstSeenMs = createdAtMs;
+    return { name, targets, listed: () => listedModel(name, firstSeenMs, targets) };
   }
+}
+
+/** A model as callers see it: of several targets what the best one offers. */
+function listedModel(id: string, createdAtMs: number, targets: readonly LiveTarget[]): ListedModel {
+  const reports = targets.flatMap(({ model }) => (model === null ? [] : [model]));
+  const windows = reports.flatMap(({ contextLength }) => (contextLength === null ? [] : [contextLength]));
+  const first = reports[0];
+  const states = targets.map(({ isLoaded }) => isLoaded);
+  return {
+    id,
+    createdAtMs,
+    contextLength: windows.length === 0 ? null : Math.max(...windows),
+    sizeBytes: first?.sizeBytes ?? null,
+    quantization: first?.quantization ?? null,
+    family: first?.family ?? null,
+    parameterSize: first?.parameterSize ?? null,
+    capabilities: [...new Set(reports.flatMap(({ capabilities }) => capabilities))],
+    isLoaded: states.includes(true) ? true : states.includes(null) ? null : false,
+  };
 }
 
 /** One (node, engine, model). Kept over rebuilds, so that its count of running attempts stays true. */
@@ -235,6 +256,7 @@ class LiveTarget implements Target {
   engineKind: EngineKind = "openai";
   isLoaded: boolean | null = null;
   sizeBytes: number | null = null;
+  contextLength: number | null = null;
   operations: ReadonlySet<string> = new Set();
   inFlight = 0;
   #isReady = false;
@@ -270,6 +292,12 @@ class LiveTarget implements Target {
     this.operations = new Set(engine.operations);
     this.isLoaded = this.isLoaded === true ? true : model.loaded;
     this.sizeBytes = model.sizeBytes;
+    this.contextLength = model.contextLength;
+  }
+
+  /** What was reported of the model, or null. */
+  get model(): ModelReport | null {
+    return this.#report?.model ?? null;
   }
 
   view(): ModelTargetView {

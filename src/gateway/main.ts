@@ -142,6 +142,8 @@ async function compose(
     },
     limits: gateway.limits,
     timeouts: gateway.timeouts,
+    fields: gateway.fields,
+    optedIn: new Set(),
     newId,
     publicHost: gateway.publicUrl === null ? null : new URL(gateway.publicUrl).hostname.toLowerCase(),
   });

@@ -52,7 +52,7 @@ function exchange(
   return new Promise((resolve) => {
     let status = 0;
     const headers = {
-      ...upstreamHeaders(false),
+      ...upstreamHeaders(null),
       "postern-operation": operation.id,
       "postern-request": id,
     };

@@ -1,4 +1,5 @@
 import { PosternError } from "../errors.ts";
+import type { BodyCoding } from "./decode-body.ts";
 
 /** What the pipeline needs of a caller's request head, read once from the raw headers. */
 export interface CallerHead {
@@ -13,6 +14,10 @@ export interface CallerHead {
   isLocalOnly: boolean;
   /** `X-Postern-Session`, for affinity. */
   session: string | null;
+  /** Whether `anthropic-version` says that the caller speaks Anthropic's dialect. */
+  isAnthropic: boolean;
+  /** How the body is compressed; null where it is not. */
+  coding: BodyCoding | null;
 }
 
 interface RawRequest {
@@ -45,6 +50,8 @@ export function readHead(request: RawRequest): CallerHead {
     node: null,
     isLocalOnly: false,
     session: null,
+    isAnthropic: false,
+    coding: null,
   };
   for (let index = 0; index < raw.length; index += 2) {
     const value = raw[index + 1] ?? "";
@@ -62,7 +69,11 @@ export function readHead(request: RawRequest): CallerHead {
         coding = value;
         break;
       case "content-encoding":
-        if (value.toLowerCase() !== "identity") throw new PosternError("body_encoding");
+        if (head.coding !== null) throw new PosternError("body_encoding");
+        head.coding = readCoding(value.toLowerCase());
+        break;
+      case "anthropic-version":
+        head.isAnthropic = true;
         break;
       case "expect":
         throw bad("Expect is not served");
@@ -83,6 +94,13 @@ export function readHead(request: RawRequest): CallerHead {
   }
   head.host = checkHost(host);
   return checkFraming(head, request.method ?? "", length, coding);
+}
+
+/** Several codings on top of each other are not served: nobody sends them but to hide something. */
+function readCoding(coding: string): BodyCoding | null {
+  if (coding === "identity") return null;
+  if (coding === "zstd" || coding === "gzip") return coding;
+  throw new PosternError("body_encoding");
 }
 
 function checkHost(host: string | null): string {

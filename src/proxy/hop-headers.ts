@@ -11,21 +11,21 @@ const ANSWER_HEADERS: ReadonlySet<string> = new Set([
   "openai-processing-ms",
 ]);
 
-/** Headers of a streamed answer: no proxy on the way may cache, transform or collect it. */
-export const EVENT_STREAM_HEADERS: readonly string[] = [
-  "Content-Type",
-  "text/event-stream; charset=utf-8",
-  "Cache-Control",
-  "no-cache, no-transform",
-  "X-Accel-Buffering",
-  "no",
-];
+/** Headers of a streamed answer: no proxy on the way may cache, transform or collect it. @param type Of the caller's dialect. */
+export function streamHeaders(type: string): string[] {
+  const named = type === "text/event-stream" ? "text/event-stream; charset=utf-8" : type;
+  return ["Content-Type", named, "Cache-Control", "no-cache, no-transform", "X-Accel-Buffering", "no"];
+}
 
-/** Builds the headers of the upstream request; framing is the carrier's. The caller's own headers are never copied. */
-export function upstreamHeaders(isStream: boolean): Record<string, string> {
+/**
+ * Builds the headers of the upstream request; framing is the carrier's. The caller's own headers are never copied.
+ *
+ * @param streamType What a streamed answer will declare; null where none is asked for.
+ */
+export function upstreamHeaders(streamType: string | null): Record<string, string> {
   return {
     "content-type": "application/json",
-    accept: isStream ? "text/event-stream" : "application/json",
+    accept: streamType ?? "application/json",
     "user-agent": "postern",
   };
 }

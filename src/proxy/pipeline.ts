@@ -4,22 +4,31 @@ import type { FailureLimiter } from "../access/failure-limiter.ts";
 import type { KeyRecord } from "../access/key.ts";
 import type { Keyring } from "../access/keyring.ts";
 import type { LimitConfig, TimeoutConfig } from "../config/resolved.ts";
+import { countTokensBody, countTokensEstimate } from "../dialects/anthropic/count-tokens.ts";
 import { classify } from "../dialects/classify.ts";
-import { codecFor } from "../dialects/codecs.ts";
-import { modelItemBody, modelListBody } from "../dialects/openai/models.ts";
+import { createCodecs } from "../dialects/codecs.ts";
+import type { DialectCodec } from "../dialects/dialect.ts";
+import type { FieldPolicy } from "../dialects/field-policy.ts";
+import { createFormats, type FormatFor } from "../dialects/formats.ts";
+import { isLoadRequest, loadAnswer } from "../dialects/ollama/load-request.ts";
+import { readShowRequest } from "../dialects/ollama/show-request.ts";
 import type { Operation } from "../dialects/operations.ts";
 import { PosternError, toPosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
-import { scanBody } from "../lib/json-scan.ts";
+import { type BodyScan, scanBody } from "../lib/json-scan.ts";
 import { LiveSet, type Placed } from "../lib/live-set.ts";
+import { tokensFromBytes } from "../lib/token-estimate.ts";
 import { planAttempts } from "../routing/plan.ts";
 import type { Ledger } from "../usage/record.ts";
 import { BodyMemory } from "./body-memory.ts";
+import { decodeBody } from "./decode-body.ts";
 import { findEndpoint } from "./endpoint.ts";
 import { type CallerHead, readHead } from "./head.ts";
 import { identify } from "./identify.ts";
 import type { ProxyObserver } from "./observer.ts";
-import { readBody } from "./read-body.ts";
+import { ownAnswer } from "./own-answers.ts";
+import { prepareAttempt } from "./prepare-attempt.ts";
+import { type HeldBody, readBody } from "./read-body.ts";
 import { refuse } from "./refuse.ts";
 import { Relay } from "./relay.ts";
 import { Reservations } from "./reservations.ts";
@@ -39,11 +48,17 @@ export interface PipelineDeps {
   observer: ProxyObserver;
   limits: LimitConfig;
   timeouts: TimeoutConfig;
+  fields: FieldPolicy;
+  /** Ids of opt-in operations that are served. */
+  optedIn: ReadonlySet<string>;
   /** Makes UUIDv7s. */
   newId: () => string;
   /** Host of `gateway.publicUrl`, lower case, or null. */
   publicHost: string | null;
 }
+
+/** Operations in which Ollama's clients ask for nothing but that a model be loaded. */
+const LOADING: Readonly<Record<string, "chat" | "generate">> = { "ollama.chat": "chat", "ollama.generate": "generate" };
 
 /** One request on its way through the pipeline. */
 export interface Run extends Placed {
@@ -72,6 +87,8 @@ export class Pipeline {
   readonly #sweeper: Sweeper;
   readonly #bodies: BodyMemory;
   readonly #settle: SettleDeps;
+  readonly #codecs: ReadonlyMap<string, DialectCodec>;
+  readonly #formatFor: FormatFor;
   readonly #runs = new LiveSet<Run>();
   #turn = 0;
   #isDraining = false;
@@ -81,6 +98,8 @@ export class Pipeline {
     this.#deps = deps;
     this.#sweeper = new Sweeper(deps.clock);
     this.#bodies = new BodyMemory(deps.limits.bodyMemoryBytes);
+    this.#codecs = createCodecs(deps.fields);
+    this.#formatFor = createFormats(deps.fields);
     this.#settle = { observer: deps.observer, clock: deps.clock };
   }
 
@@ -142,18 +161,23 @@ export class Pipeline {
   }
 
   /** Steps 1 to 5, and the start of 6. Null when the request has its answer. */
-  #beforeBody(run: Run): ReturnType<typeof readBody> | null {
+  #beforeBody(run: Run): Promise<HeldBody> | null {
     const { request, remoteAddress } = run;
-    const { clock, keyring, failures, limits, catalogue, publicHost } = this.#deps;
+    const { clock, keyring, failures, limits, publicHost } = this.#deps;
     run.head = readHead(request);
-    const { operation, modelId } = classify(request.method ?? "", request.url ?? "");
+    const { operation, modelId } = classify(request.method ?? "", request.url ?? "", this.#deps.optedIn);
     run.operation = operation;
     findEndpoint(run.head.host, publicHost, request.socket.localAddress);
+    // A client's "is anybody there", before it has a key to show (Claude Code, Ollama's clients). Tells nothing.
+    if (operation.kind === "hello") {
+      this.#answerOwn(run, null);
+      return null;
+    }
     const key = identify(request.rawHeaders, remoteAddress, keyring, failures, clock);
     run.key = key;
     if (this.#isDraining) throw new PosternError("shutting_down", { retryAfterSeconds: 5 });
-    if (operation.kind !== "infer") {
-      this.#answerFromCatalogue(run, visibleModels(key, catalogue), modelId);
+    if (operation.method !== "POST") {
+      this.#answerOwn(run, modelId);
       return null;
     }
     if (this.#runs.size >= limits.requests) throw new PosternError("overloaded", { retryAfterSeconds: 2 });
@@ -163,27 +187,43 @@ export class Pipeline {
     if (lease === null) throw new PosternError("too_many_requests", { retryAfterSeconds: 1 });
     run.reservations.add(lease.release);
     run.reservations.add(keyring.watch(key.id, () => this.#onRevoked(run)));
-    return readBody(request, run.head.contentLength, limits.bodyBytes, this.#bodies);
+    const { coding, contentLength } = run.head;
+    const body = readBody(request, contentLength, limits.bodyBytes, this.#bodies);
+    return coding === null ? body : body.then((held) => decodeBody(held, coding, limits.bodyBytes, this.#bodies));
   }
 
   /** Steps 6 to 10. */
-  #afterBody(run: Run, body: Awaited<ReturnType<typeof readBody>>): void {
+  #afterBody(run: Run, body: HeldBody): void {
     run.reservations.add(() => body.release());
     const { limits, timeouts, catalogue, clock, ledger } = this.#deps;
     const { operation, key, head, response } = run;
-    const codec = operation?.dialect ? codecFor(operation.id) : undefined;
-    if (operation === null || key === null || head === null || codec === undefined) throw new PosternError("internal");
+    if (operation === null || key === null || head === null) throw new PosternError("internal");
     const arrivedMs = clock.monotonicMs();
     const requestBytes = body.bytes.length;
     const scan = scanBody(body.bytes, { maxDepth: limits.jsonDepth, maxValues: limits.jsonValues });
+    if (operation.kind === "show") {
+      const shown = resolveModel(readShowRequest(scan), key, catalogue).name;
+      run.reservations.release();
+      return this.#answerOwn(run, shown);
+    }
+    const codec = this.#codecs.get(operation.id);
+    if (codec === undefined) throw new PosternError("internal");
     const facts = codec.inspect(scan);
     const entry = resolveModel(facts.model, key, catalogue);
+    const own = this.#ownWords(operation, scan, facts.model, entry);
+    if (own !== null) {
+      run.reservations.release();
+      return this.#sendOwn(run, own);
+    }
     const targets = planAttempts({
       targets: entry.targets,
-      operationId: operation.id,
+      canAsk: (operations) => this.#formatFor(operation.id, operations) !== null,
       pinnedNode: head.node,
       turn: this.#turn++,
     });
+    const source = { operation, scan, facts, formatFor: this.#formatFor };
+    const first = prepareAttempt(source, targets);
+    if (first === null) throw new PosternError("no_target");
     // Much may have happened while the body came in.
     if (response.destroyed) return run.reservations.release();
     if (run.isRevoked) throw new PosternError("unauthorized", { detail: { reason: "revoked" } });
@@ -205,13 +245,19 @@ export class Pipeline {
       {
         id: run.id,
         response,
-        operation,
         codec,
-        facts,
+        source,
         body,
-        scan,
+        context: {
+          id: run.id,
+          model: facts.model,
+          createdAtMs: run.startedAtMs,
+          wantsUsage: facts.wantsUsage,
+          estimatedTokensIn: tokensFromBytes(requestBytes),
+        },
         requestBytes,
         targets,
+        first,
         startedMs: run.startedMs,
         overheadMs,
         timeouts,
@@ -234,23 +280,31 @@ export class Pipeline {
     run.relay.start();
   }
 
-  #answerFromCatalogue(run: Run, visible: CatalogueEntry[], modelId: string | null): void {
-    const listed = visible.map(({ name, createdAtMs }) => ({ id: name, createdAtMs }));
-    const wanted = modelId === null ? null : listed.find((one) => one.id === modelId);
-    if (wanted === undefined) throw new PosternError("model_not_found", { param: "model" });
-    const body = wanted === null ? modelListBody(listed) : modelItemBody(wanted);
-    run.response
-      .writeHead(200, [
-        "Content-Type",
-        "application/json",
-        "Content-Length",
-        String(body.length),
-        "X-Request-Id",
-        run.id,
-        "Request-Id",
-        run.id,
-      ])
-      .end(body);
+  /**
+   * What the gateway says itself although the operation goes to targets: a count where no target can count, and Ollama's
+   * preload of a model whose engines know no such thing. Null where a target answers.
+   */
+  #ownWords(operation: Operation, scan: BodyScan, model: string, entry: CatalogueEntry): Buffer | null {
+    const isNative = entry.targets.some((target) => target.operations.has(operation.id) && target.canAccept());
+    if (isNative) return null;
+    if (operation.kind === "count") return countTokensBody(countTokensEstimate(scan));
+    const kind = LOADING[operation.id];
+    if (kind === undefined || !isLoadRequest(kind, scan)) return null;
+    return loadAnswer(kind, model, this.#deps.clock.nowMs());
+  }
+
+  /** Answers from the catalogue, filtered by what the key may use. */
+  #answerOwn(run: Run, modelId: string | null): void {
+    const { operation, key, head } = run;
+    if (operation === null || head === null) throw new PosternError("internal");
+    const visible = key === null ? [] : visibleModels(key, this.#deps.catalogue).map((entry) => entry.listed());
+    this.#sendOwn(run, ownAnswer({ operation, visible, modelId, isAnthropic: head.isAnthropic }));
+  }
+
+  #sendOwn(run: Run, body: Buffer): void {
+    const type = body.length === 0 ? [] : ["Content-Type", "application/json"];
+    const names = ["Content-Length", String(body.length), "X-Request-Id", run.id, "Request-Id", run.id];
+    run.response.writeHead(200, [...type, ...names]).end(body);
     settleLocal(this.#settle, run, 200, null, null);
   }
 

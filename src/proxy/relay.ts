@@ -1,17 +1,19 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { TimeoutConfig } from "../config/resolved.ts";
-import type { DialectCodec, RequestFacts, StreamTap, Usage } from "../dialects/dialect.ts";
-import type { Operation } from "../dialects/operations.ts";
+import type { AttemptFormat } from "../dialects/attempt-format.ts";
+import type { AnswerContext } from "../dialects/conversation.ts";
+import type { DialectCodec, StreamTap, Usage } from "../dialects/dialect.ts";
+import { streamTypeOf } from "../dialects/pass-through.ts";
 import { type ErrorCode, PosternError } from "../errors.ts";
 import type { CancelReason, Exchange, ExchangeFailure, ExchangeHandler, ExchangeHeaders } from "../lib/exchange.ts";
-import type { BodyScan } from "../lib/json-scan.ts";
 import { type AttemptFailure, classifyAnswer, classifyFailure } from "../routing/classify-failure.ts";
 import { planRetry } from "../routing/retry.ts";
 import { estimateUsage } from "../usage/estimate.ts";
 import type { AttemptRecord, OpenRecord, Outcome } from "../usage/record.ts";
 import { frameChunk, frameEnd } from "./chunk-frame.ts";
-import { EVENT_STREAM_HEADERS, passAnswerHeaders, upstreamHeaders } from "./hop-headers.ts";
+import { passAnswerHeaders, streamHeaders, upstreamHeaders } from "./hop-headers.ts";
+import { type AttemptSource, type PreparedAttempt, prepareAttempt } from "./prepare-attempt.ts";
 import type { HeldBody } from "./read-body.ts";
 import type { Sweeper, Watched } from "./sweeper.ts";
 import type { Target } from "./target.ts";
@@ -30,15 +32,17 @@ const GIB = 1024 ** 3;
 export interface RelayJob {
   id: string;
   response: ServerResponse;
-  operation: Operation;
+  /** Of the caller's own dialect. */
   codec: DialectCodec;
-  facts: RequestFacts;
-  /** The request body and its scan; dropped, and their memory given back, as soon as no retry can need them. */
+  /** The request body and what attempts are made from; dropped, and the memory given back, as soon as no retry can need it. */
   body: HeldBody;
-  scan: BodyScan | null;
+  source: AttemptSource;
+  context: AnswerContext;
   requestBytes: number;
   /** In the order of the plan; at least one. */
   targets: readonly Target[];
+  /** The attempt to begin with. */
+  first: PreparedAttempt;
   /** Monotonic time of the request's arrival. */
   startedMs: number;
   /** Milliseconds between the whole request and its dispatch. */
@@ -94,7 +98,11 @@ export class Relay implements ExchangeHandler, Watched {
   readonly #job: RelayJob;
   readonly #host: RelayHost;
   #record: OpenRecord | null = null;
+  #format: AttemptFormat | null = null;
   #tap: StreamTap | null = null;
+  /** Members that had no counterpart at the target that answers. */
+  #removedFields: readonly string[] = [];
+  #isBodyDropped = false;
   #exchange: Exchange | null = null;
   #target: Target | null = null;
   #kind: AnswerKind = "none";
@@ -133,7 +141,7 @@ export class Relay implements ExchangeHandler, Watched {
     response.on("close", () => this.#onCallerGone());
     this.#host.sweeper.watch(this);
     this.#record = this.#host.open(() => {
-      if (!this.#isSettled) this.#attempt(this.#job.targets[0]);
+      if (!this.#isSettled) this.#attempt(this.#job.first);
     });
   }
 
@@ -146,11 +154,10 @@ export class Relay implements ExchangeHandler, Watched {
 
   // Attempts
 
-  #attempt(target: Target | undefined): void {
-    if (target === undefined) return this.#end("no_target", "failed", null);
-    const { codec, scan, facts, operation } = this.#job;
-    if (scan === null) return this.#end("internal", "failed", { reason: "retry without a body" });
+  #attempt({ target, format, request }: PreparedAttempt): void {
     this.#target = target;
+    this.#format = format;
+    this.#removedFields = request.removedFields;
     this.#tried.add(target.id);
     this.#attemptIndex += 1;
     this.#kind = "none";
@@ -161,23 +168,12 @@ export class Relay implements ExchangeHandler, Watched {
     this.#attemptStartedMs = this.#host.monotonicMs();
     this.#attemptStartedAtMs = this.#host.nowMs();
     this.#lastDataMs = this.#attemptStartedMs;
-    const body = codec.rewrite(scan, facts, {
-      model: target.engineModel,
-      forceUsage: facts.isStream,
-      engineKind: target.engineKind,
-    });
     target.began();
-    this.#exchange = target.start(
-      { method: "POST", path: operation.path, headers: this.#requestHeaders(), body },
-      this,
-    );
-  }
-
-  #requestHeaders(): Record<string, string> {
-    const headers = upstreamHeaders(this.#job.facts.isStream);
-    headers["postern-operation"] = this.#job.operation.id;
+    const { path, id } = format.operation;
+    const headers = upstreamHeaders(this.#job.source.facts.isStream ? format.streamType : null);
+    headers["postern-operation"] = id;
     headers["postern-request"] = this.#job.id;
-    return headers;
+    this.#exchange = target.start({ method: "POST", path, headers, body: request.body }, this);
   }
 
   #closeAttempt(errorCode: ErrorCode | null): void {
@@ -218,11 +214,13 @@ export class Relay implements ExchangeHandler, Watched {
       this.#kind = "error";
     } else if (status !== 200) {
       this.#giveUp("engine_bad_answer", { status });
-    } else if (this.#job.facts.isStream) {
-      if (!type.startsWith("text/event-stream")) return this.#giveUp("engine_bad_answer", { contentType: type });
+    } else if (this.#job.source.facts.isStream && this.#format !== null && type.startsWith(this.#format.streamType)) {
       this.#kind = "stream";
-      this.#tap = this.#job.codec.tap(this.#job.facts, this.#job.requestBytes);
+      this.#tap = this.#format.tap(this.#job.source.facts, this.#job.requestBytes, this.#job.context);
+    } else if (this.#job.source.facts.isStream && this.#format?.streamType === "text/event-stream") {
+      return this.#giveUp("engine_bad_answer", { contentType: type });
     } else {
+      // Ollama answers a request that only loads a model in one piece, stream or not.
       if (!type.startsWith("application/json")) return this.#giveUp("engine_bad_answer", { contentType: type });
       this.#kind = "whole";
     }
@@ -297,22 +295,23 @@ export class Relay implements ExchangeHandler, Watched {
 
   #onWholeEnd(): void {
     const body = Buffer.concat(this.#held, this.#heldBytes);
-    const usage = this.#job.codec.readAnswer(body, this.#job.requestBytes);
-    if (usage === null) return this.#giveUp("engine_bad_answer", { reason: "not an answer of this dialect" });
+    const answer = this.#format?.readAnswer(body, this.#job.requestBytes, this.#job.context) ?? null;
+    if (answer === null) return this.#giveUp("engine_bad_answer", { reason: "not an answer of this dialect" });
     this.#firstTokenMs = this.#host.monotonicMs() - this.#job.startedMs;
-    this.#respondWhole(200, body, null, usage);
+    this.#respondWhole(200, answer.body, null, answer.usage);
   }
 
   #onErrorEnd(): void {
     const failure = classifyAnswer(this.#status);
     if (this.#retry(failure)) return;
-    // The engine's own words are what its client's author needs to see. Except about the engine's key, which is the agent's.
-    const isJson = (this.#headers["content-type"] ?? "").startsWith("application/json") && this.#heldBytes > 0;
-    const isAboutOurKey = this.#status === 401 || this.#status === 403;
-    if (this.#isCommitted || isAboutOurKey || !isJson)
-      return this.#end(failure.code, "failed", { status: this.#status });
+    // The engine's own words are what its client's author needs to see.
+    const type = this.#headers["content-type"] ?? "";
     const body = Buffer.concat(this.#held, this.#heldBytes);
-    this.#respondWhole(this.#status, body, failure.code, NO_USAGE);
+    const reply = this.#isCommitted
+      ? null
+      : (this.#format?.readError(this.#status, type, body, this.#job.context) ?? null);
+    if (reply === null) return this.#end(failure.code, "failed", { status: this.#status });
+    this.#respondWhole(reply.status, reply.body, failure.code, NO_USAGE);
   }
 
   onFailure(failure: ExchangeFailure): void {
@@ -340,14 +339,26 @@ export class Relay implements ExchangeHandler, Watched {
       remainingMs: this.#job.timeouts.totalMs - (this.#host.monotonicMs() - this.#job.startedMs),
     });
     if (!next) return false;
-    const target = this.#job.targets.find((one) => !this.#tried.has(one.id) && one.canAccept());
-    if (target === undefined) return false;
+    const prepared = this.#prepareNext();
+    if (prepared === null) return false;
     const from = this.#target?.nodeName ?? "";
     this.#cancel("superseded");
     this.#closeAttempt(failure.code);
-    this.#host.failover(`node/${from}`, `node/${target.nodeName}`, failure.code);
-    this.#attempt(target);
+    this.#host.failover(`node/${from}`, `node/${prepared.target.nodeName}`, failure.code);
+    this.#attempt(prepared);
     return true;
+  }
+
+  /** Null when no target is left that could be asked. */
+  #prepareNext(): PreparedAttempt | null {
+    if (this.#isBodyDropped) return null;
+    const left = this.#job.targets.filter((one) => !this.#tried.has(one.id) && one.canAccept());
+    try {
+      return prepareAttempt(this.#job.source, left);
+    } catch {
+      // Why it failed at the first target says more than that it cannot be said to the others.
+      return null;
+    }
   }
 
   #end(code: ErrorCode, outcome: Outcome, detail: Record<string, unknown> | null): void {
@@ -390,7 +401,7 @@ export class Relay implements ExchangeHandler, Watched {
     if (this.#isCommitted) return;
     this.#isCommitted = true;
     this.#callerStatus = 200;
-    const headers = [...EVENT_STREAM_HEADERS];
+    const headers = streamHeaders(streamTypeOf(this.#job.source.operation));
     this.#pushFacts(headers, this.#kind === "stream" ? this.#servedBy() : "pending");
     passAnswerHeaders(this.#headers, headers);
     const { response } = this.#job;
@@ -440,12 +451,14 @@ export class Relay implements ExchangeHandler, Watched {
   }
 
   #pushFacts(headers: string[], servedBy: string): void {
-    const { id, facts, overheadMs } = this.#job;
+    const { id, source, overheadMs } = this.#job;
+    const { facts } = source;
     headers.push("X-Request-Id", id, "Request-Id", id, "X-Postern-Served-By", servedBy);
     headers.push("X-Postern-Attempts", String(this.#attemptIndex + 1), "X-Postern-Overhead-Ms", overheadMs.toFixed(2));
-    if (facts.removedFields.length + facts.clampedFields.length === 0) return;
+    const removed = [...facts.removedFields, ...this.#removedFields];
+    if (removed.length + facts.clampedFields.length === 0) return;
     const clamped = facts.clampedFields.map(({ name, to }) => `${name}=${to}`);
-    headers.push("X-Postern-Removed-Fields", [...facts.removedFields, ...clamped].join(", "));
+    headers.push("X-Postern-Removed-Fields", [...removed, ...clamped].join(", "));
   }
 
   #servedBy(): string {
@@ -473,7 +486,8 @@ export class Relay implements ExchangeHandler, Watched {
   // Time
 
   check(nowMs: number): void {
-    const { timeouts, startedMs, facts } = this.#job;
+    const { timeouts, startedMs, source } = this.#job;
+    const { facts } = source;
     if (nowMs - startedMs > timeouts.totalMs) return this.stop("deadline");
     if (this.#isCallerSlow) {
       if (nowMs - this.#callerSlowSinceMs > timeouts.callerIdleMs) this.#job.response.destroy();
@@ -492,13 +506,13 @@ export class Relay implements ExchangeHandler, Watched {
 
   #keepAlive(): Buffer {
     const nowMs = this.#host.nowMs();
-    return this.#tap?.keepAlive?.(nowMs) ?? this.#job.codec.keepAlive(this.#job.facts, nowMs);
+    return this.#tap?.keepAlive?.(nowMs) ?? this.#job.codec.keepAlive(this.#job.source.facts, nowMs);
   }
 
   /** A whole answer is silent until its end, so it gets the time between tokens only through the total. */
   #firstTokenLimitMs(): number {
-    const { timeouts, facts } = this.#job;
-    if (!facts.isStream) return timeouts.totalMs;
+    const { timeouts, source } = this.#job;
+    if (!source.facts.isStream) return timeouts.totalMs;
     if (this.#target?.isLoaded !== false) return timeouts.firstTokenMs;
     return timeouts.firstTokenColdMs + ((this.#target.sizeBytes ?? 0) / GIB) * timeouts.firstTokenColdPerGibMs;
   }
@@ -506,7 +520,7 @@ export class Relay implements ExchangeHandler, Watched {
   // The end
 
   #dropBody(): void {
-    this.#job.scan = null;
+    this.#isBodyDropped = true;
     this.#job.body.release();
   }
 

@@ -1,6 +1,7 @@
 import type { KeyRecord } from "../access/key.ts";
 import { mayUse } from "../access/model-rules.ts";
 import { modelNotFoundMessage } from "../dialects/error-body.ts";
+import { ollamaNameVariants } from "../dialects/ollama/model-names.ts";
 import { PosternError } from "../errors.ts";
 import type { Catalogue, CatalogueEntry } from "./target.ts";
 
@@ -11,7 +12,7 @@ import type { Catalogue, CatalogueEntry } from "./target.ts";
  * @throws PosternError `model_not_found`, naming what the key may use.
  */
 export function resolveModel(name: string, key: KeyRecord, catalogue: Catalogue): CatalogueEntry {
-  const entry = catalogue.find(name);
+  const entry = catalogue.find(name) ?? findVariant(name, catalogue);
   if (entry !== undefined && mayUse(key, entry.name)) return entry;
   const usable = visibleModels(key, catalogue).map((one) => one.name);
   throw new PosternError("model_not_found", { message: modelNotFoundMessage(name, usable), param: "model" });
@@ -22,4 +23,13 @@ export function visibleModels(key: KeyRecord, catalogue: Catalogue): CatalogueEn
   const visible: CatalogueEntry[] = [];
   for (const entry of catalogue.list()) if (mayUse(key, entry.name)) visible.push(entry);
   return visible;
+}
+
+/** Ollama's names stand for each other: `llama3` and `llama3:latest`. Whatever dialect asks, the model is the same one. */
+function findVariant(name: string, catalogue: Catalogue): CatalogueEntry | undefined {
+  for (const variant of ollamaNameVariants(name)) {
+    const entry = variant === name ? undefined : catalogue.find(variant);
+    if (entry !== undefined) return entry;
+  }
+  return undefined;
 }

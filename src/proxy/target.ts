@@ -1,3 +1,4 @@
+import type { ListedModel } from "../dialects/listed-model.ts";
 import type { Exchanger } from "../lib/exchange.ts";
 import type { EngineKind } from "../tunnel/link.ts";
 
@@ -14,6 +15,8 @@ export interface Target extends Exchanger {
   /** Null where the engine does not say. */
   readonly isLoaded: boolean | null;
   readonly sizeBytes: number | null;
+  /** Tokens that the model takes, prompt and answer together; null where the engine does not say. */
+  readonly contextLength: number | null;
   /** Ids of the operations that it takes. */
   readonly operations: ReadonlySet<string>;
   /** Whether a new attempt may go there now. */
@@ -28,9 +31,9 @@ export interface Target extends Exchanger {
 export interface CatalogueEntry {
   /** Public name. */
   name: string;
-  /** When it first appeared here, UTC milliseconds. */
-  createdAtMs: number;
   targets: readonly Target[];
+  /** What callers are told of it. */
+  listed(): ListedModel;
 }
 
 /** Which models there are. Answers from memory; kept up to date by the gateway. */

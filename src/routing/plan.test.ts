@@ -20,7 +20,13 @@ function target(id: string, more: Partial<PlanTarget> = {}): Known {
 }
 
 function order(targets: Known[], more: Partial<PlanFacts<Known>> = {}): string[] {
-  return planAttempts({ targets, operationId: "openai.chat", pinnedNode: null, turn: 0, ...more }).map(({ id }) => id);
+  return planAttempts({
+    targets,
+    canAsk: (operations) => operations.has("openai.chat"),
+    pinnedNode: null,
+    turn: 0,
+    ...more,
+  }).map(({ id }) => id);
 }
 
 function refusal(targets: Known[], more: Partial<PlanFacts<Known>> = {}): PosternError {
@@ -70,13 +76,17 @@ describe("planAttempts()", () => {
     expect(refusal(away)).toMatchObject({ code: "no_target", retryAfterSeconds: 5 });
     expect(refusal([])).toMatchObject({ code: "no_target", retryAfterSeconds: 5 });
     expect(refusal([target("a", { operations: new Set() })]).code).toBe("no_target");
-    expect(refusal([target("a")], { operationId: "openai.embeddings" }).code).toBe("body_invalid");
+    expect(refusal([target("a")], { canAsk: (operations) => operations.has("openai.embeddings") }).code).toBe(
+      "body_invalid",
+    );
   });
 
   test("does not change what it was given", () => {
     const targets = Object.freeze([target("b", { inFlight: 1 }), target("a")]);
     expect(
-      planAttempts({ targets, operationId: "openai.chat", pinnedNode: null, turn: 7 }).map(({ id }) => id),
+      planAttempts({ targets, canAsk: (operations) => operations.has("openai.chat"), pinnedNode: null, turn: 7 }).map(
+        ({ id }) => id,
+      ),
     ).toEqual(["a", "b"]);
   });
 });

@@ -15,7 +15,8 @@ export interface PlanTarget {
 export interface PlanFacts<T extends PlanTarget> {
   /** Every target of the model, whatever its state. */
   targets: readonly T[];
-  operationId: string;
+  /** Whether a target that offers these operations can be asked, in its own dialect or translated. */
+  canAsk(operations: ReadonlySet<string>): boolean;
   /** Name or id of the only node that the caller wants, or null. */
   pinnedNode: string | null;
   /** A number that grows by one per request: among equals it decides who comes first. */
@@ -32,11 +33,11 @@ const RETRY_AFTER_SECONDS = 5;
  * @returns At least one target. Those that cannot accept now are left out.
  * @throws PosternError `no_target` with `Retry-After` (nobody there now), `body_invalid` (the model serves no such operation anywhere).
  */
-export function planAttempts<T extends PlanTarget>({ targets, operationId, pinnedNode, turn }: PlanFacts<T>): T[] {
+export function planAttempts<T extends PlanTarget>({ targets, canAsk, pinnedNode, turn }: PlanFacts<T>): T[] {
   const wanted = pinnedNode === null ? targets : targets.filter((one) => isOnNode(one, pinnedNode));
   if (wanted.length === 0) throw noTarget(pinnedNode);
   // An engine that is away keeps the operations it had; none at all means that nothing is known yet.
-  const able = wanted.filter((one) => one.operations.has(operationId));
+  const able = wanted.filter((one) => canAsk(one.operations));
   if (able.length === 0 && wanted.every((one) => one.operations.size > 0)) {
     throw new PosternError("body_invalid", {
       message: "The model does not serve this kind of request",

@@ -12,27 +12,34 @@ import { CONNECT_PATH } from "../../src/tunnel/constants.ts";
 const page = readPage("docs/reference/http.md");
 
 /** Method and path of each row of the page. */
-const documented = [...page.matchAll(/^\| (GET|POST) \| `([^`]+)` \|/gm)].map(([, method = "", path = ""]) => ({
+const documented = [...page.matchAll(/^\| (GET|POST|HEAD) \| `([^`]+)` \|/gm)].map(([, method = "", path = ""]) => ({
   method,
   path,
 }));
+
+const OPTED_IN = new Set(OPERATIONS.filter((operation) => operation.isOptIn).map(({ id }) => id));
+
+/** Whether a path belongs to a dialect; the others are Postern's own. */
+function isOperation({ path }: { path: string }): boolean {
+  return path.startsWith("/v1/") || path.startsWith("/api/") || path === "/";
+}
 
 /** A response that takes everything and keeps nothing. */
 const sink = { writeHead() {}, end() {}, headersSent: false, destroyed: false } as unknown as ServerResponse;
 
 test("docs/reference/http.md lists the operations", () => {
-  const pages = documented.filter(({ path }) => path.startsWith("/v1/")).map(({ method, path }) => `${method} ${path}`);
+  const pages = documented.filter(isOperation).map(({ method, path }) => `${method} ${path}`);
   const known = OPERATIONS.map(({ method, path, kind }) => `${method} ${path}${kind === "item" ? "{id}" : ""}`);
   expect(pages.sort()).toEqual(known.sort());
   for (const { method, path } of documented.filter((one) => one.path.startsWith("/v1/"))) {
-    expect(() => classify(method, `/api${path.replace("{id}", "a%2Fb%3Ac")}`)).not.toThrow();
+    expect(() => classify(method, `/api${path.replace("{id}", "a%2Fb%3Ac")}`, OPTED_IN)).not.toThrow();
   }
 });
 
 test("docs/reference/http.md lists Postern's own paths", () => {
   const source = readPage("src/gateway/public-routes.ts");
   const inSource = [...source.matchAll(/"(\/[a-z./]+)"/g)].map(([, path = ""]) => path);
-  const onPage = documented.map(({ path }) => path).filter((path) => !path.startsWith("/v1/"));
+  const onPage = documented.map(({ path }) => path).filter((path) => !isOperation({ path }));
   expect([...onPage].sort()).toEqual([...inSource, CONNECT_PATH].sort());
   // Not ready, so that the package is not built for this.
   const answer = createPublicRoutes({ agentPackage: new AgentPackageSource(), isReady: () => false });

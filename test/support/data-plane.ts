@@ -6,6 +6,7 @@ import { FailureLimiter } from "../../src/access/failure-limiter.ts";
 import { createKey } from "../../src/access/key-format.ts";
 import { Keyring } from "../../src/access/keyring.ts";
 import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, type LimitConfig, type TimeoutConfig } from "../../src/config/resolved.ts";
+import { DEFAULT_FIELD_POLICY } from "../../src/dialects/field-policy.ts";
 import { startPublicListener } from "../../src/gateway/public-listener.ts";
 import { ManualClock } from "../../src/lib/clock.ts";
 import type { CancelReason, Exchange, ExchangeHandler, ExchangeRequest } from "../../src/lib/exchange.ts";
@@ -79,6 +80,8 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     observer: { streamStarted() {}, streamEnded() {}, failover() {}, ended: (summary) => summaries.push(summary) },
     limits,
     timeouts,
+    fields: DEFAULT_FIELD_POLICY,
+    optedIn: new Set(),
     newId: createUuidV7(),
     publicHost: options.publicHost ?? null,
   });
@@ -124,7 +127,9 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     addKey,
     serve(model, ...nodes) {
       const targets = nodes.map((node) => new PlayedTarget(model, node));
-      entries.set(model, { name: model, createdAtMs: clock.nowMs(), targets });
+      const createdAtMs = clock.nowMs();
+      const facts = { sizeBytes: null, contextLength: null, quantization: null, capabilities: [], isLoaded: true };
+      entries.set(model, { name: model, targets, listed: () => ({ id: model, createdAtMs, ...facts }) });
       return targets;
     },
     raw: (bytes) => new RawConnection(port, bytes),
@@ -146,6 +151,7 @@ export class PlayedTarget implements Target {
   readonly engineModel: string;
   isLoaded: boolean | null = true;
   sizeBytes: number | null = null;
+  contextLength: number | null = null;
   operations: ReadonlySet<string> = new Set(["openai.chat", "openai.completions", "openai.embeddings"]);
   inFlight = 0;
   isAccepting = true;

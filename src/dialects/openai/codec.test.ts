@@ -86,10 +86,12 @@ test("codecFor() knows the operations that go to targets and no other", () => {
   expect(codecFor("openai.completions").dialect).toBe("openai-completions");
 });
 
+const UNKNOWN = { contextLength: null, sizeBytes: null, quantization: null, capabilities: [], isLoaded: null };
+
 test("model lists are sorted and say nothing of machines", () => {
   const models = [
-    { id: "b", createdAtMs: 1_763_600_000_999 },
-    { id: "a/x", createdAtMs: 0 },
+    { ...UNKNOWN, id: "b", createdAtMs: 1_763_600_000_999 },
+    { ...UNKNOWN, id: "a/x", createdAtMs: 0 },
   ];
   expect(JSON.parse(modelListBody(models).toString())).toEqual({
     object: "list",

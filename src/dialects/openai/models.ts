@@ -1,10 +1,4 @@
-/** What the catalogue says of a model that a key may use. */
-export interface ListedModel {
-  /** Public name. */
-  id: string;
-  /** When it first appeared, UTC milliseconds. */
-  createdAtMs: number;
-}
+import type { ListedModel } from "../listed-model.ts";
 
 /** Who every model belongs to, as far as callers are told: nodes and engines are nobody's business. */
 const OWNED_BY = "postern";

@@ -1,6 +1,10 @@
 import { Ollama } from "ollama";
 import OpenAI from "openai";
 import { afterEach, describe, expect, test } from "vitest";
+import { operationById } from "../../../src/dialects/operations.ts";
+import { ADAPTERS } from "../../../src/engines/adapters.ts";
+import { identifyEngine } from "../../../src/engines/identify.ts";
+import { openProbe } from "../../../src/engines/probe.ts";
 import type { FakeKind } from "./clothes.ts";
 import { type FakeEngineOptions, type FakeEngineProgram, startFakeEngine } from "./start.ts";
 import { FAKE_TEXT } from "./turn.ts";
@@ -137,4 +141,30 @@ test("the fake engine speaks messages with every record named", async () => {
   expect(names.every(([, event, type]) => event === type)).toBe(true);
   expect(names[0]?.[1]).toBe("message_start");
   expect(names.at(-1)?.[1]).toBe("message_stop");
+});
+
+test("the fake llama-server loads its model as the real one does, and then answers", async () => {
+  const engine = await start({ kind: "llama-server" });
+  engine.setLoading(true);
+  expect((await fetch(new URL("/health", engine.url))).status).toBe(503);
+  expect((await fetch(new URL("/v1/models", engine.url))).status).toBe(200);
+  const body = JSON.stringify({ model: "fake-model", messages: HELLO });
+  const answer = await fetch(new URL("/v1/chat/completions", engine.url), { method: "POST", body });
+  expect(await answer.json()).toEqual({ error: { code: 503, message: "Loading model", type: "unavailable_error" } });
+  engine.setLoading(false);
+  expect((await fetch(new URL("/health", engine.url))).status).toBe(200);
+});
+
+test.each(KINDS)("the adapters know the fake %s for what it is dressed as", async (kind) => {
+  const engine = await start({ kind });
+  const probe = openProbe({ url: engine.url, host: `localhost:${engine.url.port}`, apiKey: null });
+  const found = await identifyEngine(probe, ADAPTERS);
+  const state = await found?.adapter.read(probe, found.identity);
+  await probe.close();
+  expect(found?.identity.kind).toBe(kind);
+  expect(state?.ready).toBe(true);
+  expect(state?.models.length).toBeGreaterThan(10);
+  // What the adapter promises, the fake speaks, and the other way round.
+  const paths = (found?.adapter.operations(found.identity) ?? []).flatMap((id) => operationById(id)?.path ?? []);
+  expect(paths.filter((path) => path !== "/v1/rerank").sort()).toEqual([...engine.clothes.paths.keys()].sort());
 });

@@ -55,6 +55,8 @@ export interface FakeEngineProgram {
   readonly requests: readonly FakeRequest[];
   /** Makes a model loaded or not, for the lists. */
   setLoaded(model: string, isLoaded: boolean): void;
+  /** Makes llama-server say 503 "Loading model" to all but its list of models, or stop it. Of no effect in other clothes. */
+  setLoading(isLoading: boolean): void;
   close(): Promise<void>;
 }
 
@@ -97,6 +99,9 @@ export async function startFakeEngine(options: FakeEngineOptions): Promise<FakeE
     setLoaded(model, isLoaded) {
       for (const one of models) if (one.name === model || one.name === `${model}:latest`) one.isLoaded = isLoaded;
     },
+    setLoading(isLoading) {
+      engine.isLoading = isLoading && clothes.kind === "llama-server";
+    },
     async close() {
       const closed = once(server, "close");
       server.close();
@@ -127,6 +132,7 @@ class FakeServer {
   readonly #clothes: Clothes;
   readonly #models: readonly FakeModel[];
   readonly #options: FakeEngineOptions;
+  isLoading = false;
   #count = 0;
 
   constructor(clothes: Clothes, models: readonly FakeModel[], options: FakeEngineOptions) {
@@ -153,6 +159,9 @@ class FakeServer {
       return;
     }
     if (!this.#isAllowed(request)) return refuseKey(clothes, response);
+    if (this.isLoading && path !== "/v1/models" && path !== "/models") {
+      return writeWhole(response, 503, clothes.error("chat", 503, "Loading model", "loading"));
+    }
     const format = method === "POST" ? clothes.paths.get(path) : undefined;
     if (format !== undefined) return this.#infer(format, json, response);
     const said = method === "GET" ? clothes.get(path, this.#models) : null;
