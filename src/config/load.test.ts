@@ -43,6 +43,12 @@ test("loadConfig() gives the documented defaults where the file says nothing", (
   expect(config.gateway.timeouts).toEqual(DEFAULT_TIMEOUTS);
 });
 
+test("loadConfig() reads names that are only hidden, and opt-in operations", () => {
+  const config = load("gateway: { optional: [rerank] }\nmodels: { secret: { hidden: true } }\n");
+  expect(config.gateway.optional).toEqual(["openai.rerank"]);
+  expect(config.models).toEqual([{ name: "secret", targets: [], isHidden: true }]);
+});
+
 test("loadConfig() parses units into milliseconds and bytes", () => {
   const config = load(`
 gateway:
@@ -67,6 +73,7 @@ models:
         { model: "llama3.1:8b", node: "forge" },
         { model: "qwen3", node: null },
       ],
+      isHidden: false,
     },
   ]);
 });

@@ -83,6 +83,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
         drainMs: timeouts.drain ?? base.gateway.timeouts.drainMs,
       },
       fields: resolveFields(raw.gateway?.fields ?? {}),
+      optional: (raw.gateway?.optional ?? []).map((name) => `openai.${name}`),
     },
     storage: {
       requestRetentionMs:
@@ -95,9 +96,10 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
       name,
       ...resolveEngine(resolving, ["nodes", name], node, forGateway),
     })),
-    models: Object.entries(raw.models ?? {}).map(([name, { targets }]) => ({
+    models: Object.entries(raw.models ?? {}).map(([name, { targets, hidden }]) => ({
       name,
-      targets: targets.map((target) => ({ model: target.model, node: target.node ?? null })),
+      targets: (targets ?? []).map((target) => ({ model: target.model, node: target.node ?? null })),
+      isHidden: hidden ?? false,
     })),
     agent: {
       gateway: raw.agent?.gateway ?? null,

@@ -45,6 +45,8 @@ export interface GatewayConfig {
   timeouts: TimeoutConfig;
   /** What callers may put into bodies. Each agent has a policy of its own, which is the ceiling on its machine. */
   fields: FieldPolicy;
+  /** Ids of opt-in operations (dialects/operations.ts) that are served. */
+  optional: readonly string[];
 }
 
 export interface TlsFiles {
@@ -139,8 +141,10 @@ export interface DirectNodeConfig extends EngineAddress {
 
 interface ModelConfig {
   name: string;
-  /** In order of preference; at least one. */
+  /** In order of preference. Empty for a name that is only hidden. */
   targets: readonly ModelTarget[];
+  /** Left out of lists. */
+  isHidden: boolean;
 }
 
 interface ModelTarget {
@@ -256,6 +260,7 @@ export function defaultConfig(dataFolder: string): ResolvedConfig {
       limits: DEFAULT_LIMITS,
       timeouts: DEFAULT_TIMEOUTS,
       fields: DEFAULT_FIELD_POLICY,
+      optional: [],
     },
     storage: DEFAULT_STORAGE,
     nodes: [],

@@ -192,6 +192,9 @@ const fieldRules = {
     .describe("Whether engines may fetch images and the like from addresses that callers name."),
 };
 
+/** Names of the opt-in operations of dialects/operations.ts, without their family. */
+const OPTIONAL_OPERATIONS = ["rerank"] as const;
+
 const gateway = z.strictObject({
   listen: listen().optional().describe("Public listener."),
   publicUrl: origin("the public address")
@@ -227,6 +230,11 @@ const gateway = z.strictObject({
     .strictObject(fieldRules)
     .optional()
     .describe("What callers may put into requests. Agents have a policy of their own beside it."),
+  optional: z
+    .array(z.enum(OPTIONAL_OPERATIONS))
+    .max(OPTIONAL_OPERATIONS.length)
+    .optional()
+    .describe("Operations that are not served unless they are named here."),
 });
 
 const storage = z.strictObject({
@@ -241,18 +249,24 @@ const storage = z.strictObject({
     .describe("Longest time that a usage record may be only in the operating system's memory. `0s`: never."),
 });
 
-const model = z.strictObject({
-  targets: z
-    .array(
-      z.strictObject({
-        model: modelName.describe("The name under which a node offers it."),
-        node: configName.optional().describe("Only on this node. Left out: any that offers it."),
-      }),
-    )
-    .min(1)
-    .max(MAX_ENTRIES)
-    .describe("What answers, in order of preference."),
-});
+const model = z
+  .strictObject({
+    targets: z
+      .array(
+        z.strictObject({
+          model: modelName.describe("The name under which a node offers it."),
+          node: configName.optional().describe("Only on this node. Left out: any that offers it."),
+        }),
+      )
+      .min(1)
+      .max(MAX_ENTRIES)
+      .optional()
+      .describe(
+        "What answers, in order of preference. A name with `*` stands for every name like it that nobody offers.",
+      ),
+    hidden: z.boolean().optional().describe("Not in lists; who knows the name may use it."),
+  })
+  .refine((one) => one.targets !== undefined || one.hidden !== undefined, { error: "needs `targets` or `hidden`" });
 
 /** What the agent itself says to a program that it starts. */
 const AGENTS_OWN_ARGUMENTS = /^(--host|--port|--api-key|--api-key-file)(=|$)/;

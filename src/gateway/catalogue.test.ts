@@ -125,6 +125,7 @@ describe("LiveCatalogue", () => {
     catalogue.setAliases([
       {
         name: "fast",
+        isHidden: false,
         targets: [
           { model: "llama", node: null },
           { model: "qwen", node: "elsewhere" },
@@ -134,5 +135,29 @@ describe("LiveCatalogue", () => {
     catalogue.setReport("a", "c1", report(["llama", "qwen"]));
     expect(catalogue.find("fast")?.targets.map((target) => target.engineModel)).toEqual(["llama"]);
     expect(catalogue.views().find((view) => view.name === "fast")?.source).toBe("alias");
+  });
+
+  it("lets a pattern stand for names that nobody offers, under the name of what answers", async () => {
+    const catalogue = await make();
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
+    catalogue.setAliases([
+      { name: "claude-haiku-*", isHidden: false, targets: [{ model: "qwen", node: null }] },
+      { name: "claude-*", isHidden: false, targets: [{ model: "llama", node: null }] },
+    ]);
+    catalogue.setReport("a", "c1", report(["llama", "qwen"]));
+    expect(catalogue.match("claude-sonnet-5")?.name).toBe("llama");
+    expect(catalogue.match("claude-haiku-5")?.name).toBe("qwen");
+    expect(catalogue.match("gpt-5")).toBeUndefined();
+    expect(catalogue.find("claude-sonnet-5")).toBeUndefined();
+    expect([...catalogue.list()].map(({ name }) => name)).toEqual(["llama", "qwen"]);
+  });
+
+  it("leaves hidden names out of lists, and answers them all the same", async () => {
+    const catalogue = await make();
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
+    catalogue.setAliases([{ name: "llama", isHidden: true, targets: [] }]);
+    catalogue.setReport("a", "c1", report(["llama", "qwen"]));
+    expect([...catalogue.list()].map(({ name }) => name)).toEqual(["qwen"]);
+    expect(catalogue.find("llama")?.targets).toHaveLength(1);
   });
 });

@@ -30,7 +30,9 @@ interface LiveEntry extends CatalogueEntry {
 }
 
 interface Alias {
+  /** With `*`: every name like it that nobody offers. */
   name: string;
+  isHidden: boolean;
   targets: ReadonlyArray<{ model: string; node: string | null }>;
 }
 
@@ -52,6 +54,8 @@ export class LiveCatalogue implements Catalogue {
   readonly #targets = new Map<string, LiveTarget>();
   #aliases: readonly Alias[] = [];
   #entries = new Map<string, LiveEntry>();
+  #listed: readonly LiveEntry[] = [];
+  #patterns: ReadonlyArray<{ pattern: string; entry: LiveEntry }> = [];
   #offered: ReadonlyArray<{ nodeId: string; model: string }> = [];
 
   constructor(reachOf: ReachOf, owners: ModelOwners, nowMs: () => number) {
@@ -64,8 +68,12 @@ export class LiveCatalogue implements Catalogue {
     return this.#entries.get(model);
   }
 
+  match(model: string): CatalogueEntry | undefined {
+    return this.#patterns.find(({ pattern }) => matchesGlob(pattern, model))?.entry;
+  }
+
   list(): Iterable<CatalogueEntry> {
-    return this.#entries.values();
+    return this.#listed;
   }
 
   /** The entry with what operators see of it: kind, reasons, sizes. */
@@ -178,14 +186,21 @@ export class LiveCatalogue implements Catalogue {
     for (const id of this.#targets.keys()) if (!seen.has(id)) this.#targets.delete(id);
     this.#entries = new Map();
     for (const { name, targets } of entries.values()) this.#entries.set(name, this.#entry(name, targets));
+    const patterns: Array<{ pattern: string; entry: LiveEntry }> = [];
     for (const alias of this.#aliases) {
       const targets = alias.targets.flatMap((wanted) =>
         (entries.get(wanted.model)?.targets ?? []).filter(
           (one) => wanted.node === null || one.nodeName === wanted.node,
         ),
       );
-      if (targets.length > 0) this.#entries.set(alias.name, this.#entry(alias.name, targets));
+      if (targets.length === 0) continue;
+      if (!alias.name.includes("*")) this.#entries.set(alias.name, this.#entry(alias.name, targets));
+      // Who may use what it stands for may use it: policy judges that name, and the record has it.
+      else patterns.push({ pattern: alias.name, entry: this.#entry(alias.targets[0]?.model ?? alias.name, targets) });
     }
+    this.#patterns = patterns;
+    const hidden = new Set(this.#aliases.filter(({ isHidden }) => isHidden).map(({ name }) => name));
+    this.#listed = [...this.#entries.values()].filter(({ name }) => !hidden.has(name));
     this.#offered = offered;
   }
 

@@ -143,7 +143,7 @@ async function compose(
     limits: gateway.limits,
     timeouts: gateway.timeouts,
     fields: gateway.fields,
-    optedIn: new Set(),
+    optedIn: new Set(gateway.optional),
     newId,
     publicHost: gateway.publicUrl === null ? null : new URL(gateway.publicUrl).hostname.toLowerCase(),
   });

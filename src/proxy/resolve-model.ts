@@ -12,7 +12,7 @@ import type { Catalogue, CatalogueEntry } from "./target.ts";
  * @throws PosternError `model_not_found`, naming what the key may use.
  */
 export function resolveModel(name: string, key: KeyRecord, catalogue: Catalogue): CatalogueEntry {
-  const entry = catalogue.find(name) ?? findVariant(name, catalogue);
+  const entry = catalogue.find(name) ?? findVariant(name, catalogue) ?? catalogue.match(name);
   if (entry !== undefined && mayUse(key, entry.name)) return entry;
   const usable = visibleModels(key, catalogue).map((one) => one.name);
   throw new PosternError("model_not_found", { message: modelNotFoundMessage(name, usable), param: "model" });

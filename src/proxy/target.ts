@@ -40,5 +40,8 @@ export interface CatalogueEntry {
 export interface Catalogue {
   /** The entry of a public name after alias resolution, or undefined. */
   find(model: string): CatalogueEntry | undefined;
+  /** What a name stands for that nobody offers: the first pattern of the configuration that it fits. Its entry has a name of its own. */
+  match(model: string): CatalogueEntry | undefined;
+  /** Without those that are hidden. */
   list(): Iterable<CatalogueEntry>;
 }

@@ -51,7 +51,11 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
   const clock = new ManualClock();
   const keyring = new Keyring();
   const entries = new Map<string, CatalogueEntry>();
-  const catalogue: Catalogue = { find: (model) => entries.get(model), list: () => entries.values() };
+  const catalogue: Catalogue = {
+    find: (model) => entries.get(model),
+    match: () => undefined,
+    list: () => entries.values(),
+  };
   const opened: RequestOpened[] = [];
   const closed: RequestClosed[] = [];
   const summaries: RequestSummary[] = [];
