@@ -35,5 +35,5 @@ export function chooseEngines(config: AgentConfig, options: { engine?: string; m
     serverName: null,
     exposureAccepted: false,
   };
-  return { ...config, discover: false, engines: [named], embedded: { ...config.embedded, mode: "none" } };
+  return { ...config, discover: false, engines: [named], started: [], embedded: { ...config.embedded, mode: "none" } };
 }
