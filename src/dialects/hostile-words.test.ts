@@ -224,7 +224,7 @@ describe.each(DIALECTS)("$dialect", (words) => {
           const read = words.readAnswer(body);
           if (read === null) return;
           if (caller === ollamaGenerateConversation && read.parts.some(({ type }) => type === "tool_call")) return;
-          expect(JSON.stringify(caller.writeAnswer(read, CONTEXT))).toBeTypeOf("string");
+          expect(written(() => caller.writeAnswer(read, CONTEXT))).toBeTypeOf("string");
         },
       ),
       { numRuns: 1000 },
@@ -288,3 +288,13 @@ describe.each(DIALECTS)("$dialect", (words) => {
     );
   });
 });
+
+/** What was written, or the code of the refusal where the caller's dialect has no way to say it (arguments that are no object). */
+function written(write: () => object): string {
+  try {
+    return JSON.stringify(write());
+  } catch (error) {
+    if (error instanceof PosternError && error.code === "engine_bad_answer") return error.code;
+    throw error;
+  }
+}

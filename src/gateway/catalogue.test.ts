@@ -111,12 +111,13 @@ describe("LiveCatalogue", () => {
     expect(catalogue.find("llama")).toBeDefined();
   });
 
-  it("takes no attempts where the engine is not ready, and never routes to somebody else's cloud", async () => {
+  it("takes no attempts where the engine is not ready, and knows what runs in somebody else's cloud", async () => {
     const catalogue = await make();
     catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
     catalogue.setReport("a", "c1", report(["llama"], { ready: false, remote: ["big:cloud"] }));
     expect(catalogue.find("llama")?.targets[0]?.canAccept()).toBe(false);
-    expect(catalogue.find("big:cloud")).toBeUndefined();
+    expect(catalogue.find("big:cloud")?.targets[0]?.isRemote).toBe(true);
+    expect(catalogue.find("llama")?.targets[0]?.isRemote).toBe(false);
   });
 
   it("resolves aliases to the targets of what they stand for", async () => {

@@ -170,7 +170,6 @@ export class LiveCatalogue implements Catalogue {
       for (const engine of report.engines) {
         for (const model of engine.models) {
           if (++count > MAX_MODELS_PER_NODE) break;
-          if (model.remote) continue;
           if (!this.isGranted(nodeId, model.name)) {
             offered.push({ nodeId, model: model.name });
             continue;
@@ -272,6 +271,8 @@ class LiveTarget implements Target {
   isLoaded: boolean | null = null;
   sizeBytes: number | null = null;
   contextLength: number | null = null;
+  isRemote = false;
+  isLoading = false;
   operations: ReadonlySet<string> = new Set();
   inFlight = 0;
   #isReady = false;
@@ -296,10 +297,14 @@ class LiveTarget implements Target {
     this.#isReady = false;
     this.#report = null;
     this.isLoaded = null;
+    this.isLoading = false;
+    this.isRemote = false;
   }
 
   learn(engine: EngineReport, model: ModelReport, connectorId: string): void {
     if (this.#report === null || engine.ready) this.#report = { engine, model };
+    this.isRemote ||= model.remote;
+    this.isLoading ||= engine.isLoading === true;
     if (!engine.ready) return;
     this.#isReady = true;
     this.engineKind = engine.kind;

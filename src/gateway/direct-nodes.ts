@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { arch, cpus, platform, totalmem } from "node:os";
 import type { DirectNodeConfig } from "../config/resolved.ts";
+import { FIELDS_VERSION } from "../dialects/field-policy.ts";
 import { OPERATIONS_VERSION } from "../dialects/operations.ts";
 import { ADAPTERS, adapterOf } from "../engines/adapters.ts";
 import { advisoriesFor } from "../engines/advisories.ts";
@@ -72,7 +73,7 @@ export class DirectNode {
     const report: NodeReport = {
       agentVersion: "",
       operationsVersion: OPERATIONS_VERSION,
-      fieldsVersion: 1,
+      fieldsVersion: FIELDS_VERSION,
       hardware: { platform: platform(), arch: arch(), cpus: cpus().length, memoryBytes: totalmem(), gpus: [] },
       engines: [engine],
     };
@@ -113,7 +114,9 @@ export class DirectNode {
       const state = await adapter.read(probe, identity, { isBusy: this.connections.active > 0 });
       const { kind, version } = identity;
       const operations = [...adapter.operations(identity)];
-      return { ...away, kind, version, ...state, operations, advisories: advisoriesFor(identity) };
+      // Nobody has allowed them here: what the engine hands on to somebody else's cloud is not served.
+      const models = state.models.filter((model) => !model.remote);
+      return { ...away, kind, version, ...state, models, operations, advisories: advisoriesFor(identity) };
     } catch {
       return away;
     } finally {

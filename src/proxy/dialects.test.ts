@@ -271,17 +271,39 @@ describe("a compressed body", () => {
   });
 });
 
-describe("a prompt that Ollama would cut in silence", () => {
-  it("is refused with the words that make clients compact", async () => {
+describe("a prompt that Ollama might cut in silence", () => {
+  const operations = new Set(["openai.chat", "anthropic.messages", "ollama.chat"]);
+
+  it("goes to the one operation that can be told not to, and its refusal makes clients compact", async () => {
     const { serve } = await start();
     const [target] = serve("llama", "forge");
-    Object.assign(target!, { engineKind: "ollama", contextLength: 1000 });
+    Object.assign(target!, { engineKind: "ollama", contextLength: 1000, operations });
     const messages = [{ role: "user", content: "word ".repeat(4000) }];
-    const refused = await post("/v1/messages", { model: "llama", max_tokens: 5, messages });
+    const answering = post("/v1/messages", { model: "llama", max_tokens: 5, messages });
+    const attempt = await target!.next();
+    expect(attempt.request.path).toBe("/api/chat");
+    expect(JSON.parse(String(attempt.request.body))).toMatchObject({ truncate: false, shift: false });
+    attempt.answer(400, { error: "the input length exceeds the context length" });
+    const refused = await answering;
     expect(refused.status).toBe(400);
     expect((await json<{ error: { message: string } }>(refused)).error.message).toContain(
       "capability_rejected: prompt_too_long",
     );
-    expect(target!.attempts).toHaveLength(0);
+  });
+
+  it("passes where it is short, and where the other operation has no words for it", async () => {
+    const { serve } = await start();
+    const [target] = serve("llama", "forge");
+    Object.assign(target!, { engineKind: "ollama", contextLength: 1000, operations });
+    const short = post("/v1/chat/completions", chatBody("llama"));
+    const first = await target!.next();
+    const long = [{ role: "user", content: "word ".repeat(4000) }];
+    const other = post("/v1/chat/completions", { model: "llama", messages: long, logit_bias: { 7: 3 } });
+    const second = await target!.next();
+    for (const attempt of [first, second]) {
+      expect(attempt.request.path).toBe("/v1/chat/completions");
+      attempt.answer(200, { choices: [{ message: { content: "x" }, finish_reason: "stop" }] });
+    }
+    expect([(await short).status, (await other).status]).toEqual([200, 200]);
   });
 });

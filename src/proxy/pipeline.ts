@@ -218,6 +218,7 @@ export class Pipeline {
     const targets = planAttempts({
       targets: entry.targets,
       canAsk: (operations) => this.#formatFor(operation.id, operations) !== null,
+      mayLeave: !head.isLocalOnly,
       pinnedNode: head.node,
       turn: this.#turn++,
     });

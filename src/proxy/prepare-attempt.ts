@@ -2,7 +2,6 @@ import type { AttemptFormat, EncodedRequest } from "../dialects/attempt-format.t
 import type { RequestFacts } from "../dialects/dialect.ts";
 import type { FormatFor } from "../dialects/formats.ts";
 import type { Operation } from "../dialects/operations.ts";
-import { PosternError } from "../errors.ts";
 import type { BodyScan } from "../lib/json-scan.ts";
 import type { Target } from "./target.ts";
 
@@ -30,40 +29,43 @@ export interface AttemptSource {
  * @throws PosternError `untranslatable`, `body_invalid`, `field_refused`, with `param`: why the last of them could not be asked.
  */
 export function prepareAttempt(source: AttemptSource, targets: Iterable<Target>): PreparedAttempt | null {
-  const { operation, scan, facts, formatFor } = source;
+  const { scan, facts } = source;
   let refusal: unknown = null;
   for (const target of targets) {
-    const format = formatFor(operation.id, target.operations);
-    if (format === null) continue;
-    try {
-      refuseTooLong(scan, target);
-      const edits = { model: target.engineModel, forceUsage: facts.isStream, engineKind: target.engineKind };
-      return { target, format, request: format.encode(scan, facts, edits) };
-    } catch (error) {
-      refusal = error;
+    const edits = { model: target.engineModel, forceUsage: facts.isStream, engineKind: target.engineKind };
+    for (const format of formatsFor(source, target)) {
+      try {
+        return { target, format, request: format.encode(scan, facts, edits) };
+      } catch (error) {
+        refusal = error;
+      }
     }
   }
   if (refusal !== null) throw refusal;
   return null;
 }
 
-/** Text has fewer tokens than that: a prompt that is too long by this measure is too long by every other. */
-const MOST_BYTES_PER_TOKEN = 8;
-/** What tells that a body holds more than text: media, whose bytes are no tokens. */
-const MEDIA_MARKS = ["base64", '"image', '"images', '"data'];
+/** Text never has more tokens than a byte each, and seldom fewer than one for four. A prompt beyond this may be too long. */
+const LEAST_BYTES_PER_TOKEN = 2;
+/** Window of a model of which Ollama says none, because it is not loaded: its default on small machines. */
+const ASSUMED_WINDOW = 4096;
 
 /**
- * Refuses a prompt that is certainly longer than the model's window, where the engine would cut it in silence and answer
- * something else (Ollama; reference: engine-apis §1.1 "Context").
- *
- * @throws PosternError `context_length_exceeded`.
+ * The formats to try, the best first: native where the engine has the operation, else translated; with one exception. Ollama
+ * cuts a prompt that is too long in silence, and only its own chat can be told not to (`truncate: false`, which translations
+ * send). A prompt that may be too long goes that way if it can be said so, and the engine's own tokenizer decides (reference:
+ * engine-apis §1.1 "Context").
  */
-function refuseTooLong({ bytes }: BodyScan, { contextLength, engineKind }: Target): void {
-  if (engineKind !== "ollama" || contextLength === null) return;
-  const atLeast = Math.floor(bytes.length / MOST_BYTES_PER_TOKEN);
-  if (atLeast <= contextLength || MEDIA_MARKS.some((mark) => bytes.includes(mark))) return;
-  throw new PosternError("context_length_exceeded", {
-    message: `The prompt is too long: at least ${atLeast} tokens, and the model takes ${contextLength}`,
-    param: "messages",
-  });
+function formatsFor({ operation, scan, formatFor }: AttemptSource, target: Target): AttemptFormat[] {
+  const format = formatFor(operation.id, target.operations);
+  if (format === null) return [];
+  const isOwnWay = target.engineKind !== "ollama" || format.isTranslated || operation.family === "ollama";
+  const window = target.contextLength ?? ASSUMED_WINDOW;
+  if (isOwnWay || scan.bytes.length <= window * LEAST_BYTES_PER_TOKEN || !target.operations.has(OWN_CHAT))
+    return [format];
+  const judged = formatFor(operation.id, ONLY_OWN_CHAT);
+  return judged === null ? [format] : [judged, format];
 }
+
+const OWN_CHAT = "ollama.chat";
+const ONLY_OWN_CHAT: ReadonlySet<string> = new Set([OWN_CHAT]);

@@ -241,9 +241,7 @@ export class Relay implements ExchangeHandler, Watched {
     try {
       out = tap.push(chunk);
     } catch (error) {
-      return this.#giveUp("engine_bad_answer", {
-        reason: error instanceof Error ? error.message : "unreadable stream",
-      });
+      return this.#unreadable(error);
     }
     if (this.#firstTokenMs !== null) {
       if (out.length > 0) this.#write(out);
@@ -279,7 +277,8 @@ export class Relay implements ExchangeHandler, Watched {
 
   #onStreamEnd(): void {
     const tap = this.#tap;
-    const tail = tap?.finish() ?? null;
+    const tail = this.#read(() => tap?.finish() ?? null);
+    if (tail === undefined) return;
     if (tap === null || tail === null) {
       if (tap?.completion !== "engine_error") return this.#giveUp("engine_cut", null);
       // The engine told of its own trouble and the caller has it already: no second error, and no clean end.
@@ -295,7 +294,9 @@ export class Relay implements ExchangeHandler, Watched {
 
   #onWholeEnd(): void {
     const body = Buffer.concat(this.#held, this.#heldBytes);
-    const answer = this.#format?.readAnswer(body, this.#job.requestBytes, this.#job.context) ?? null;
+    const { requestBytes, context } = this.#job;
+    const answer = this.#read(() => this.#format?.readAnswer(body, requestBytes, context) ?? null);
+    if (answer === undefined) return;
     if (answer === null) return this.#giveUp("engine_bad_answer", { reason: "not an answer of this dialect" });
     this.#firstTokenMs = this.#host.monotonicMs() - this.#job.startedMs;
     this.#respondWhole(200, answer.body, null, answer.usage);
@@ -320,7 +321,22 @@ export class Relay implements ExchangeHandler, Watched {
     this.#afterFailure(classifyFailure(failure), { phase: failure.phase, kind: failure.kind, reason: failure.detail });
   }
 
+  /** Undefined when the dialects could not make sense of what the engine said; the attempt is given up then. */
+  #read<T>(read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      this.#unreadable(error);
+      return undefined;
+    }
+  }
+
   // Trouble
+
+  #unreadable(error: unknown): void {
+    const detail = error instanceof PosternError ? error.detail : { reason: String(error) };
+    this.#giveUp("engine_bad_answer", detail);
+  }
 
   /** The attempt is of no use: stop it, and go elsewhere where that is allowed. */
   #giveUp(code: ErrorCode, detail: Record<string, unknown> | null, reason: CancelReason = "protocol"): void {

@@ -19,6 +19,10 @@ export interface Target extends Exchanger {
   readonly contextLength: number | null;
   /** Ids of the operations that it takes. */
   readonly operations: ReadonlySet<string>;
+  /** The engine hands the model's requests on to somebody else's cloud (Ollama `:cloud`). */
+  readonly isRemote: boolean;
+  /** The engine is up and loads its model; it takes no attempts. */
+  readonly isLoading: boolean;
   /** Whether a new attempt may go there now. */
   canAccept(): boolean;
   /** Attempts running there, counted by the relay through `began` and `ended`. */

@@ -14,6 +14,8 @@ function target(id: string, more: Partial<PlanTarget> = {}): Known {
     isLoaded: true,
     operations: new Set(["openai.chat"]),
     inFlight: 0,
+    isRemote: false,
+    isLoading: false,
     canAccept: () => true,
     ...more,
   };
@@ -23,6 +25,7 @@ function order(targets: Known[], more: Partial<PlanFacts<Known>> = {}): string[]
   return planAttempts({
     targets,
     canAsk: (operations) => operations.has("openai.chat"),
+    mayLeave: true,
     pinnedNode: null,
     turn: 0,
     ...more,
@@ -81,12 +84,28 @@ describe("planAttempts()", () => {
     );
   });
 
+  test("keeps what must not leave away from somebody else's cloud", () => {
+    const targets = [target("cloud", { isRemote: true }), target("own", { inFlight: 9 })];
+    expect(order(targets, { mayLeave: false })).toEqual(["own"]);
+    expect(order(targets)).toContain("cloud");
+    expect(refusal([target("cloud", { isRemote: true })], { mayLeave: false })).toMatchObject({ code: "no_target" });
+  });
+
+  test("says that the model is being loaded where that is all that is missing", () => {
+    const loading = [target("a", { isLoading: true, canAccept: () => false }), target("b", { canAccept: () => false })];
+    expect(refusal(loading)).toMatchObject({ code: "engine_loading", retryAfterSeconds: 5 });
+  });
+
   test("does not change what it was given", () => {
     const targets = Object.freeze([target("b", { inFlight: 1 }), target("a")]);
     expect(
-      planAttempts({ targets, canAsk: (operations) => operations.has("openai.chat"), pinnedNode: null, turn: 7 }).map(
-        ({ id }) => id,
-      ),
+      planAttempts({
+        targets,
+        canAsk: (operations) => operations.has("openai.chat"),
+        mayLeave: true,
+        pinnedNode: null,
+        turn: 7,
+      }).map(({ id }) => id),
     ).toEqual(["a", "b"]);
   });
 });

@@ -8,6 +8,10 @@ export interface PlanTarget {
   readonly isLoaded: boolean | null;
   readonly operations: ReadonlySet<string>;
   readonly inFlight: number;
+  /** The engine hands the model's requests on to somebody else's cloud. */
+  readonly isRemote: boolean;
+  /** The engine is up and loads its model. */
+  readonly isLoading: boolean;
   canAccept(): boolean;
 }
 
@@ -17,6 +21,8 @@ export interface PlanFacts<T extends PlanTarget> {
   targets: readonly T[];
   /** Whether a target that offers these operations can be asked, in its own dialect or translated. */
   canAsk(operations: ReadonlySet<string>): boolean;
+  /** Whether the request may leave the operator's own machines. */
+  mayLeave: boolean;
   /** Name or id of the only node that the caller wants, or null. */
   pinnedNode: string | null;
   /** A number that grows by one per request: among equals it decides who comes first. */
@@ -33,8 +39,14 @@ const RETRY_AFTER_SECONDS = 5;
  * @returns At least one target. Those that cannot accept now are left out.
  * @throws PosternError `no_target` with `Retry-After` (nobody there now), `body_invalid` (the model serves no such operation anywhere).
  */
-export function planAttempts<T extends PlanTarget>({ targets, canAsk, pinnedNode, turn }: PlanFacts<T>): T[] {
-  const wanted = pinnedNode === null ? targets : targets.filter((one) => isOnNode(one, pinnedNode));
+export function planAttempts<T extends PlanTarget>({ targets, canAsk, mayLeave, pinnedNode, turn }: PlanFacts<T>): T[] {
+  const allowed = mayLeave ? targets : targets.filter((one) => !one.isRemote);
+  if (allowed.length === 0 && targets.length > 0) {
+    throw new PosternError("no_target", {
+      message: "The model runs in somebody else's cloud, and the request may not leave this one",
+    });
+  }
+  const wanted = pinnedNode === null ? allowed : allowed.filter((one) => isOnNode(one, pinnedNode));
   if (wanted.length === 0) throw noTarget(pinnedNode);
   // An engine that is away keeps the operations it had; none at all means that nothing is known yet.
   const able = wanted.filter((one) => canAsk(one.operations));
@@ -45,7 +57,11 @@ export function planAttempts<T extends PlanTarget>({ targets, canAsk, pinnedNode
     });
   }
   const ready = able.filter((one) => one.canAccept());
-  if (ready.length === 0) throw noTarget(pinnedNode);
+  if (ready.length === 0) {
+    if (able.some((one) => one.isLoading))
+      throw new PosternError("engine_loading", { retryAfterSeconds: RETRY_AFTER_SECONDS });
+    throw noTarget(pinnedNode);
+  }
   const shift = turn % ready.length;
   const rotated = [...ready.slice(shift), ...ready.slice(0, shift)];
   return rotated.sort((a, b) => Number(a.isLoaded === false) - Number(b.isLoaded === false) || a.inFlight - b.inFlight);

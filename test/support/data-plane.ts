@@ -158,6 +158,8 @@ export class PlayedTarget implements Target {
   contextLength: number | null = null;
   operations: ReadonlySet<string> = new Set(["openai.chat", "openai.completions", "openai.embeddings"]);
   inFlight = 0;
+  isRemote = false;
+  isLoading = false;
   isAccepting = true;
   readonly attempts: PlayedAttempt[] = [];
   #waiting: Array<(attempt: PlayedAttempt) => void> = [];
