@@ -276,7 +276,7 @@ describe("adapters read what their servers say", () => {
     ]);
     // A packaged build says no number; it is known by what it says else.
     const found = await identify(engine);
-    expect(found?.adapter.operations(found.identity)).toContain("openai.responses");
+    expect(found?.adapter.operations(found.identity)).toContain("anthropic.messages");
   });
 
   test("llama-server: its load only while it works for us, because asking would keep its model from sleeping", async () => {
@@ -431,7 +431,7 @@ describe("operations()", () => {
     ["ollama", null, ["ollama.chat"]],
     ["llama-server", "b7000-abcdef0", []],
     ["llama-server", "b7200-abcdef0", ["anthropic.messages", "anthropic.count_tokens"]],
-    ["llama-server", "b11549-abcdef0", ["openai.responses", "anthropic.messages", "anthropic.count_tokens"]],
+    ["llama-server", "b11549-abcdef0", ["anthropic.messages", "anthropic.count_tokens"]],
     ["llama-server", "b0-unknown", []],
     ["vllm", "0.9.2", []],
     ["vllm", "0.11.1", ["openai.responses", "anthropic.messages"]],

@@ -31,8 +31,8 @@ const NATIVE: Readonly<Record<EngineKind, readonly NativeOperation[]>> = {
     // ggml-org/llama.cpp #17570, merged on 28 November 2025.
     ["anthropic.messages", "b7200"],
     ["anthropic.count_tokens", "b7200"],
-    // #18486, merged in January 2026.
-    ["openai.responses", "b7850"],
+    // Not `openai.responses` (#18486): as of b11549 its events have no `output_index`, no `sequence_number` and no `created_at`,
+    // and the openai package, the AI SDK and LangChain fail on a stream of them.
     ["openai.rerank"],
     ["openai.transcriptions", "b10488"],
   ],
