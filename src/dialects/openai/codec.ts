@@ -4,6 +4,7 @@ import type { DialectCodec, RequestFacts, StreamTap, TargetEdits, Usage } from "
 import { errorBody } from "../error-body.ts";
 import type { FieldPolicy, FieldTable } from "../field-policy.ts";
 import type { Dialect } from "../operations.ts";
+import { adaptOpenAiError } from "./error.ts";
 import { refuseRemoteMedia } from "./media.ts";
 import { inspectFields, refuseObjects, rewriteFields } from "./request.ts";
 import { OpenAiStreamTap } from "./stream-tap.ts";
@@ -45,6 +46,7 @@ export function openAiCodec(format: OpenAiFormat, policy: FieldPolicy): DialectC
     readAnswer(body: Buffer, requestBytes: number): Usage | null {
       return readWholeAnswer(body, requestBytes, carrier);
     },
+    adaptError: adaptOpenAiError,
     inBandError(error: PosternError): Buffer {
       return Buffer.from(`data: ${errorBody("openai", error)}\n\n`);
     },

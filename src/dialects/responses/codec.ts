@@ -9,6 +9,7 @@ import {
   type TargetEdits,
 } from "../dialect.ts";
 import type { FieldPolicy } from "../field-policy.ts";
+import { adaptOpenAiError } from "../openai/error.ts";
 import { inspectFields, rewriteFields } from "../openai/request.ts";
 import { failureRecord } from "./failure.ts";
 import { KEEPING_ENGINES, responsesFields, STATEFUL_FIELDS } from "./fields.ts";
@@ -55,6 +56,7 @@ export function responsesCodec(policy: FieldPolicy): DialectCodec {
       return new ResponsesStreamTap(requestBytes);
     },
     readAnswer: readWholeResponse,
+    adaptError: adaptOpenAiError,
     inBandError: (error: PosternError) => Buffer.from(failureRecord(error, null, 0)),
   };
 }
