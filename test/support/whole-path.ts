@@ -102,7 +102,7 @@ export async function startWholePath(options: WholePathOptions): Promise<WholePa
         await eventually(
           async () => {
             const ready = new Set(await models());
-            return wanted.every((name) => ready.has(name)) || undefined;
+            return wanted.every((name) => ready.has(name) || ready.has(`${name}:latest`)) || undefined;
           },
           `the models ${wanted.join(", ")}`,
           READY_LIMIT_MS,

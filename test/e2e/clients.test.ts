@@ -1,0 +1,157 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { operationById } from "../../src/dialects/operations.ts";
+
+import { AI_SDK_CLIENTS } from "../clients/ai-sdk.ts";
+import { ANTHROPIC_CLIENTS } from "../clients/anthropic.ts";
+import type { Ask, Client, ClientKind } from "../clients/client.ts";
+import { ENGINES, type EngineRow, type MatrixEngine } from "../clients/engine.ts";
+import { LANGCHAIN_CLIENTS } from "../clients/langchain.ts";
+import { OLLAMA_CLIENTS } from "../clients/ollama.ts";
+import { OPENAI_CLIENTS } from "../clients/openai.ts";
+import { WatchedFetch } from "../clients/watched-fetch.ts";
+import { cleanUp } from "../support/postern.ts";
+import { startWholePath, type WholePath } from "../support/whole-path.ts";
+
+/**
+ * Every library that apps use, in every dialect that it speaks, with every engine, through a gateway, a tunnel and an agent.
+ * What a library reads is compared with what the engine said, and with the gateway's record of it.
+ */
+const CLIENTS = [...OPENAI_CLIENTS, ...ANTHROPIC_CLIENTS, ...OLLAMA_CLIENTS, ...AI_SDK_CLIENTS, ...LANGCHAIN_CLIENTS];
+const MAX_TOKENS = 40;
+const ENDLESS_TOKENS = 6000;
+const TOOL_RESULT = "21 degrees and sunny";
+const STRANGER = `pst_${"x".repeat(12)}_${"y".repeat(43)}`;
+
+afterAll(cleanUp);
+
+describe.each(ENGINES)("$title", (row: EngineRow) => {
+  let engine: MatrixEngine;
+  let path: WholePath;
+  let isSkipped = false;
+
+  beforeAll(async () => {
+    engine = await row.start();
+    const started = await startWholePath({ agent: engine.agent, isEmbedded: engine.isEmbedded });
+    if (started === null) isSkipped = true;
+    else path = started;
+    if (!isSkipped) await path.untilServed(engine.models.answer);
+  });
+  afterAll(async () => {
+    await path?.close();
+    await engine?.close();
+  });
+
+  describe.each(CLIENTS)("$dialect with $packages", (kind: ClientKind) => {
+    const { family } = operationById(kind.operation)!;
+
+    beforeEach((context) => context.skip(isSkipped || engine.lacks.includes(kind.operation)));
+
+    function open(key = path.key): { client: Client; watch: WatchedFetch } {
+      const watch = new WatchedFetch();
+      return { client: kind.connect({ origin: path.origin, key, fetch: watch.fetch }), watch };
+    }
+
+    function ask(fields: Partial<Ask> = {}): Ask {
+      return { model: engine.models.answer, prompt: "Greet me.", maxTokens: MAX_TOKENS, ...fields };
+    }
+
+    /** Asks in the way that the client has; `onPiece` where it is a stream. */
+    async function askAnyhow(client: Client, fields: Partial<Ask>): Promise<unknown> {
+      if (client.stream !== undefined) return client.stream(ask(fields), () => {});
+      return client.embed?.(ask(fields).model, ["one"]);
+    }
+
+    async function failureOf(client: Client, asking: Promise<unknown>) {
+      const error = await asking.then(
+        () => {
+          throw new Error("the library took it for an answer");
+        },
+        (reason: unknown) => reason,
+      );
+      return client.failure(error);
+    }
+
+    it("whole", async (context) => {
+      const { client, watch } = open();
+      if (client.whole === undefined) return context.skip();
+      const said = await client.whole(ask());
+      expect(said.text).toEqual(typeof engine.text === "string" ? engine.text : expect.stringMatching(engine.text));
+      const record = await path.record(watch.lastRequestId);
+      expect(record).toMatchObject({ outcome: "ok", isEstimated: false, operation: kind.operation });
+      expect(said).toMatchObject({ tokensIn: record.tokensIn, tokensOut: record.tokensOut });
+      expect(record.tokensIn * record.tokensOut).toBeGreaterThan(0);
+    });
+
+    it("stream", async (context) => {
+      const { client, watch } = open();
+      if (client.stream === undefined) return context.skip();
+      const pieces: string[] = [];
+      const said = await client.stream(ask(), (piece) => pieces.push(piece));
+      expect(said.text).toEqual(typeof engine.text === "string" ? engine.text : expect.stringMatching(engine.text));
+      expect(pieces.join("")).toBe(said.text);
+      expect(pieces.filter((piece) => piece !== "").length).toBeGreaterThan(3);
+      const record = await path.record(watch.lastRequestId);
+      expect(record).toMatchObject({ outcome: "ok", isEstimated: false, isStream: true });
+      expect(said).toMatchObject({ tokensIn: record.tokensIn, tokensOut: record.tokensOut });
+      expect(record.tokensIn * record.tokensOut).toBeGreaterThan(0);
+    });
+
+    it.each([false, true])("tools, streamed: %s", async (isStream) => {
+      const { client } = open();
+      if (client.useTool === undefined || engine?.afterTool === null) return;
+      const asked: unknown[] = [];
+      const run = (input: { city: string }) => {
+        asked.push(input);
+        return TOOL_RESULT;
+      };
+      const said = await client.useTool(ask({ prompt: "What is the weather in Zürich?" }), run, isStream);
+      expect(asked).toEqual([{ city: engine.city }]);
+      expect(said.text).toBe(engine.afterTool(TOOL_RESULT));
+    });
+
+    it("embeds", async () => {
+      const { client } = open();
+      if (client.embed === undefined || engine.models.embed === null) return;
+      const vectors = await client.embed(engine.models.embed, ["one", "two"]);
+      expect(vectors).toHaveLength(2);
+      for (const vector of vectors) expect(vector.every((one) => Number.isFinite(one)) && vector.length > 0).toBe(true);
+    });
+
+    it("cancel", async () => {
+      const { client, watch } = open();
+      if (client.stream === undefined) return;
+      const leaving = new AbortController();
+      const stream = client.stream(
+        ask({ model: engine.models.endless, maxTokens: ENDLESS_TOKENS, signal: leaving.signal }),
+        (piece) => piece !== "" && leaving.abort(),
+      );
+      // Most libraries reject with an error of their own; `openai` ends its plain streams in silence.
+      await stream.catch(() => {});
+      expect(leaving.signal.aborted).toBe(true);
+      const record = await path.record(watch.lastRequestId);
+      expect(record).toMatchObject({ outcome: "aborted" });
+      expect(record.tokensOut).toBeGreaterThan(0);
+      await engine.wasLeft();
+    });
+
+    it("error", async () => {
+      const { client } = open();
+      const unknown = await failureOf(client, askAnyhow(client, { model: "nobody/has:this" }));
+      expect(unknown).toMatchObject({ status: 404 });
+      if (family !== "ollama") expect(unknown.code).toBe(family === "openai" ? "model_not_found" : "not_found_error");
+      const stranger = open(STRANGER).client;
+      const refused = await failureOf(stranger, askAnyhow(stranger, {}));
+      expect(refused).toMatchObject({ status: 401 });
+      const { refuses, breaks } = engine.models;
+      if (refuses !== null) {
+        const failure = await failureOf(client, askAnyhow(client, { model: refuses }));
+        expect(failure).toMatchObject({ status: 400 });
+        expect(failure.message).toContain(engine.refusal);
+      }
+      if (breaks !== null && client.stream !== undefined) {
+        // Words of the connection itself are none of the library's.
+        await expect(client.stream(ask({ model: breaks }), () => {})).rejects.toBeDefined();
+      }
+    });
+  });
+});
