@@ -39,7 +39,7 @@ export function readPage(path: string): string {
  *
  * @throws Error when the page has no such part.
  */
-function writePart(page: string, name: string, text: string): string {
+export function writePart(page: string, name: string, text: string): string {
   const start = `<!-- generated: ${name} -->\n`;
   const from = page.indexOf(start);
   const to = page.indexOf("\n<!-- end -->", from);

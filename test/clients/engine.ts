@@ -36,8 +36,8 @@ export interface MatrixEngine {
   lacks: readonly string[];
   /** Path of the latest request; null: nobody can tell. */
   lastPath(): string | null;
-  /** Resolves when the latest request was left by its caller; false: nobody can tell. */
-  wasLeft(): Promise<boolean>;
+  /** Resolves when the latest request is over: whether its caller left it, or null where nobody can tell. */
+  wasLeft(): Promise<boolean | null>;
   close(): Promise<void>;
 }
 
@@ -124,7 +124,7 @@ async function startAimock(): Promise<MatrixEngine> {
     refusal,
     lacks: ["openai.completions"],
     lastPath: () => mock.getRequests().findLast((request) => request.method === "POST")?.path ?? null,
-    wasLeft: async () => false,
+    wasLeft: async () => null,
     close: () => mock.stop(),
   };
 }
@@ -138,14 +138,14 @@ async function startEmbedded(): Promise<MatrixEngine> {
   return {
     agent: { embedded: { mode: "always", modelPath } },
     isEmbedded: true,
-    models: { answer: model, embed: null, endless: model, refuses: null, breaks: null },
+    models: { answer: model, embed: model, endless: model, refuses: null, breaks: null },
     text: new RegExp(`^${DEMO_SENTENCE.slice(0, 40)}`),
     afterTool: null,
     city: CITY,
     refusal: "",
     lacks: [],
     lastPath: () => null,
-    wasLeft: async () => false,
+    wasLeft: async () => null,
     close: () => rm(folder, { recursive: true, force: true }),
   };
 }

@@ -136,12 +136,18 @@ function converse(open: (of: Ask) => ChatOpenAI | ChatOllama, failure: Client["f
   };
 }
 
-function said({ text, response_metadata, usage_metadata }: AIMessage | AIMessageChunk): Said {
+function said({ text, response_metadata, usage_metadata: usage }: AIMessage | AIMessageChunk): Said {
   const { finish_reason, done_reason, status } = response_metadata as Record<string, string | undefined>;
   return {
     text,
     finish: finish_reason ?? done_reason ?? status ?? null,
-    tokensIn: usage_metadata?.input_tokens ?? null,
-    tokensOut: usage_metadata?.output_tokens ?? null,
+    tokensIn: count(usage, "input_tokens"),
+    tokensOut: count(usage, "output_tokens"),
   };
+}
+
+/** LangChain's types lose the usage of a message whose content is of any kind. */
+function count(usage: object | undefined, name: string): number | null {
+  const tokens: unknown = usage === undefined ? null : Reflect.get(usage, name);
+  return typeof tokens === "number" ? tokens : null;
 }

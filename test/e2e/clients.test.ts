@@ -1,9 +1,13 @@
+import { writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { ROOT, readPage, writePart } from "../../scripts/docs.ts";
 import { operationById } from "../../src/dialects/operations.ts";
 
 import { AI_SDK_CLIENTS } from "../clients/ai-sdk.ts";
 import { ANTHROPIC_CLIENTS } from "../clients/anthropic.ts";
 import type { Ask, Client, ClientKind } from "../clients/client.ts";
+import { type Behaviour, Compatibility } from "../clients/compatibility.ts";
 import { ENGINES, type EngineRow, type MatrixEngine } from "../clients/engine.ts";
 import { LANGCHAIN_CLIENTS } from "../clients/langchain.ts";
 import { OLLAMA_CLIENTS } from "../clients/ollama.ts";
@@ -21,6 +25,10 @@ const MAX_TOKENS = 40;
 const ENDLESS_TOKENS = 6000;
 const TOOL_RESULT = "21 degrees and sunny";
 const STRANGER = `pst_${"x".repeat(12)}_${"y".repeat(43)}`;
+
+const PAGE = "docs/reference/compatibility.md";
+
+const compatibility = new Compatibility(CLIENTS, ENGINES);
 
 afterAll(cleanUp);
 
@@ -55,6 +63,15 @@ describe.each(ENGINES)("$title", (row: EngineRow) => {
       return { model: engine.models.answer, prompt: "Greet me.", maxTokens: MAX_TOKENS, ...fields };
     }
 
+    function passed(behaviour: Behaviour): void {
+      compatibility.passed(
+        kind,
+        row,
+        behaviour,
+        behaviour === "cancel" || behaviour === "error" ? null : engine.lastPath(),
+      );
+    }
+
     /** Asks in the way that the client has; `onPiece` where it is a stream. */
     async function askAnyhow(client: Client, fields: Partial<Ask>): Promise<unknown> {
       if (client.stream !== undefined) return client.stream(ask(fields), () => {});
@@ -80,6 +97,7 @@ describe.each(ENGINES)("$title", (row: EngineRow) => {
       expect(record).toMatchObject({ outcome: "ok", isEstimated: false, operation: kind.operation });
       expect(said).toMatchObject({ tokensIn: record.tokensIn, tokensOut: record.tokensOut });
       expect(record.tokensIn * record.tokensOut).toBeGreaterThan(0);
+      passed("whole");
     });
 
     it("stream", async (context) => {
@@ -94,6 +112,7 @@ describe.each(ENGINES)("$title", (row: EngineRow) => {
       expect(record).toMatchObject({ outcome: "ok", isEstimated: false, isStream: true });
       expect(said).toMatchObject({ tokensIn: record.tokensIn, tokensOut: record.tokensOut });
       expect(record.tokensIn * record.tokensOut).toBeGreaterThan(0);
+      passed("stream");
     });
 
     it.each([false, true])("tools, streamed: %s", async (isStream) => {
@@ -107,6 +126,7 @@ describe.each(ENGINES)("$title", (row: EngineRow) => {
       const said = await client.useTool(ask({ prompt: "What is the weather in Zürich?" }), run, isStream);
       expect(asked).toEqual([{ city: engine.city }]);
       expect(said.text).toBe(engine.afterTool(TOOL_RESULT));
+      if (isStream) passed("tools");
     });
 
     it("embeds", async () => {
@@ -115,6 +135,7 @@ describe.each(ENGINES)("$title", (row: EngineRow) => {
       const vectors = await client.embed(engine.models.embed, ["one", "two"]);
       expect(vectors).toHaveLength(2);
       for (const vector of vectors) expect(vector.every((one) => Number.isFinite(one)) && vector.length > 0).toBe(true);
+      passed("embed");
     });
 
     it("cancel", async () => {
@@ -131,7 +152,8 @@ describe.each(ENGINES)("$title", (row: EngineRow) => {
       const record = await path.record(watch.lastRequestId);
       expect(record).toMatchObject({ outcome: "aborted" });
       expect(record.tokensOut).toBeGreaterThan(0);
-      await engine.wasLeft();
+      expect(await engine.wasLeft()).not.toBe(false);
+      passed("cancel");
     });
 
     it("error", async () => {
@@ -152,6 +174,15 @@ describe.each(ENGINES)("$title", (row: EngineRow) => {
         // Words of the connection itself are none of the library's.
         await expect(client.stream(ask({ model: breaks }), () => {})).rejects.toBeDefined();
       }
+      passed("error");
     });
   });
+});
+
+it(`${PAGE} says what came out (else run it again with POSTERN_WRITE_COMPATIBILITY=1)`, (context) => {
+  context.skip(!ENGINES.every((engine) => compatibility.hasTried(engine)), "not every engine could be had");
+  const page = readPage(PAGE);
+  const written = writePart(page, "clients", compatibility.render());
+  if (process.env["POSTERN_WRITE_COMPATIBILITY"] === "1") writeFileSync(resolve(ROOT, PAGE), written);
+  else expect(page).toBe(written);
 });
