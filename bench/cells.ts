@@ -14,7 +14,7 @@ export interface Cell {
   readonly without: readonly PeerName[];
 }
 
-export type CellName = "alone" | "busy" | "prompt" | "streams-200x50" | "streams-1000x5";
+export type CellName = "alone" | "busy" | "prompt" | "streams-200x50" | "streams-1000x5" | "translated-200x50";
 
 /** The cells with their lengths: the whole run stays below twelve minutes, `--quick` below two. */
 export function planCells(isQuick: boolean): Cell[] {
@@ -72,6 +72,15 @@ export function planCells(isQuick: boolean): Cell[] {
       rounds: isQuick ? 1 : 2,
       isPaced: true,
       without: [],
+    },
+    {
+      name: "translated-200x50",
+      describe: "200 streams of 50 chunks a second, asked for in Anthropic's dialect of an engine that speaks OpenAI's",
+      args: [...streams(200, 50, seconds(3, 1), 0.5), "--path", "/v1/messages"],
+      timeoutMs: 30_000,
+      rounds: isQuick ? 1 : 2,
+      isPaced: true,
+      without: ["direct", "relay", "relay-tls", "haproxy", "haproxy-tls", "portkey", "postern-before"],
     },
   ];
 }

@@ -174,7 +174,8 @@ static void read_stream_line(void *owner, const char *line, size_t length) {
   c->has_begun = 1;
   const char *stamp = memmem(line, length, "t=", 2);
   if (!stamp || (size_t)(line + length - stamp) < 22) {
-    if (memmem(line, length, "[DONE]", 6)) c->saw_done = 1;
+    /* The end of an OpenAI stream, or of one in Anthropic's words. */
+    if (memmem(line, length, "[DONE]", 6) || memmem(line, length, "message_stop", 12)) c->saw_done = 1;
     if (memmem(line, length, "\"error\"", 7)) c->saw_error = 1;
     return;
   }

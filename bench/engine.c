@@ -274,7 +274,8 @@ static int answer(struct connection *c, const char *body, size_t length) {
   if (strncmp(c->in, "POST /v1/chat/completions ", 26) == 0) {
     if (!is_true(body, length, "stream")) return send_answer(c, "200 OK", json, ANSWER);
     c->wants_usage = is_true(body, length, "include_usage");
-    return start_stream(c, read_number(body, length, "max_tokens", 16), read_number(body, length, "seed", 50));
+    uint32_t chunks = read_number(body, length, "max_tokens", read_number(body, length, "max_completion_tokens", 16));
+    return start_stream(c, chunks, read_number(body, length, "seed", 50));
   }
   if (strncmp(c->in, "GET /v1/models ", 15) == 0) return send_answer(c, "200 OK", json, MODELS);
   if (strncmp(c->in, "GET /health ", 12) == 0) return send_answer(c, "200 OK", json, "");

@@ -29,7 +29,13 @@ const SOAK_MINUTES = 10;
  * held against peers whose callers do as well, and the plain tunnel against plain peers.
  */
 export function judge(findings: Findings): Verdict[] {
-  return [...judgeStreams(findings), ...judgeRequests(findings), ...judgeMemory(findings), ...judgeTime(findings)];
+  return [
+    ...judgeStreams(findings),
+    ...judgeRequests(findings),
+    ...judgeDialects(findings),
+    ...judgeMemory(findings),
+    ...judgeTime(findings),
+  ];
 }
 
 const PAIRS = [
@@ -100,6 +106,45 @@ function judgeRequests(findings: Findings): Verdict[] {
       () => stepped.join(", ") || "none seen",
     ),
   );
+  return verdicts;
+}
+
+/** What dialects and translation may cost. */
+function judgeDialects(findings: Findings): Verdict[] {
+  const verdicts: Verdict[] = [];
+  const direct = find(findings, "prompt", "direct");
+  for (const { ours, words } of PAIRS) {
+    const prompt = find(findings, "prompt", ours);
+    const added = prompt && direct ? prompt.p50Ms - direct.p50Ms : undefined;
+    verdicts.push(
+      verdict(
+        `a prompt of 1 MB, ${words}: at most 5 ms more than without (p50)`,
+        added === undefined ? undefined : added <= 5,
+        () => `${added?.toFixed(2)} ms`,
+      ),
+      atMost(
+        `CPU per chunk of a translated stream, ${words}: at most 2 × a passed one's`,
+        find(findings, "translated-200x50", ours)?.gatewayCpuUs,
+        find(findings, "streams-200x50", ours)?.gatewayCpuUs,
+        2,
+        "µs",
+      ),
+    );
+  }
+  for (const [cell, what] of [
+    ["busy", "request"],
+    ["streams-200x50", "streamed chunk"],
+  ] as const) {
+    verdicts.push(
+      atMost(
+        `CPU per ${what}, plain tunnel: within 10 % of the first issue's commit`,
+        find(findings, cell, "postern-tunnel")?.gatewayCpuUs,
+        find(findings, cell, "postern-before")?.gatewayCpuUs,
+        1.1,
+        "µs",
+      ),
+    );
+  }
   return verdicts;
 }
 

@@ -21,7 +21,7 @@ import { haproxy } from "./peers/haproxy.ts";
 import { portkey } from "./peers/portkey.ts";
 import { posternPeer } from "./peers/postern.ts";
 import { relay } from "./peers/relay.ts";
-import { buildPrograms, compilePostern, makeCertificate, startOnPort } from "./programs.ts";
+import { buildPrograms, compileBefore, compilePostern, makeCertificate, startOnPort } from "./programs.ts";
 import { type Report, toMarkdown, writeReadme } from "./report.ts";
 import { runRounds, type Series } from "./rounds.ts";
 import { summarise } from "./summary.ts";
@@ -36,6 +36,7 @@ const PEERS: readonly Peer[] = [
   posternPeer("direct"),
   posternPeer("tunnel"),
   posternPeer("tunnel-tls"),
+  posternPeer("before"),
 ];
 
 const USAGE = `npm run bench -- [options]
@@ -43,6 +44,7 @@ const USAGE = `npm run bench -- [options]
   --only NAME,...    only these: alone busy prompt streams-200x50 streams-1000x5 memory soak first-token
   --peers NAME,...   only these: ${PEERS.map((peer) => peer.name).join(" ")}
   --soak MINUTES     length of the load under which memory is watched (default 0.5; the claim needs 10)
+  --before COMMIT    measures Postern of this commit too, as postern-before (the claim of issue 3 needs 1cc2650)
   --json FILE        everything that was measured
   --write            put the result into bench/README.md
 `;
@@ -63,6 +65,7 @@ async function main(): Promise<void> {
       only: { type: "string" },
       peers: { type: "string" },
       soak: { type: "string" },
+      before: { type: "string" },
       json: { type: "string" },
       write: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -84,6 +87,7 @@ async function main(): Promise<void> {
       only: values.only?.split(",") ?? null,
       peers: values.peers?.split(",") ?? null,
       soakMinutes,
+      before: values.before ?? null,
       signal: stop.signal,
     });
     const markdown = toMarkdown(report);
@@ -105,6 +109,7 @@ interface Options {
   only: readonly string[] | null;
   peers: readonly string[] | null;
   soakMinutes: number;
+  before: string | null;
   signal: AbortSignal;
 }
 
@@ -119,11 +124,12 @@ async function bench(options: Options): Promise<Report> {
     certificate,
     folder: options.folder,
     postern: await compilePostern(),
+    before: options.before === null ? null : await compileBefore(options.before),
   };
   const names = options.peers ?? (options.isQuick ? QUICK_PEERS : null);
-  const chosen = PEERS.filter((peer) => names?.includes(peer.name) ?? true).filter(
-    (peer) => programs.hasTls || !peer.isTls,
-  );
+  const chosen = PEERS.filter((peer) =>
+    peer.name === "postern-before" ? options.before !== null : (names?.includes(peer.name) ?? true),
+  ).filter((peer) => programs.hasTls || !peer.isTls);
   const attendance: { peer: Peer; version: string; failure: string | null }[] = [];
   const running: { peer: Peer; running: RunningPeer }[] = [];
   try {

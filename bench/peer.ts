@@ -21,7 +21,8 @@ export type PeerName =
   | "portkey"
   | "postern-direct"
   | "postern-tunnel"
-  | "postern-tunnel-tls";
+  | "postern-tunnel-tls"
+  | "postern-before";
 
 /** What every peer finds when it starts. */
 export interface Ground {
@@ -29,6 +30,8 @@ export interface Ground {
   certificate: Certificate;
   /** Postern's launcher: compiled, as it is installed. */
   postern: string;
+  /** The launcher of an earlier commit, or null. */
+  before: string | null;
   /** Emptied at the start of a run. */
   folder: string;
 }

@@ -50,9 +50,8 @@ async function compile(into: string, source: string, flags: readonly string[]): 
  *
  * @returns the launcher to run.
  */
-export async function compilePostern(): Promise<string> {
-  const root = join(SOURCES, "..");
-  const folder = join(CACHE, "postern");
+export async function compilePostern(root = join(SOURCES, ".."), name = "postern"): Promise<string> {
+  const folder = join(CACHE, name);
   rmSync(folder, { recursive: true, force: true });
   try {
     await run("tsc", "tsc", ["-p", join(root, "tsconfig.build.json"), "--outDir", join(folder, "dist")]);
@@ -66,6 +65,17 @@ export async function compilePostern(): Promise<string> {
   cpSync(join(root, "bin"), join(folder, "bin"), { recursive: true });
   cpSync(join(root, "package.json"), join(folder, "package.json"));
   return join(folder, "bin/postern.js");
+}
+
+/** Compiles an earlier commit of this repository, with the packages that are installed now. @returns its launcher. */
+export async function compileBefore(commit: string): Promise<string> {
+  const sources = join(CACHE, "before-sources");
+  rmSync(sources, { recursive: true, force: true });
+  mkdirSync(sources, { recursive: true });
+  const archive = join(CACHE, "before.tar");
+  await run("git archive", "git", ["-C", join(SOURCES, ".."), "archive", "--output", archive, commit]);
+  await run("tar", "tar", ["-xf", archive, "-C", sources]);
+  return compilePostern(sources, "before");
 }
 
 /** A program that says `{"port":N}` in its first line. */

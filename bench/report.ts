@@ -67,7 +67,7 @@ function cellTable(cell: Cell, { summaries }: Report): string {
   const of = (peer: string) => rows.find((one) => one.peer === peer && one.rounds > 0);
   const direct = of("direct");
   const haproxy = of("haproxy");
-  const isStream = cell.name.startsWith("streams");
+  const isStream = cell.isPaced;
   const unit = isStream ? "chunk" : "request";
   const head = [
     "",

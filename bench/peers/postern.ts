@@ -10,12 +10,13 @@ import { createKey, postern } from "../postern-cli.ts";
 const READY_MS = 30_000;
 const POLL_MS = 100;
 
-type Way = "direct" | "tunnel" | "tunnel-tls";
+type Way = "direct" | "tunnel" | "tunnel-tls" | "before";
 
 const WORDS: Record<Way, string> = {
   direct: "Postern's gateway with the engine's URL, plain to the caller",
   tunnel: "Postern's gateway and agent, plain link on loopback, plain to the caller",
   "tunnel-tls": "Postern's gateway and agent, link and callers over TLS",
+  before: "as postern-tunnel, of the commit that `--before` names",
 };
 
 /** Postern as people run it: keys, limits, usage records, stream tap, metrics and access log on. */
@@ -25,8 +26,12 @@ export function posternPeer(way: Way): Peer {
     name: `postern-${way}`,
     describe: WORDS[way],
     isTls,
-    hasMemory: way !== "direct",
+    hasMemory: way !== "direct" && way !== "before",
     async start(ground) {
+      if (way === "before") {
+        if (ground.before === null) throw new Error("no earlier commit was named (--before COMMIT)");
+        return posternPeer("tunnel").start({ ...ground, postern: ground.before });
+      }
       const running: Child[] = [];
       try {
         return await startAll(way, ground, running);
