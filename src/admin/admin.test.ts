@@ -320,6 +320,7 @@ test("usage carries the names of keys and sums up", async () => {
     tokensIn: 10,
     tokensInCached: 1,
     tokensOut: 5,
+    tokensReasoning: 3,
     estimated: 0,
     timeToFirstTokenMs: 3.5,
     tokensPerSecond: 9,
@@ -343,6 +344,7 @@ test("usage carries the names of keys and sums up", async () => {
     tokensIn: 20,
     tokensInCached: 2,
     tokensOut: 10,
+    tokensReasoning: 6,
     estimated: 0,
     costMicros: 4,
   });

@@ -256,6 +256,8 @@ const usageRow = z.object({
   tokensIn: z.int(),
   tokensInCached: z.int(),
   tokensOut: z.int(),
+  /** Tokens of thinking, a part of `tokensOut`, where the engine tells them apart. */
+  tokensReasoning: z.int(),
   estimated: z.int(),
   timeToFirstTokenMs: z.number().nullable(),
   tokensPerSecond: z.number().nullable(),
@@ -304,6 +306,7 @@ export const requestView = z.object({
   tokensIn: z.int(),
   tokensInCached: z.int(),
   tokensOut: z.int(),
+  tokensReasoning: z.int().nullable(),
   isEstimated: z.boolean(),
   timeToFirstTokenMs: z.number().nullable(),
   durationMs: z.number(),

@@ -48,6 +48,7 @@ function sumUp(rows: readonly UsageRow[]): UsageTotal {
     tokensIn: 0,
     tokensInCached: 0,
     tokensOut: 0,
+    tokensReasoning: 0,
     estimated: 0,
     costMicros: 0,
   };

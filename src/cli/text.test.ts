@@ -49,6 +49,7 @@ const row = {
   tokensIn: 10,
   tokensInCached: 2,
   tokensOut: 5,
+  tokensReasoning: 0,
   estimated: 1,
   timeToFirstTokenMs: 12.4,
   tokensPerSecond: 33.33,
@@ -65,10 +66,20 @@ test("renderUsage() has a total and says which counts are estimates", () => {
   expect(renderUsage({ ...report, rows: [] }, plain)).toMatch(/^No requests/);
 });
 
+test("renderUsage() has a column for thinking where an engine told of any, and none otherwise", () => {
+  const thinking = renderUsage(
+    { ...report, rows: [{ ...row, tokensReasoning: 4 }], total: { ...total, tokensReasoning: 4 } },
+    plain,
+  );
+  expect(thinking).toMatch(/TOKENS OUT\s+OF THEM THINKING/);
+  expect(thinking).toMatch(/total\s+1,234\s+1\s+0\s+10\s+5\s+4/);
+  expect(renderUsage(report, plain)).not.toContain("THINKING");
+});
+
 test("renderCsv() quotes as RFC 4180 says and disarms formulas", () => {
   expect(renderCsv(report).split("\r\n")).toEqual([
-    "key,label,requests,failed,aborted,tokensIn,tokensInCached,tokensOut,estimated,timeToFirstTokenMs,tokensPerSecond,costMicros",
-    'id1,"lap""top, =1",1234,1,0,10,2,5,1,12.4,33.33,0',
+    "key,label,requests,failed,aborted,tokensIn,tokensInCached,tokensOut,tokensReasoning,estimated,timeToFirstTokenMs,tokensPerSecond,costMicros",
+    'id1,"lap""top, =1",1234,1,0,10,2,5,0,1,12.4,33.33,0',
   ]);
   expect(renderCsv({ ...report, rows: [{ ...row, label: "=HYPERLINK(1)" }] })).toContain("id1,'=HYPERLINK(1),");
 });

@@ -40,7 +40,7 @@ export class Metrics {
     "From the whole request to its dispatch.",
     OVERHEAD_BUCKETS,
   );
-  readonly #tokens = this.#counter("postern_tokens_total", "Tokens by type: in, in_cached, out.", [
+  readonly #tokens = this.#counter("postern_tokens_total", "Tokens by type: in, in_cached, out, reasoning.", [
     "type",
     "model",
     "node",
@@ -97,6 +97,8 @@ export class Metrics {
     if (closed.tokensIn > 0) labels.tokensIn.inc(closed.tokensIn);
     if (closed.tokensInCached > 0) labels.tokensInCached.inc(closed.tokensInCached);
     if (closed.tokensOut > 0) labels.tokensOut.inc(closed.tokensOut);
+    if (closed.tokensReasoning !== null && closed.tokensReasoning > 0)
+      labels.tokensReasoning.inc(closed.tokensReasoning);
   }
 
   failover: ProxyObserver["failover"] = (from, to, reason) => this.#failovers.inc({ from, to, reason });
@@ -117,6 +119,7 @@ export class Metrics {
       tokensIn: this.#tokens.labels({ type: "in", model, node }),
       tokensInCached: this.#tokens.labels({ type: "in_cached", model, node }),
       tokensOut: this.#tokens.labels({ type: "out", model, node }),
+      tokensReasoning: this.#tokens.labels({ type: "reasoning", model, node }),
     };
     this.#ready.set(name, made);
     return made;
@@ -139,4 +142,5 @@ interface ReadyLabels {
   tokensIn: Counter.Internal;
   tokensInCached: Counter.Internal;
   tokensOut: Counter.Internal;
+  tokensReasoning: Counter.Internal;
 }

@@ -33,6 +33,7 @@ export function settleRelayed(
     tokensIn: result.usage.tokensIn,
     tokensInCached: result.usage.tokensInCached,
     tokensOut: result.usage.tokensOut,
+    tokensReasoning: result.usage.tokensReasoning,
     isEstimated: result.usage.isEstimated,
     timeToFirstTokenMs: result.timeToFirstTokenMs === null ? null : Math.round(result.timeToFirstTokenMs),
     durationMs: Math.round(durationMs),

@@ -82,6 +82,7 @@ it("a full disk loses no usage record and corrupts nothing, and is over without 
         tokensIn: 1,
         tokensInCached: 0,
         tokensOut: 1,
+        tokensReasoning: null,
         isEstimated: false,
         timeToFirstTokenMs: 1,
         durationMs: 1,

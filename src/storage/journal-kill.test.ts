@@ -43,7 +43,7 @@ function step() {
     if (open.length < 4) continue;
     const [done] = open.splice(turn % 4, 1);
     done.record.close({ id: done.id, closedAtMs: Date.now(), outcome: "ok", status: 200, errorCode: null, tokensIn: 1,
-      tokensInCached: 0, tokensOut: 1, isEstimated: false, timeToFirstTokenMs: 1, durationMs: 1, costMicros: 0,
+      tokensInCached: 0, tokensOut: 1, tokensReasoning: null, isEstimated: false, timeToFirstTokenMs: 1, durationMs: 1, costMicros: 0,
       attempts: [] }, () => say("C " + done.id + "\\n"));
   }
   setImmediate(step);

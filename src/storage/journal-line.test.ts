@@ -40,6 +40,7 @@ const closed: fc.Arbitrary<RequestClosed> = fc.record({
   tokensIn: count,
   tokensInCached: count,
   tokensOut: count,
+  tokensReasoning: fc.option(count),
   isEstimated: fc.boolean(),
   timeToFirstTokenMs: fc.option(count),
   durationMs: count,
@@ -103,6 +104,14 @@ describe("journal lines", () => {
     expect(settled[0]?.closed).toMatchObject({ durationMs: 13, timeToFirstTokenMs: 3 });
   });
 
+  it("of before there was a word of thinking are read, as without one", () => {
+    const [first] = fc.sample(opened, { numRuns: 1, seed: 3 }) as [RequestOpened];
+    const [second] = fc.sample(closed, { numRuns: 1, seed: 3 }) as [RequestClosed];
+    const { tokensReasoning: _, ...before } = { ...second, id: first.id };
+    const line = `C${JSON.stringify({ o: first, c: before })}\n`;
+    expect(decodeLines(bytes(line)).settled).toEqual([{ opened: first, closed: { ...before, tokensReasoning: null } }]);
+  });
+
   it("of another shape are unreadable: wrong types, other outcomes, ids that differ, not finite, too long, no line feed", () => {
     const [first] = fc.sample(opened, { numRuns: 1, seed: 2 }) as [RequestOpened];
     const [second] = fc.sample(closed, { numRuns: 1, seed: 2 }) as [RequestClosed];
@@ -113,6 +122,7 @@ describe("journal lines", () => {
       pair({}, { id: "other" }),
       pair({ openedAtMs: "1" }, {}),
       pair({}, { tokensOut: null }),
+      pair({}, { tokensReasoning: "7" }),
       pair({}, { attempts: [null] }),
       pair({}, { tokensIn: 1e300 }),
       pair({ model: "m".repeat(LINE_BYTES) }, {}),

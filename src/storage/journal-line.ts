@@ -131,10 +131,12 @@ function readClosed(value: unknown): RequestClosed | null {
   if (from === null) return null;
   const { id, closedAtMs, outcome, status, errorCode, tokensIn, tokensInCached, tokensOut, isEstimated } = from;
   const { timeToFirstTokenMs, durationMs, costMicros, attempts } = from;
+  // Lines of before schema 2 do not have it.
+  const tokensReasoning = from["tokensReasoning"] ?? null;
   if (!isText(id) || !OUTCOMES.has(outcome) || !isTextOrNull(errorCode) || !Array.isArray(attempts)) return null;
   if (!isNumber(closedAtMs) || !isNumber(status) || !isNumber(durationMs) || !isNumber(costMicros)) return null;
   if (!isNumber(tokensIn) || !isNumber(tokensInCached) || !isNumber(tokensOut)) return null;
-  if (!isNumberOrNull(timeToFirstTokenMs)) return null;
+  if (!isNumberOrNull(timeToFirstTokenMs) || !isNumberOrNull(tokensReasoning)) return null;
   const read = attempts.map(readAttempt);
   if (!read.every((attempt) => attempt !== null)) return null;
   return {
@@ -146,6 +148,7 @@ function readClosed(value: unknown): RequestClosed | null {
     tokensIn: Math.round(tokensIn),
     tokensInCached: Math.round(tokensInCached),
     tokensOut: Math.round(tokensOut),
+    tokensReasoning: tokensReasoning === null ? null : Math.round(tokensReasoning),
     isEstimated: isEstimated === true,
     timeToFirstTokenMs: timeToFirstTokenMs === null ? null : Math.round(timeToFirstTokenMs),
     durationMs: Math.round(durationMs),

@@ -49,6 +49,7 @@ export function settleInterrupted(opened: RequestOpened, lastSeenMs: number): Re
     tokensIn: tokensFromBytes(opened.requestBytes),
     tokensInCached: 0,
     tokensOut: 0,
+    tokensReasoning: null,
     isEstimated: true,
     timeToFirstTokenMs: null,
     durationMs: closedAtMs - opened.openedAtMs,

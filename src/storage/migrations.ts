@@ -19,7 +19,10 @@ export interface Migration {
 }
 
 /** Every migration in order; `version` is its place in the list, from 1. */
-export const MIGRATIONS: readonly Migration[] = [{ version: 1, name: "first", up: createFirstTables }];
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, name: "first", up: createFirstTables },
+  { version: 2, name: "tokens of thinking", up: addReasoningTokens },
+];
 
 const required = (column: ColumnDefinitionBuilder) => column.notNull();
 const primary = (column: ColumnDefinitionBuilder) => column.notNull().primaryKey();
@@ -141,6 +144,15 @@ async function createUsageTables(db: Kysely<unknown>, types: ColumnTypes): Promi
     .addColumn("generation_ms", integer, required)
     .addColumn("cost_micros", integer, required)
     .addPrimaryKeyConstraint("daily_usage_key", ["day", "endpoint_id", "key_id", "model", "served_by"])
+    .execute();
+}
+
+// Rows of before stay null: nobody asked their engines. In the sums that is zero.
+async function addReasoningTokens(db: Kysely<unknown>, { integer }: ColumnTypes): Promise<void> {
+  await db.schema.alterTable("requests").addColumn("tokens_reasoning", integer).execute();
+  await db.schema
+    .alterTable("daily_usage")
+    .addColumn("tokens_reasoning", integer, (column) => column.notNull().defaultTo(0))
     .execute();
 }
 

@@ -20,7 +20,7 @@ insert into requests
 with recursive n(i) as (select 0 union all select i + 1 from n where i < ${ROWS} - 1)
 select printf('01900000-0000-7000-8000-%012d', i), 'default', 'key' || (i % 50), 'openai-chat', 'model' || (i % 20), 1,
   ${START_MS} + i * 80, 400, ${START_MS} + i * 80, case i % 10 when 0 then 'failed' else 'ok' end, 200, null, 100, 0, 50, 0, 120,
-  1500, 3, 'node' || (i % 5), 49, 1380
+  1500, 3, 'node' || (i % 5), 49, 1380, case i % 4 when 0 then 30 else null end
 from n`;
 
 it("a report over a million rows stalls neither the event loop nor a key creation", async () => {

@@ -60,6 +60,8 @@ export interface RequestTable {
   tokens_in: number;
   tokens_in_cached: number;
   tokens_out: number;
+  /** A part of `tokens_out`; null where the engine does not tell thinking apart. */
+  tokens_reasoning: number | null;
   is_estimated: number;
   time_to_first_token_ms: number | null;
   duration_ms: number;
@@ -101,6 +103,8 @@ export interface DailyUsageTable {
   tokens_in: number;
   tokens_in_cached: number;
   tokens_out: number;
+  /** Of the requests whose engine told. */
+  tokens_reasoning: number;
   first_token_count: number;
   first_token_ms: number;
   generation_tokens: number;

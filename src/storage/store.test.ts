@@ -194,7 +194,7 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
     it("reports averages over what they are averages of", async () => {
       await store.usage.ingest(
         lines([
-          settled(1, { timeToFirstTokenMs: 100, durationMs: 1_100, tokensOut: 51 }),
+          settled(1, { timeToFirstTokenMs: 100, durationMs: 1_100, tokensOut: 51, tokensReasoning: 40 }),
           settled(2, { timeToFirstTokenMs: 300, durationMs: 3_300, tokensOut: 31 }),
           settled(3, { timeToFirstTokenMs: null, durationMs: 1_000, tokensOut: 20, outcome: "ok" }),
           settled(4, { timeToFirstTokenMs: null, durationMs: 50, tokensOut: 0, outcome: "failed" }),
@@ -217,6 +217,7 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
           tokensIn: 50,
           tokensInCached: 10,
           tokensOut: 602,
+          tokensReasoning: 40,
           timeToFirstTokenMs: 200,
           tokensPerSecond: ((50 + 30 + 20) * 1_000) / (1_000 + 3_000 + 1_000),
           costMicros: 15,
@@ -376,6 +377,7 @@ function settled(index: number, fields: SettledFields): SettledRequest {
       tokensIn: 10,
       tokensInCached: 2,
       tokensOut: 21,
+      tokensReasoning: null,
       isEstimated: false,
       timeToFirstTokenMs: 50,
       durationMs: 1_050,
@@ -401,6 +403,7 @@ function arbitraryRequest(startMs: number, spanMs: number): fc.Arbitrary<Settled
       outcome: fc.constantFrom<Outcome>("ok", "aborted", "failed", "stopped", "interrupted"),
       tokensIn: fc.nat(1_000),
       tokensOut: fc.nat(3),
+      tokensReasoning: fc.option(fc.nat(3)),
       isEstimated: fc.boolean(),
       timeToFirstTokenMs: fc.option(fc.nat(500)),
       durationMs: fc.nat(2_000),
@@ -436,6 +439,7 @@ function countByHand(all: SettledRequest[], by: string, sinceMs: number, untilMs
       tokensIn: sum((one) => one.tokensIn),
       tokensInCached: sum((one) => one.tokensInCached),
       tokensOut: sum((one) => one.tokensOut),
+      tokensReasoning: sum((one) => one.tokensReasoning ?? 0),
       timeToFirstTokenMs:
         firstTokens.length === 0 ? null : firstTokens.reduce((total, one) => total + one, 0) / firstTokens.length,
       tokensPerSecond: generationMs === 0 ? null : (sum((one) => generationOf(one).tokens) * 1_000) / generationMs,

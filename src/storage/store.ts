@@ -140,6 +140,8 @@ export interface UsageRow {
   tokensIn: number;
   tokensInCached: number;
   tokensOut: number;
+  /** Tokens of thinking among `tokensOut`, of the requests whose engine tells them apart. */
+  tokensReasoning: number;
   /** Requests among them whose counts are estimates. */
   estimated: number;
   /** Mean over the requests that had a first token; null when none had. */

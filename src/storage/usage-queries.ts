@@ -29,6 +29,7 @@ export async function findRequest(db: Kysely<Tables>, id: string): Promise<Reque
     tokensIn: row.tokens_in,
     tokensInCached: row.tokens_in_cached,
     tokensOut: row.tokens_out,
+    tokensReasoning: row.tokens_reasoning,
     isEstimated: row.is_estimated === 1,
     timeToFirstTokenMs: row.time_to_first_token_ms,
     durationMs: row.duration_ms,

@@ -14,11 +14,12 @@ export async function reportUsage(db: Kysely<Tables>, query: UsageQuery): Promis
     select grp,
       sum(requests) as requests, sum(failed) as failed, sum(aborted) as aborted, sum(estimated) as estimated,
       sum(tokens_in) as tokens_in, sum(tokens_in_cached) as tokens_in_cached, sum(tokens_out) as tokens_out,
+      sum(tokens_reasoning) as tokens_reasoning,
       sum(first_token_count) as first_token_count, sum(first_token_ms) as first_token_ms,
       sum(generation_tokens) as generation_tokens, sum(generation_ms) as generation_ms, sum(cost_micros) as cost_micros
     from (
       select ${dimension.ofRollup} as grp, requests, failed, aborted, estimated, tokens_in, tokens_in_cached, tokens_out,
-        first_token_count, first_token_ms, generation_tokens, generation_ms, cost_micros
+        tokens_reasoning, first_token_count, first_token_ms, generation_tokens, generation_ms, cost_micros
       from daily_usage where day >= ${limits.firstDay} and day < ${limits.endDay}
       union all ${edge(dimension.ofRequest, limits.head)}
       union all ${edge(dimension.ofRequest, limits.tail)}
@@ -37,6 +38,7 @@ interface SumRow {
   tokens_in: number;
   tokens_in_cached: number;
   tokens_out: number;
+  tokens_reasoning: number;
   first_token_count: number;
   first_token_ms: number;
   generation_tokens: number;
@@ -67,6 +69,7 @@ function edge(group: RawBuilder<unknown>, { sinceMs, untilMs }: Range): RawBuild
   return sql`select ${group} as grp, count(*),
       sum(case when outcome in ('ok', 'aborted') then 0 else 1 end), sum(case when outcome = 'aborted' then 1 else 0 end),
       sum(is_estimated), sum(tokens_in), sum(tokens_in_cached), sum(tokens_out),
+      sum(coalesce(tokens_reasoning, 0)),
       count(time_to_first_token_ms), sum(coalesce(time_to_first_token_ms, 0)),
       sum(generation_tokens), sum(generation_ms), sum(cost_micros)
     from requests where closed_at_ms >= ${sinceMs} and closed_at_ms < ${untilMs} group by 1`;
@@ -122,6 +125,7 @@ function toUsageRow(row: SumRow, by: UsageQuery["by"]): UsageRow {
     tokensIn: Number(row.tokens_in),
     tokensInCached: Number(row.tokens_in_cached),
     tokensOut: Number(row.tokens_out),
+    tokensReasoning: Number(row.tokens_reasoning),
     estimated: Number(row.estimated),
     timeToFirstTokenMs: ratio(row.first_token_ms, row.first_token_count),
     tokensPerSecond: ratio(Number(row.generation_tokens) * 1000, row.generation_ms),

@@ -39,6 +39,8 @@ export interface RequestClosed {
   tokensIn: number;
   tokensInCached: number;
   tokensOut: number;
+  /** Tokens of thinking, a part of `tokensOut`; null where the engine does not tell them apart. */
+  tokensReasoning: number | null;
   /** True where a token count is not the engine's own word. */
   isEstimated: boolean;
   timeToFirstTokenMs: number | null;

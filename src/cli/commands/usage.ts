@@ -3,7 +3,7 @@ import type { UsageGroup, UsageReport } from "../../admin/contract.ts";
 import { formatCount, formatTime } from "../format.ts";
 import { type CommandSet, usageError } from "../invocation.ts";
 import type { Paint } from "../output.ts";
-import { renderTable } from "../table.ts";
+import { type Column, renderTable } from "../table.ts";
 
 interface UsageOptions {
   by?: string;
@@ -55,10 +55,18 @@ interface UsageLine {
   aborted: number;
   tokensIn: number;
   tokensOut: number;
+  tokensReasoning: number;
   estimated: number;
   timeToFirstTokenMs: number | null;
   tokensPerSecond: number | null;
 }
+
+/** Only where an engine told of any: most do not think, or do not say. */
+const THINKING: Column<UsageLine> = {
+  title: "OF THEM THINKING",
+  value: (row) => formatCount(row.tokensReasoning),
+  align: "right",
+};
 
 /** The report as a table with a total. Exported for its test. */
 export function renderUsage(report: UsageReport, paint: Paint): string {
@@ -73,6 +81,7 @@ export function renderUsage(report: UsageReport, paint: Paint): string {
       { title: "ABORTED", value: (row) => formatCount(row.aborted), align: "right" },
       { title: "TOKENS IN", value: (row) => formatCount(row.tokensIn), align: "right" },
       { title: "TOKENS OUT", value: (row) => formatCount(row.tokensOut), align: "right" },
+      ...(report.total.tokensReasoning > 0 ? [THINKING] : []),
       {
         title: "FIRST TOKEN",
         value: (row) => (row.timeToFirstTokenMs === null ? null : `${Math.round(row.timeToFirstTokenMs)} ms`),
@@ -99,6 +108,7 @@ export function renderCsv(report: UsageReport): string {
     "tokensIn",
     "tokensInCached",
     "tokensOut",
+    "tokensReasoning",
     "estimated",
     "timeToFirstTokenMs",
     "tokensPerSecond",

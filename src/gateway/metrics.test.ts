@@ -1,0 +1,63 @@
+import { expect, it } from "vitest";
+import type { RequestClosed } from "../usage/record.ts";
+import { Metrics } from "./metrics.ts";
+
+const opened = {
+  id: "r",
+  endpointId: "default",
+  keyId: "k",
+  operation: "openai.chat",
+  model: "demo",
+  isStream: true,
+  openedAtMs: 0,
+  requestBytes: 1,
+};
+
+function ended(metrics: Metrics, counts: Partial<RequestClosed>): void {
+  const closed: RequestClosed = {
+    id: "r",
+    closedAtMs: 1,
+    outcome: "ok",
+    status: 200,
+    errorCode: null,
+    tokensIn: 10,
+    tokensInCached: 4,
+    tokensOut: 7,
+    tokensReasoning: null,
+    isEstimated: false,
+    timeToFirstTokenMs: 1,
+    durationMs: 2,
+    costMicros: 0,
+    attempts: [],
+    ...counts,
+  };
+  metrics.ended({
+    id: "r",
+    opened,
+    closed,
+    method: "POST",
+    operation: "openai.chat",
+    dialect: "openai-chat",
+    keyId: "k",
+    remoteAddress: "",
+    status: 200,
+    errorCode: null,
+    detail: null,
+    servedBy: "node/lab",
+    durationMs: 2,
+    overheadMs: 0.1,
+    bytesOut: 5,
+  });
+}
+
+it("Metrics counts tokens by type, cached and reasoning ones apart as parts of the others", async () => {
+  const metrics = new Metrics({ links: () => [] });
+  ended(metrics, { tokensReasoning: 5 });
+  ended(metrics, { tokensReasoning: null });
+  const text = await metrics.registry.metrics();
+  const tokens = (type: string) => `postern_tokens_total{type="${type}",model="demo",node="lab"}`;
+  expect(text).toContain(`${tokens("in")} 20`);
+  expect(text).toContain(`${tokens("in_cached")} 8`);
+  expect(text).toContain(`${tokens("out")} 14`);
+  expect(text).toContain(`${tokens("reasoning")} 5`);
+});
