@@ -88,7 +88,9 @@ export class Attempt implements Placed {
   readonly #onOver: () => void;
   #bodyBytes = 0;
   #isHeadSent = false;
-  #isLengthKnown = false;
+  /** `content-length` of the answer, or -1. */
+  #answerLength = -1;
+  #answeredBytes = 0;
   #isOver = false;
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, budget: BodyBudget, onOver: () => void) {
@@ -142,9 +144,10 @@ export class Attempt implements Placed {
   /** Sends the head. With a `content-length` the answer must have just as many bytes. Lower-case names, once each. */
   head(status: number, headers: ExchangeHeaders): void {
     if (this.#isOver || this.#isHeadSent) return;
-    this.#isLengthKnown = headers["content-length"] !== undefined;
+    const length = headers["content-length"];
     try {
-      this.#stream.respond({ ":status": status, ...headers }, this.#isLengthKnown ? WITHOUT_TRAILERS : WITH_TRAILERS);
+      this.#stream.respond({ ":status": status, ...headers }, length === undefined ? WITH_TRAILERS : WITHOUT_TRAILERS);
+      if (length !== undefined) this.#answerLength = Number(length);
       this.#isHeadSent = true;
     } catch {
       // A status or header that HTTP/2 does not allow.
@@ -152,9 +155,17 @@ export class Attempt implements Placed {
     }
   }
 
-  /** Sends a part of the answer. False: wait for `onDrain` before the next one. The chunk must not be written to after. */
+  /**
+   * Sends a part of the answer. False: wait for `onDrain` before the next one. The chunk must not be written to after. The last
+   * byte of a known length goes with the end of the stream, in one frame; `end` is then a formality.
+   */
   write(chunk: Uint8Array): boolean {
-    return this.#isOver ? true : this.#stream.write(chunk);
+    if (this.#isOver) return true;
+    this.#answeredBytes += chunk.length;
+    if (this.#answeredBytes !== this.#answerLength) return this.#stream.write(chunk);
+    this.#finish();
+    this.#stream.end(chunk);
+    return true;
   }
 
   /** The answer is complete. */
