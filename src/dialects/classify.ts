@@ -46,6 +46,15 @@ export function classify(method: string, target: string, optedIn: ReadonlySet<st
 
 const NOTHING: ReadonlySet<string> = new Set();
 
+/**
+ * Whose error bodies a request target is answered with, also where it is refused: a client of the path reads only its own
+ * dialect, whatever was wrong with the method, the query or the headers. `openai` for paths that are nobody's.
+ */
+export function familyOf(target: string): Operation["family"] {
+  const question = target.indexOf("?");
+  return FAMILIES.get(question === -1 ? target : target.slice(0, question)) ?? "openai";
+}
+
 /** Anything but printable ASCII, and the characters that URL parsers rewrite or cut at. */
 const NOT_PLAIN = /[^\x21-\x7e]|[\\#]/;
 /** Empty and dot segments, and path parameters: rewritten by some routers, taken literally by others. */
@@ -61,6 +70,13 @@ function pathsOf({ path }: Operation): string[] {
 const BY_METHOD_AND_PATH: ReadonlyMap<string, Operation> = new Map(
   OPERATIONS.filter((operation) => operation.kind !== "item").flatMap((operation) =>
     pathsOf(operation).map((path) => [`${operation.method} ${path}`, operation] as const),
+  ),
+);
+
+/** Families by path, whatever the method. `/` is everybody's. */
+const FAMILIES: ReadonlyMap<string, Operation["family"]> = new Map(
+  OPERATIONS.filter(({ path }) => path !== "/").flatMap((operation) =>
+    pathsOf(operation).map((path) => [path, operation.family] as const),
   ),
 );
 

@@ -1,5 +1,6 @@
 import type { PosternError } from "../errors.ts";
 import type { BodyScan } from "../lib/json-scan.ts";
+import type { AnswerContext } from "./conversation.ts";
 import type { Dialect } from "./operations.ts";
 
 /** What policy needs to know of a request, read from spans of the body. */
@@ -71,8 +72,8 @@ export interface StreamTap {
   readonly completion: Completion;
   /** Keeps the stream alive where the dialect wants more than its codec's constant record at this point of the answer. */
   keepAlive?(nowMs: number): Buffer;
-  /** Told instead of the codec's own in-band error where the dialect wants to refer to what was sent before. */
-  inBandError?(error: PosternError): Buffer;
+  /** Told instead of the codec's own in-band error where the dialect wants to refer to what was sent before; null where nothing was. */
+  inBandError?(error: PosternError): Buffer | null;
   /** Usage so far: the engine's word when it came, else counted from what was passed on. */
   usage(): Usage;
 }
@@ -98,7 +99,7 @@ export interface DialectCodec {
   /** Usage of a complete, non-streamed answer; null when the body is not one (then it is a bad answer). */
   readAnswer(body: Buffer, requestBytes: number): Usage | null;
   /** Written into a stream that has begun, when it cannot be completed. Ends the stream without the dialect's clean end. */
-  inBandError(error: PosternError): Buffer;
+  inBandError(error: PosternError, context: AnswerContext): Buffer;
   /** Bytes that keep a silent stream alive between complete records, before a tap can say it better. `nowMs`: UTC. */
   keepAlive(facts: RequestFacts, nowMs: number): Buffer;
   /**

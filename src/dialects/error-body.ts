@@ -11,6 +11,9 @@ const MAX_NAMED_MODELS = 20;
 const MIN_RETRY_SECONDS = 1;
 const MAX_RETRY_SECONDS = 60;
 
+/** `Retry-After` of an overload where nobody knows better: clients without one come back at once, all of them. */
+const OVERLOAD_RETRY_SECONDS = 2;
+
 /** A refusal as it goes to the caller. */
 export interface ErrorAnswer {
   status: number;
@@ -24,20 +27,25 @@ export interface ErrorAnswer {
  *
  * Says the public message and the dialect's own `type` and `code`; `hint`, `detail` and `cause` stay in the log, because
  * hints speak to the operator.
+ *
+ * @param requestId Anthropic's bodies carry it; left out where the answer has none.
  */
-export function errorAnswer(family: Family, error: PosternError): ErrorAnswer {
+export function errorAnswer(family: Family, error: PosternError, requestId?: string): ErrorAnswer {
   const headers: Record<string, string> = {
     "content-type": "application/json",
     "x-postern-error": error.code,
     "x-should-retry": error.isRetryable ? "true" : "false",
   };
-  if (error.retryAfterSeconds !== undefined) headers["retry-after"] = String(clampRetry(error.retryAfterSeconds));
+  const isOverload = error.status === 429 || error.status === 503;
+  const retrySeconds =
+    error.retryAfterSeconds ?? (isOverload && error.isRetryable ? OVERLOAD_RETRY_SECONDS : undefined);
+  if (retrySeconds !== undefined) headers["retry-after"] = String(clampRetry(retrySeconds));
   if (error.status === 401 && family === "openai") headers["www-authenticate"] = "Bearer";
-  return { status: statusFor(family, error), headers, body: Buffer.from(errorBody(family, error)) };
+  return { status: statusFor(family, error), headers, body: Buffer.from(errorBody(family, error, requestId)) };
 }
 
 /** The body alone, as one line of JSON. */
-export function errorBody(family: Family, error: PosternError): string {
+export function errorBody(family: Family, error: PosternError, requestId?: string): string {
   const entry = ERRORS[error.code];
   switch (family) {
     case "openai":
@@ -51,7 +59,8 @@ export function errorBody(family: Family, error: PosternError): string {
       });
     case "anthropic": {
       const message = error.code === "context_length_exceeded" ? contextMessage(error.message) : error.message;
-      return JSON.stringify({ type: "error", error: { type: entry.anthropic, message } });
+      // Without an id `request_id` is left out: JSON knows no undefined.
+      return JSON.stringify({ type: "error", error: { type: entry.anthropic, message }, request_id: requestId });
     }
     case "ollama":
       return JSON.stringify({ error: error.message });
@@ -69,8 +78,8 @@ export function modelNotFoundMessage(model: string, usable: readonly string[]): 
   return `${start}. This key may use: ${named}${more}`;
 }
 
-/** Anthropic's clients know 529 as "overloaded" where others know 503 (reference: engine-apis §3.2). */
-function statusFor(family: Family, error: PosternError): number {
+/** The status of an error of ours. Anthropic's clients know 529 as "overloaded" where others know 503 (reference: engine-apis §3.2). */
+export function statusFor(family: Family, error: PosternError): number {
   return family === "anthropic" && error.status === 503 ? 529 : error.status;
 }
 

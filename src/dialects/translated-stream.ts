@@ -1,5 +1,6 @@
 import type { PosternError } from "../errors.ts";
 import { tokensFromBytes } from "../lib/token-estimate.ts";
+import { believableUsage } from "./believable-usage.ts";
 import type { Answer, AnswerEvent, AnswerReader, AnswerWriter, SaidError } from "./conversation.ts";
 import type { Completion, StreamTap, Usage } from "./dialect.ts";
 
@@ -60,8 +61,8 @@ export class TranslatedStream implements StreamTap {
   /** The engine's word where it came with the end; before it counts are floors, so what was passed on is counted too. */
   usage(): Usage {
     const told = this.#usage;
-    if (told !== null && this.completion === "complete") return told;
     const counted = Math.max(this.#deltas, tokensFromBytes(this.#textLength));
+    if (told !== null && this.completion === "complete") return believableUsage(told, this.#requestBytes, counted);
     return {
       tokensIn: told === null || told.tokensIn === 0 ? tokensFromBytes(this.#requestBytes) : told.tokensIn,
       tokensInCached: told?.tokensInCached ?? 0,
@@ -127,14 +128,7 @@ export class TranslatedStream implements StreamTap {
 
 /** Usage of a whole answer: the engine's word, or an estimate from what was asked and said. */
 export function answerUsage({ usage, parts }: Answer, requestBytes: number): Usage {
-  if (usage !== null) return usage;
   let length = 0;
   for (const part of parts) length += part.type === "tool_call" ? part.argumentsJson.length : part.text.length;
-  return {
-    tokensIn: tokensFromBytes(requestBytes),
-    tokensInCached: 0,
-    tokensOut: tokensFromBytes(length),
-    tokensReasoning: null,
-    isEstimated: true,
-  };
+  return believableUsage(usage, requestBytes, tokensFromBytes(length));
 }

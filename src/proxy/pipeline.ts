@@ -5,9 +5,10 @@ import type { KeyRecord } from "../access/key.ts";
 import type { Keyring } from "../access/keyring.ts";
 import type { LimitConfig, TimeoutConfig } from "../config/resolved.ts";
 import { countTokensBody, countTokensEstimate } from "../dialects/anthropic/count-tokens.ts";
-import { classify } from "../dialects/classify.ts";
+import { classify, familyOf } from "../dialects/classify.ts";
 import { createCodecs } from "../dialects/codecs.ts";
 import type { DialectCodec } from "../dialects/dialect.ts";
+import { type Family, statusFor } from "../dialects/error-body.ts";
 import type { FieldPolicy } from "../dialects/field-policy.ts";
 import { createFormats, type FormatFor } from "../dialects/formats.ts";
 import { isLoadRequest, loadAnswer } from "../dialects/ollama/load-request.ts";
@@ -313,18 +314,11 @@ export class Pipeline {
     const error = toPosternError(thrown);
     run.reservations.release();
     this.#answerError(run, error);
-    settleLocal(this.#settle, run, error.status, error.code, error);
+    settleLocal(this.#settle, run, statusFor(familyOfRun(run), error), error.code, error);
   }
 
   #answerError(run: Run, error: PosternError): void {
-    refuse(
-      run.request,
-      run.response,
-      error,
-      run.operation?.family ?? "openai",
-      run.id,
-      run.head?.contentLength ?? null,
-    );
+    refuse(run.request, run.response, error, familyOfRun(run), run.id, run.head?.contentLength ?? null);
   }
 
   #onRevoked(run: Run): void {
@@ -336,4 +330,9 @@ export class Pipeline {
     this.#runs.delete(run);
     if (this.#runs.size === 0) this.#onIdle?.();
   }
+}
+
+/** Also where the request was refused before its operation was known. */
+function familyOfRun({ operation, request }: Run): Family {
+  return operation?.family ?? familyOf(request.url ?? "");
 }

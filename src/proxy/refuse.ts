@@ -29,7 +29,7 @@ export function refuse(
   declaredBytes: number | null,
 ): void {
   if (response.headersSent || response.destroyed) return;
-  const { status, body, headers } = errorAnswer(family, error);
+  const { status, body, headers } = errorAnswer(family, error, requestId);
   const isBodyLeft = !request.complete && (declaredBytes === null || declaredBytes > DROPPED_BODY_BYTES);
   const out = ["Content-Length", String(body.length), "X-Request-Id", requestId, "Request-Id", requestId];
   for (const name in headers) {

@@ -4,7 +4,9 @@ import type { TimeoutConfig } from "../config/resolved.ts";
 import type { AttemptFormat } from "../dialects/attempt-format.ts";
 import type { AnswerContext } from "../dialects/conversation.ts";
 import type { DialectCodec, StreamTap, Usage } from "../dialects/dialect.ts";
-import { streamTypeOf } from "../dialects/pass-through.ts";
+import { statusFor } from "../dialects/error-body.ts";
+import { isPassableError, streamTypeOf } from "../dialects/pass-through.ts";
+import { toldError } from "../dialects/told-error.ts";
 import { type ErrorCode, PosternError } from "../errors.ts";
 import type { CancelReason, Exchange, ExchangeFailure, ExchangeHandler, ExchangeHeaders } from "../lib/exchange.ts";
 import { type AttemptFailure, classifyAnswer, classifyFailure } from "../routing/classify-failure.ts";
@@ -214,13 +216,11 @@ export class Relay implements ExchangeHandler, Watched {
       this.#kind = "error";
     } else if (status !== 200) {
       this.#giveUp("engine_bad_answer", { status });
-    } else if (this.#job.source.facts.isStream && this.#format !== null && type.startsWith(this.#format.streamType)) {
+    } else if (this.#job.source.facts.isStream && this.#format !== null) {
+      if (!isStreamOf(this.#format.streamType, type)) return this.#giveUp("engine_bad_answer", { contentType: type });
       this.#kind = "stream";
       this.#tap = this.#format.tap(this.#job.source.facts, this.#job.requestBytes, this.#job.context);
-    } else if (this.#job.source.facts.isStream && this.#format?.streamType === "text/event-stream") {
-      return this.#giveUp("engine_bad_answer", { contentType: type });
     } else {
-      // Ollama answers a request that only loads a model in one piece, stream or not.
       if (!type.startsWith("application/json")) return this.#giveUp("engine_bad_answer", { contentType: type });
       this.#kind = "whole";
     }
@@ -308,9 +308,11 @@ export class Relay implements ExchangeHandler, Watched {
     // The engine's own words are what its client's author needs to see.
     const type = this.#headers["content-type"] ?? "";
     const body = Buffer.concat(this.#held, this.#heldBytes);
-    const reply = this.#isCommitted
-      ? null
-      : (this.#format?.readError(this.#status, type, body, this.#job.context) ?? null);
+    if (this.#isCommitted) {
+      const told = isPassableError(this.#status, type, body) ? toldError(this.#status, body) : null;
+      return this.#end(failure.code, "failed", { status: this.#status }, told);
+    }
+    const reply = this.#format?.readError(this.#status, type, body, this.#job.context) ?? null;
     if (reply === null) return this.#end(failure.code, "failed", { status: this.#status });
     this.#respondWhole(reply.status, reply.body, failure.code, NO_USAGE);
   }
@@ -377,16 +379,22 @@ export class Relay implements ExchangeHandler, Watched {
     }
   }
 
-  #end(code: ErrorCode, outcome: Outcome, detail: Record<string, unknown> | null): void {
+  /** @param told What the caller reads instead of the code's own wording: the engine's error, where it came after the commit. */
+  #end(
+    code: ErrorCode,
+    outcome: Outcome,
+    detail: Record<string, unknown> | null,
+    told: PosternError | null = null,
+  ): void {
     this.#closeAttempt(code);
-    const error = new PosternError(code, detail === null ? {} : { detail });
+    const error = told ?? new PosternError(code, detail === null ? {} : { detail });
     if (!this.#isCommitted) {
-      this.#callerStatus = error.status;
+      this.#callerStatus = statusFor(this.#job.source.operation.family, error);
       this.#settle(outcome, code, this.#usageSoFar(outcome), detail, () => this.#host.refuse(error));
       return;
     }
-    const told = this.#tap?.inBandError?.(error) ?? this.#job.codec.inBandError(error);
-    this.#settle(outcome, code, this.#usageSoFar(outcome), detail, () => this.#breakOff(told));
+    const lastWords = this.#tap?.inBandError?.(error) ?? this.#job.codec.inBandError(error, this.#job.context);
+    this.#settle(outcome, code, this.#usageSoFar(outcome), detail, () => this.#breakOff(lastWords));
   }
 
   /** Ends a committed stream so that nobody takes it for complete: no terminator of the dialect, none of HTTP. */
@@ -577,6 +585,15 @@ export class Relay implements ExchangeHandler, Watched {
       last,
     );
   }
+}
+
+/**
+ * Whether an answer of this type is the stream that was asked for. Ollama answers a request that only loads a model with one
+ * object, stream or not: a stream of a single line, which may come long after the caller's own stream was committed.
+ */
+function isStreamOf(streamType: string, type: string): boolean {
+  if (type.startsWith(streamType)) return true;
+  return streamType === "application/x-ndjson" && type.startsWith("application/json");
 }
 
 function nothing(): void {}

@@ -5,6 +5,14 @@ import type { TargetEdits } from "../dialect.ts";
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../field-policy.ts";
 import { anthropicMessagesCodec, countTokensCodec } from "./codec.ts";
 
+const CONTEXT = {
+  id: "r",
+  model: "m",
+  createdAtMs: 0,
+  wantsUsage: false,
+  estimatedTokensIn: 1,
+};
+
 const USER = '"messages":[{"role":"user","content":"hi"}]';
 
 function send(body: string, edits: Partial<TargetEdits> = {}, policy: Partial<FieldPolicy> = {}, isCount = false) {
@@ -258,7 +266,7 @@ describe("anthropicMessagesCodec()", () => {
   test("keeps alive and fails in the dialect's own events", () => {
     const facts = codec.inspect(scanBody(Buffer.from(`{"model":"m",${USER}}`)));
     expect(codec.keepAlive(facts, 0).toString()).toBe('event: ping\ndata: {"type":"ping"}\n\n');
-    expect(codec.inBandError(new PosternError("engine_cut")).toString()).toBe(
+    expect(codec.inBandError(new PosternError("engine_cut"), CONTEXT).toString()).toBe(
       'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"The answer ended before it was complete"}}\n\n',
     );
   });

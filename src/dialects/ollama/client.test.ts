@@ -106,7 +106,7 @@ describe("the ollama package", () => {
   });
 
   test("throws our own words, and when there are none that the stream was cut", async () => {
-    streamed = [...passed("chat-text").slice(0, 2), chat.inBandError(new PosternError("engine_cut"))];
+    streamed = [...passed("chat-text").slice(0, 2), chat.inBandError(new PosternError("engine_cut"), CONTEXT)];
     await expect(collect()).rejects.toThrow("The answer ended before it was complete");
     streamed = passed("chat-text").slice(0, 2);
     await expect(collect()).rejects.toThrow("Did not receive done");

@@ -3,6 +3,14 @@ import { PosternError } from "../../errors.ts";
 import { scanBody } from "../../lib/json-scan.ts";
 import { codecFor } from "../codecs.ts";
 
+const CONTEXT = {
+  id: "r",
+  model: "m",
+  createdAtMs: 0,
+  wantsUsage: false,
+  estimatedTokensIn: 1,
+};
+
 const chat = codecFor("ollama.chat");
 const generate = codecFor("ollama.generate");
 const embed = codecFor("ollama.embed");
@@ -13,12 +21,15 @@ function usage(tokensIn: number, tokensOut: number, isEstimated = false, tokensI
 }
 
 describe("readAnswer()", () => {
-  test("takes the engine's word, and reads counts that were left out as zero", () => {
+  test("takes the engine's word; a count that was left out is not zero where it cannot be", () => {
     const body =
       '{"model":"m","message":{"role":"assistant","content":"hi"},"done":true,"prompt_eval_count":26,"prompt_eval_cached_count":20,"eval_count":9}';
     expect(chat.readAnswer(Buffer.from(body), 100)).toEqual(usage(26, 9, false, 20));
     const cached = '{"response":"hi","done":true,"done_reason":"stop","eval_count":9}';
-    expect(generate.readAnswer(Buffer.from(cached), 100)).toEqual(usage(0, 9));
+    // Older versions leave the prompt's count out where all of it came from the cache.
+    expect(generate.readAnswer(Buffer.from(cached), 100)).toEqual(usage(25, 9, true));
+    const silent = '{"response":"four","done":true,"prompt_eval_count":7}';
+    expect(generate.readAnswer(Buffer.from(silent), 100)).toEqual(usage(7, 1, true));
     const load = '{"message":{"role":"assistant","content":""},"done":true,"done_reason":"load"}';
     expect(chat.readAnswer(Buffer.from(load), 100)).toEqual(usage(0, 0));
     expect(embed.readAnswer(Buffer.from('{"embeddings":[[0.5]],"prompt_eval_count":8}'), 1)).toEqual(usage(8, 0));
@@ -26,7 +37,9 @@ describe("readAnswer()", () => {
 
   test("estimates, flagged, where there is no count at all", () => {
     const body = Buffer.from('{"message":{"content":"hi"},"done":true}');
-    expect(chat.readAnswer(body, 40)).toEqual(usage(10, Math.ceil(body.length / 4), true));
+    expect(chat.readAnswer(body, 40)).toEqual(usage(10, 1, true));
+    const calls = '{"message":{"content":"","tool_calls":[{"function":{"name":"f","arguments":{}}}]},"done":true}';
+    expect(chat.readAnswer(Buffer.from(calls), 40)).toEqual(usage(10, 11, true));
     expect(embed.readAnswer(Buffer.from('{"embeddings":[[0.5]]}'), 40)).toEqual(usage(10, 0, true));
     expect(embeddings.readAnswer(Buffer.from('{"embedding":[0.5]}'), 40)).toEqual(usage(10, 0, true));
   });
@@ -70,6 +83,6 @@ describe("the stream's own words", () => {
       hint: "secret",
       detail: { host: "10.0.0.1" },
     });
-    expect(chat.inBandError(error).toString()).toBe('{"error":"line\\nbreak"}\n');
+    expect(chat.inBandError(error, CONTEXT).toString()).toBe('{"error":"line\\nbreak"}\n');
   });
 });

@@ -88,7 +88,7 @@ export function readWholeAnswer(kind: ChunkKind, body: JsonObject): Answer | nul
     parts,
     finish: readFinish(body["done_reason"], calls.length > 0),
     stopSequence: null,
-    usage: finalUsage(readCounts(body), null, parts.length > 0),
+    usage: finalUsage(readCounts(body), parts.length > 0),
     logprobs: tokens.length === 0 ? null : tokens,
   };
 }

@@ -75,7 +75,7 @@ export class OllamaStreamReader implements AnswerReader {
       reason: readFinish(line["done_reason"], this.#calls > 0),
       stopSequence: null,
     });
-    const usage = finalUsage(readCounts(line), null, this.#hasSaid);
+    const usage = finalUsage(readCounts(line), this.#hasSaid);
     if (usage !== null) this.#events.push({ type: "usage", usage });
   }
 

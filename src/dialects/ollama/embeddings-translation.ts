@@ -1,6 +1,6 @@
 import { PosternError } from "../../errors.ts";
-import { tokensFromBytes } from "../../lib/token-estimate.ts";
 import type { AttemptFormat } from "../attempt-format.ts";
+import { believableUsage } from "../believable-usage.ts";
 import type { SaidError } from "../conversation.ts";
 import type { Usage } from "../dialect.ts";
 import type { Family } from "../error-body.ts";
@@ -73,13 +73,8 @@ function wireOf({ id }: Operation): EmbeddingWire {
 }
 
 function usageOf(tokensIn: number | null, requestBytes: number): Usage {
-  return {
-    tokensIn: tokensIn ?? tokensFromBytes(requestBytes),
-    tokensInCached: 0,
-    tokensOut: 0,
-    tokensReasoning: null,
-    isEstimated: tokensIn === null,
-  };
+  const told = { tokensIn: tokensIn ?? 0, tokensInCached: 0, tokensOut: 0, tokensReasoning: null, isEstimated: false };
+  return believableUsage(told, requestBytes, 0);
 }
 
 function writeError(family: Family, error: SaidError): Record<string, unknown> {

@@ -3,7 +3,7 @@ import { LineCutter } from "../../lib/ndjson.ts";
 import { tokensFromBytes } from "../../lib/token-estimate.ts";
 import { type Completion, MAX_RECORD_BYTES, type StreamTap, type Usage } from "../dialect.ts";
 import { readRecord } from "./stream-record.ts";
-import { type Counts, estimatedUsage, finalUsage } from "./usage.ts";
+import { type Counts, tokensUsed } from "./usage.ts";
 
 const EMPTY = Buffer.alloc(0);
 const LINE_FEED = Buffer.from("\n");
@@ -85,9 +85,8 @@ export class OllamaStreamTap implements StreamTap {
   }
 
   usage(): Usage {
-    const estimate = estimatedUsage(this.#requestBytes, Math.max(this.#chunks, tokensFromBytes(this.#textLength)));
-    if (this.#counts === null) return estimate;
-    return finalUsage(this.#counts, estimate, this.#hasContent || this.#hasContentAtEnd);
+    const counted = Math.max(this.#chunks, tokensFromBytes(this.#textLength));
+    return tokensUsed(this.#counts, this.#requestBytes, this.#hasContent || this.#hasContentAtEnd ? counted : 0);
   }
 
   /** Whether the line may go to the caller now. Decodes it only when it can matter. */

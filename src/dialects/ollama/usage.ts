@@ -1,8 +1,9 @@
 import { PosternError } from "../../errors.ts";
 import { type BodyScan, findMember, readInteger, readString, scanBody } from "../../lib/json-scan.ts";
 import { tokensFromBytes } from "../../lib/token-estimate.ts";
+import { believableUsage } from "../believable-usage.ts";
 import type { Usage } from "../dialect.ts";
-import type { JsonObject } from "../request-member.ts";
+import { isJsonObject, type JsonObject } from "../request-member.ts";
 
 /** Member of a whole answer that carries it. */
 export type Carrier = "message" | "response" | "embeddings" | "embedding";
@@ -30,12 +31,12 @@ export function readCounts(record: JsonObject): Counts {
 }
 
 /**
- * Usage of a finished answer. Ollama leaves counts of zero out (`omitempty`), so that an absent one is zero; but an answer
- * that had content and not one count was never counted: it gets the estimate instead of being free.
+ * What a finished answer says of its usage. Ollama leaves counts of zero out (`omitempty`), so that an absent one is zero; null
+ * for an answer that had content and not one count: it was never counted.
  */
-export function finalUsage<T>(counts: Counts, estimate: T, hasContent: boolean): Usage | T {
+export function finalUsage(counts: Counts, hasContent: boolean): Usage | null {
   const { tokensIn, tokensInCached, tokensOut, isLoad } = counts;
-  if (tokensIn === null && tokensOut === null && hasContent && !isLoad) return estimate;
+  if (tokensIn === null && tokensOut === null && hasContent && !isLoad) return null;
   return {
     tokensIn: tokensIn ?? 0,
     tokensInCached: Math.min(tokensInCached ?? 0, tokensIn ?? 0),
@@ -45,15 +46,15 @@ export function finalUsage<T>(counts: Counts, estimate: T, hasContent: boolean):
   };
 }
 
-/** Tokens that bytes stand for, flagged. */
-export function estimatedUsage(requestBytes: number, tokensOut: number): Usage {
-  return {
-    tokensIn: tokensFromBytes(requestBytes),
-    tokensInCached: 0,
-    tokensOut,
-    tokensReasoning: null,
-    isEstimated: true,
-  };
+/**
+ * Usage of an answer, finished or not. To load a model is free; all else is counted, by us where the engine did not.
+ *
+ * @param counts Null where the last line has not come.
+ * @param counted Output tokens as counted or estimated from what the answer held; 0 when it held nothing.
+ */
+export function tokensUsed(counts: Counts | null, requestBytes: number, counted: number): Usage {
+  const told = counts === null ? null : finalUsage(counts, counted > 0);
+  return counts?.isLoad && told !== null ? told : believableUsage(told, requestBytes, counted);
 }
 
 /**
@@ -77,7 +78,8 @@ export function readWholeAnswer(body: Buffer, requestBytes: number, carrier: Car
     tokensOut: numberOf(scan, "eval_count"),
     isLoad: reason === "load" || reason === "unload",
   };
-  return finalUsage(counts, estimatedUsage(requestBytes, isVector ? 0 : tokensFromBytes(body.length)), true);
+  const isCounted = isVector || (counts.tokensOut !== null && counts.tokensOut > 0);
+  return tokensUsed(counts, requestBytes, isCounted ? 0 : tokensFromBytes(textLength(scan, carrier)));
 }
 
 const CARRIER_KINDS = { message: "object", response: "string", embeddings: "array", embedding: "array" } as const;
@@ -91,6 +93,22 @@ function scanAnswer(body: Buffer): BodyScan | null {
     if (error instanceof PosternError) return null;
     throw error;
   }
+}
+
+/** Characters that a whole answer says: text, thought, calls. Looked at only where the engine did not count them. */
+function textLength({ bytes, members }: BodyScan, carrier: Carrier): number {
+  const said = [carrier, "thinking"].map((name) => {
+    const member = findMember(members, name);
+    return member === undefined ? null : JSON.parse(bytes.toString("utf8", member.valueStart, member.valueEnd));
+  });
+  let length = 0;
+  for (const value of said.flatMap((one) =>
+    isJsonObject(one) ? [one["content"], one["thinking"], one["tool_calls"]] : one,
+  )) {
+    if (typeof value === "string") length += value.length;
+    else if (Array.isArray(value) && value.length > 0) length += JSON.stringify(value).length;
+  }
+  return length;
 }
 
 function numberOf({ bytes, members }: BodyScan, name: string): number | null {

@@ -4,6 +4,14 @@ import { scanBody } from "../../lib/json-scan.ts";
 import { codecFor } from "../codecs.ts";
 import { modelItemBody, modelListBody } from "./models.ts";
 
+const CONTEXT = {
+  id: "r",
+  model: "m",
+  createdAtMs: 0,
+  wantsUsage: false,
+  estimatedTokensIn: 1,
+};
+
 const chat = codecFor("openai.chat");
 const embeddings = codecFor("openai.embeddings");
 
@@ -73,7 +81,7 @@ describe("the stream's own words", () => {
       hint: "secret hint",
       detail: { host: "10.0.0.1" },
     });
-    expect(chat.inBandError(error).toString()).toBe(
+    expect(chat.inBandError(error, CONTEXT).toString()).toBe(
       'data: {"error":{"message":"line\\nbreak","type":"server_error","param":null,"code":"engine_cut"}}\n\n',
     );
     const facts = chat.inspect(scanBody(Buffer.from('{"model":"m","messages":[]}')));

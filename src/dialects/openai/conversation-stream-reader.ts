@@ -8,7 +8,7 @@ import { readFinish } from "./conversation-answer.ts";
 import { deltaReasoning, deltaText, readLogprobs } from "./conversation-delta.ts";
 import { readChatError } from "./conversation-error.ts";
 import { ToolCallIndex } from "./tool-call-index.ts";
-import { readUsage } from "./usage.ts";
+import { readTimings, readUsage } from "./usage.ts";
 
 /** Events that are not JSON are left out; beyond this many the answer is a bad one. */
 const MAX_UNREADABLE_RECORDS = 8;
@@ -92,7 +92,8 @@ export class ChatStreamReader implements AnswerReader {
     // Chunks without a choice carry usage, or what a provider's filter thought of the prompt.
     const choice: unknown = Array.isArray(choices) ? choices.find(isFirstChoice) : undefined;
     if (isJsonObject(choice)) this.#readChoice(choice, record);
-    const usage = readUsage(record["usage"]);
+    // llama-server says it in its last chunk too, whether or not it was asked for usage.
+    const usage = readUsage(record["usage"]) ?? (this.#isFinished ? readTimings(record["timings"]) : null);
     if (usage !== null) this.#events.push({ type: "usage", usage });
   }
 

@@ -1,5 +1,6 @@
 import type { Usage } from "../dialect.ts";
-import { isRecord, readUsage } from "./usage.ts";
+import { isRecord, TEXT_MEMBERS, textInChoice } from "./choice-text.ts";
+import { readTimings, readUsage } from "./usage.ts";
 
 /** What one event of an OpenAI stream says, as far as it matters here. */
 export type StreamRecord =
@@ -9,6 +10,8 @@ export type StreamRecord =
   | {
       kind: "chunk";
       usage: Usage | null;
+      /** llama-server's running counts, of one choice. */
+      timings: Usage | null;
       /** The extra chunk of `include_usage`: usage and no choice. */
       isUsageOnly: boolean;
       hasContent: boolean;
@@ -45,13 +48,14 @@ export function readRecord(data: string): StreamRecord {
     choices.push({ index, hasFinished: typeof finish === "string" && finish !== "" });
     const delta = choice["delta"] ?? choice["message"];
     hasContent ||= isText(choice["text"]) || holdsContent(delta);
-    textLength += lengthOf(choice["text"]) + textIn(delta);
+    textLength += textInChoice(choice);
   }
-  return { kind: "chunk", usage, isUsageOnly: usage !== null && list.length === 0, hasContent, textLength, choices };
+  const isUsageOnly = usage !== null && list.length === 0;
+  const timings = readTimings(value["timings"]);
+  return { kind: "chunk", usage, timings, isUsageOnly, hasContent, textLength, choices };
 }
 
-/** Members of a delta that reach a reader: text, reasoning under its various names, calls of tools. */
-const TEXT_MEMBERS = ["content", "reasoning_content", "reasoning", "refusal"] as const;
+/** Other members of a delta that reach a reader: calls of tools, parts. */
 const LIST_MEMBERS = ["content", "tool_calls", "reasoning_details"] as const;
 const OBJECT_MEMBERS = ["function_call", "audio"] as const;
 
@@ -65,22 +69,6 @@ function holdsContent(delta: unknown): boolean {
   }
   for (const name of OBJECT_MEMBERS) if (isRecord(delta[name])) return true;
   return false;
-}
-
-function textIn(delta: unknown): number {
-  if (!isRecord(delta)) return 0;
-  let length = 0;
-  for (const name of TEXT_MEMBERS) length += lengthOf(delta[name]);
-  const calls = delta["tool_calls"];
-  if (!Array.isArray(calls)) return length;
-  for (const call of calls) {
-    if (isRecord(call) && isRecord(call["function"])) length += lengthOf(call["function"]["arguments"]);
-  }
-  return length;
-}
-
-function lengthOf(value: unknown): number {
-  return typeof value === "string" ? value.length : 0;
 }
 
 function isText(value: unknown): boolean {

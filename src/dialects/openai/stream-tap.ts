@@ -1,6 +1,7 @@
 import { PosternError } from "../../errors.ts";
 import { eventData, eventName } from "../../lib/sse.ts";
 import { tokensFromBytes } from "../../lib/token-estimate.ts";
+import { believableUsage } from "../believable-usage.ts";
 import { type Completion, MAX_RECORD_BYTES, type RequestFacts, type StreamTap, type Usage } from "../dialect.ts";
 import { readRecord, type StreamRecord } from "./stream-record.ts";
 
@@ -48,6 +49,12 @@ export class OpenAiStreamTap implements StreamTap {
   #frameBytes = 0;
   #unreadable = 0;
   #usage: Usage | null = null;
+  /** `#deltas` when the engine last told its counts. */
+  #deltasWhenTold = 0;
+  /** The last record that was passed on undecoded: where an engine gives running counts, they stand in it. */
+  #last: Buffer | null = null;
+  #lastStart = 0;
+  #lastEnd = 0;
   /** Choices that were seen and have not finished; and whether any has. */
   readonly #openChoices = new Set<number>();
   #hasFinished = false;
@@ -135,15 +142,28 @@ export class OpenAiStreamTap implements StreamTap {
   }
 
   usage(): Usage {
-    if (this.#usage !== null) return this.#usage;
+    this.#readLast();
     // A delta is a token with most engines; under load and with speculation some put several into one.
-    return {
-      tokensIn: tokensFromBytes(this.#requestBytes),
-      tokensInCached: 0,
-      tokensOut: Math.max(this.#deltas, tokensFromBytes(this.#textLength)),
-      tokensReasoning: null,
-      isEstimated: true,
-    };
+    const counted = Math.max(this.#deltas, tokensFromBytes(this.#textLength));
+    const told = believableUsage(this.#usage, this.#requestBytes, counted);
+    const untold = this.#deltas - this.#deltasWhenTold;
+    if (this.#usage === null || this.#usage.tokensOut === 0 || untold === 0) return told;
+    return { ...told, tokensOut: told.tokensOut + untold, isEstimated: true };
+  }
+
+  /** Running counts of a stream that was left early stand in what was passed on last, which was not decoded. */
+  #readLast(): void {
+    if (this.#last === null || this.#deltas === this.#deltasWhenTold) return;
+    const data = eventData(this.#last.toString("utf8", this.#lastStart, this.#lastEnd));
+    const record = data === null ? null : readRecord(data);
+    if (record?.kind === "chunk") this.#takeCounts(record);
+  }
+
+  #takeCounts({ usage, timings }: { usage: Usage | null; timings: Usage | null }): void {
+    const told = usage ?? (this.#hasManyChoices ? null : timings);
+    if (told === null) return;
+    this.#usage = told;
+    this.#deltasWhenTold = this.#deltas;
   }
 
   /** Whether the record may go to the caller. Decodes it only when it can matter. */
@@ -152,6 +172,9 @@ export class OpenAiStreamTap implements StreamTap {
     if (!isMarked && this.#hasContent && !this.#hasManyChoices && isPlainData(bytes, start, end)) {
       this.#deltas++;
       if (end - start > this.#frameBytes) this.#textLength += end - start - this.#frameBytes;
+      this.#last = bytes;
+      this.#lastStart = start;
+      this.#lastEnd = end;
       return true;
     }
     const text = bytes.toString("utf8", start, end);
@@ -180,7 +203,6 @@ export class OpenAiStreamTap implements StreamTap {
         this.#hasFailed = true;
         return true;
       case "chunk":
-        if (record.usage !== null) this.#usage = record.usage;
         for (const { index, hasFinished } of record.choices) {
           if (hasFinished) {
             this.#hasFinished = true;
@@ -195,6 +217,7 @@ export class OpenAiStreamTap implements StreamTap {
           this.#textLength += record.textLength;
           this.#frameBytes = recordBytes - record.textLength;
         }
+        this.#takeCounts(record);
         return !(this.#isUsageHidden && record.isUsageOnly);
       default:
         return record satisfies never;

@@ -1,6 +1,7 @@
 import { PosternError } from "../../errors.ts";
 import { type Edit, removalEdits } from "../../lib/byte-splice.ts";
 import { type BodyScan, findMember } from "../../lib/json-scan.ts";
+import type { AnswerContext } from "../conversation.ts";
 import {
   type DialectCodec,
   MAX_NAMED_FIELDS,
@@ -11,7 +12,7 @@ import {
 import type { FieldPolicy } from "../field-policy.ts";
 import { adaptOpenAiError } from "../openai/error.ts";
 import { inspectFields, rewriteFields } from "../openai/request.ts";
-import { failureRecord } from "./failure.ts";
+import { ResponsesStreamWriter } from "./conversation-stream-writer.ts";
 import { KEEPING_ENGINES, responsesFields, STATEFUL_FIELDS } from "./fields.ts";
 import { refuseRemoteInput } from "./media.ts";
 import { ResponsesStreamTap } from "./stream-tap.ts";
@@ -57,7 +58,8 @@ export function responsesCodec(policy: FieldPolicy): DialectCodec {
     },
     readAnswer: readWholeResponse,
     adaptError: adaptOpenAiError,
-    inBandError: (error: PosternError) => Buffer.from(failureRecord(error, null, 0)),
+    inBandError: (error: PosternError, context: AnswerContext) =>
+      Buffer.from(new ResponsesStreamWriter(context).error(error)),
   };
 }
 

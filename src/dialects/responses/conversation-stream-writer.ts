@@ -98,9 +98,10 @@ export class ResponsesStreamWriter implements AnswerWriter {
     return this.#hasBegun ? this.#record("keepalive", {}) : ": ping\n\n";
   }
 
+  /** A response that fails has been created before: clients that keep its state accept no other first event. */
   error(error: PosternError | SaidError): string {
-    const response = this.#hasBegun ? responseObject(this.#context, [], null, { usage: null }) : null;
-    return failureRecord(error, response, this.#sequence);
+    const response = responseObject(this.#context, [], null, { usage: null });
+    return this.#begin() + failureRecord(error, response, this.#sequence);
   }
 
   #record(type: string, members: JsonObject): string {

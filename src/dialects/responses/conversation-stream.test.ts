@@ -123,8 +123,10 @@ describe("writing a stream", () => {
   test("keeps alive and fails as the caller can understand it, before the answer and in it", () => {
     const writer = responses.writer(CONTEXT);
     expect(writer.keepAlive(0)).toBe(": ping\n\n");
-    expect(records(writer.error(new PosternError("engine_cut")))).toMatchObject([
-      { type: "error", code: "engine_cut" },
+    expect(records(responses.writer(CONTEXT).error(new PosternError("engine_cut")))).toMatchObject([
+      { type: "response.created", sequence_number: 0 },
+      { type: "response.in_progress", sequence_number: 1 },
+      { type: "response.failed", sequence_number: 2, response: { status: "failed", error: { code: "engine_cut" } } },
     ]);
     const begun = records(writer.write({ type: "text", text: "a" }));
     expect(records(writer.keepAlive(0))).toEqual([{ type: "keepalive", sequence_number: begun.length }]);

@@ -4,21 +4,13 @@ import { errorWords } from "../openai/conversation-error.ts";
 import type { JsonObject } from "../request-member.ts";
 
 /**
- * The last record of a stream that cannot be completed: `response.failed` with the id that the caller has seen, else `error`.
- * Codex acts on the codes `context_length_exceeded`, `insufficient_quota` and `rate_limit_exceeded` (reference:
- * engine-apis §4.3).
+ * The last record of a stream that cannot be completed: `response.failed` with the id that the caller has seen. Codex acts on the codes
+ * `context_length_exceeded`, `insufficient_quota` and `rate_limit_exceeded`, and on no `error` event (reference: engine-apis §4.3).
  *
- * @param response What `response.created` carried, or null when the caller has seen none.
+ * @param response What `response.created` carried.
  */
-export function failureRecord(
-  error: PosternError | SaidError,
-  response: JsonObject | null,
-  sequenceNumber: number,
-): string {
-  const { message, param, code } = errorWords(error);
-  if (response === null) {
-    return record("error", { code: code ?? "server_error", message, param, sequence_number: sequenceNumber });
-  }
+export function failureRecord(error: PosternError | SaidError, response: JsonObject, sequenceNumber: number): string {
+  const { message, code } = errorWords(error);
   const failed = { ...response, status: "failed", error: { code: code ?? "server_error", message }, usage: null };
   return record("response.failed", { sequence_number: sequenceNumber, response: failed });
 }

@@ -64,14 +64,8 @@ export class ResponsesStreamTap implements StreamTap {
   }
 
   usage(): Usage {
-    if (this.#usage !== null) return this.#usage;
-    return {
-      tokensIn: tokensFromBytes(this.#requestBytes),
-      tokensInCached: 0,
-      tokensOut: Math.max(this.#deltas, tokensFromBytes(this.#textLength)),
-      tokensReasoning: null,
-      isEstimated: true,
-    };
+    const counted = Math.max(this.#deltas, tokensFromBytes(this.#textLength));
+    return believableUsage(this.#usage, this.#requestBytes, counted);
   }
 
   /**
@@ -84,8 +78,8 @@ export class ResponsesStreamTap implements StreamTap {
     );
   }
 
-  inBandError(error: PosternError): Buffer {
-    return Buffer.from(failureRecord(error, this.#response, this.#sequence));
+  inBandError(error: PosternError): Buffer | null {
+    return this.#response === null ? null : Buffer.from(failureRecord(error, this.#response, this.#sequence));
   }
 
   #takeRecord(bytes: Buffer, start: number, end: number): boolean {

@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { tokensFromBytes } from "../../lib/token-estimate.ts";
+import { believableUsage } from "../believable-usage.ts";
 import type { Usage } from "../dialect.ts";
 import { isJsonObject, type JsonObject } from "../request-member.ts";
 
@@ -57,15 +58,11 @@ export function isAnswer(response: JsonObject): boolean {
 export function readWholeResponse(body: Buffer, requestBytes: number): Usage | null {
   const answer = parseWholeResponse(body);
   if (answer === null) return null;
-  return (
-    readResponseUsage(answer["usage"]) ?? {
-      tokensIn: tokensFromBytes(requestBytes),
-      tokensInCached: 0,
-      tokensOut: tokensFromBytes(Buffer.byteLength(JSON.stringify(answer["output"]))),
-      tokensReasoning: null,
-      isEstimated: true,
-    }
-  );
+  const told = readResponseUsage(answer["usage"]);
+  const isCounted = told !== null && told.tokensOut > 0;
+  const output = answer["output"] as unknown[];
+  const outputBytes = isCounted || output.length === 0 ? 0 : Buffer.byteLength(JSON.stringify(output));
+  return believableUsage(told, requestBytes, tokensFromBytes(outputBytes));
 }
 
 function count(value: unknown): number | null {
