@@ -53,7 +53,7 @@ const USAGE = `npm run bench -- [options]
 const QUICK_PEERS: readonly string[] = ["direct", "relay-tls", "haproxy-tls", "portkey", "postern-tunnel-tls"];
 
 /** Windows of `busy` at each Node peer before anything counts. */
-const WARM_ROUNDS = 3;
+const WARM_ROUNDS = 6;
 
 /** Spoilt measurements are repeated only within this time, so that the run stays below twelve minutes. */
 const REPEAT_WITHIN_MS = 4 * 60_000;
