@@ -1,6 +1,7 @@
 import { PosternError } from "../../errors.ts";
 import { eventData, eventName } from "../../lib/sse.ts";
 import { tokensFromBytes } from "../../lib/token-estimate.ts";
+import { believableUsage } from "../believable-usage.ts";
 import type { Completion, StreamTap, Usage } from "../dialect.ts";
 import { RecordFilter } from "../record-filter.ts";
 import { isJsonObject, type JsonObject } from "../request-member.ts";
