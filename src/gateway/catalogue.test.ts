@@ -153,6 +153,49 @@ describe("LiveCatalogue", () => {
     expect([...catalogue.list()].map(({ name }) => name)).toEqual(["llama", "qwen"]);
   });
 
+  // An alias for "llama3" of an Ollama was 404 without a word: the engine's name is "llama3:latest".
+  it("takes Ollama's names for each other in the targets of aliases and patterns", async () => {
+    const catalogue = await make();
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
+    catalogue.setAliases([
+      { name: "fast", isHidden: false, targets: [{ model: "llama3", node: null }] },
+      { name: "claude-*", isHidden: false, targets: [{ model: "llama3", node: "forge" }] },
+    ]);
+    catalogue.setReport("a", "c1", report(["llama3:latest"]));
+    expect(catalogue.find("fast")?.targets.map((target) => target.engineModel)).toEqual(["llama3:latest"]);
+    expect(catalogue.match("claude-sonnet-5")?.name).toBe("llama3:latest");
+  });
+
+  it("names a pattern's model after the first target that is offered, which is the one that answers", async () => {
+    const catalogue = await make();
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
+    const targets = [
+      { model: "absent", node: null },
+      { model: "llama", node: null },
+    ];
+    catalogue.setAliases([{ name: "*", isHidden: false, targets }]);
+    catalogue.setReport("a", "c1", report(["llama"]));
+    expect(catalogue.match("anything")?.name).toBe("llama");
+  });
+
+  it("shows operators aliases that nothing serves, and callers not", async () => {
+    const catalogue = await make();
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
+    catalogue.setAliases([
+      { name: "fast", isHidden: false, targets: [{ model: "mistyped", node: null }] },
+      { name: "claude-*", isHidden: false, targets: [{ model: "mistyped", node: null }] },
+      { name: "llama", isHidden: true, targets: [] },
+    ]);
+    catalogue.setReport("a", "c1", report(["llama"]));
+    const unserved = catalogue.views().filter((view) => view.targets.length === 0);
+    expect(unserved.map(({ name, source, ready }) => [name, source, ready])).toEqual([
+      ["fast", "alias", false],
+      ["claude-*", "alias", false],
+    ]);
+    expect([...catalogue.list()]).toEqual([]);
+    expect(catalogue.find("fast")).toBeUndefined();
+  });
+
   it("leaves hidden names out of lists, and answers them all the same", async () => {
     const catalogue = await make();
     catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });

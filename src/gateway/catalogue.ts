@@ -1,6 +1,7 @@
 import { matchesGlob } from "../access/model-rules.ts";
 import type { ModelTargetView, ModelView } from "../admin/contract.ts";
 import type { ListedModel } from "../dialects/listed-model.ts";
+import { ollamaNameVariants } from "../dialects/ollama/model-names.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
 import type { Catalogue, CatalogueEntry, Target } from "../proxy/target.ts";
 import type { EngineKind, EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
@@ -57,6 +58,8 @@ export class LiveCatalogue implements Catalogue {
   #listed: readonly LiveEntry[] = [];
   #patterns: ReadonlyArray<{ pattern: string; entry: LiveEntry }> = [];
   #offered: ReadonlyArray<{ nodeId: string; model: string }> = [];
+  /** Aliases and patterns of which no node offers a target. */
+  #unserved: readonly string[] = [];
 
   constructor(reachOf: ReachOf, owners: ModelOwners, nowMs: () => number) {
     this.#reachOf = reachOf;
@@ -92,6 +95,9 @@ export class LiveCatalogue implements Catalogue {
       if (known.has(model)) continue;
       known.add(model);
       views.push({ name: model, ready: false, source: "offered", operations: [], targets: [] });
+    }
+    for (const name of this.#unserved) {
+      views.push({ name, ready: false, source: "alias", operations: [], targets: [] });
     }
     return views;
   }
@@ -186,18 +192,25 @@ export class LiveCatalogue implements Catalogue {
     this.#entries = new Map();
     for (const { name, targets } of entries.values()) this.#entries.set(name, this.#entry(name, targets));
     const patterns: Array<{ pattern: string; entry: LiveEntry }> = [];
+    const unserved: string[] = [];
     for (const alias of this.#aliases) {
-      const targets = alias.targets.flatMap((wanted) =>
-        (entries.get(wanted.model)?.targets ?? []).filter(
-          (one) => wanted.node === null || one.nodeName === wanted.node,
-        ),
-      );
-      if (targets.length === 0) continue;
+      const found = alias.targets.flatMap((wanted) => {
+        const entry = findByName(entries, wanted.model);
+        const targets = (entry?.targets ?? []).filter((one) => wanted.node === null || one.nodeName === wanted.node);
+        return entry === undefined || targets.length === 0 ? [] : [{ name: entry.name, targets }];
+      });
+      const [first] = found;
+      if (first === undefined) {
+        if (alias.targets.length > 0) unserved.push(alias.name);
+        continue;
+      }
+      const targets = found.flatMap((one) => one.targets);
       if (!alias.name.includes("*")) this.#entries.set(alias.name, this.#entry(alias.name, targets));
       // Who may use what it stands for may use it: policy judges that name, and the record has it.
-      else patterns.push({ pattern: alias.name, entry: this.#entry(alias.targets[0]?.model ?? alias.name, targets) });
+      else patterns.push({ pattern: alias.name, entry: this.#entry(first.name, targets) });
     }
     this.#patterns = patterns;
+    this.#unserved = unserved.filter((name) => !this.#entries.has(name));
     const hidden = new Set(this.#aliases.filter(({ isHidden }) => isHidden).map(({ name }) => name));
     this.#listed = [...this.#entries.values()].filter(({ name }) => !hidden.has(name));
     this.#offered = offered;
@@ -239,6 +252,15 @@ export class LiveCatalogue implements Catalogue {
     const firstSeenMs = createdAtMs;
     return { name, targets, listed: () => listedModel(name, firstSeenMs, targets) };
   }
+}
+
+/** The entry that an alias's target names; Ollama's names stand for each other here as they do in requests. */
+function findByName<Entry>(entries: ReadonlyMap<string, Entry>, name: string): Entry | undefined {
+  for (const variant of ollamaNameVariants(name)) {
+    const entry = entries.get(variant);
+    if (entry !== undefined) return entry;
+  }
+  return undefined;
 }
 
 /** A model as callers see it: of several targets what the best one offers. */
