@@ -92,6 +92,7 @@ export const ERRORS = {
     "body_encoding",
   ),
   body_not_json: refusal(400, "The request body is not valid JSON", "body_not_json"),
+  body_not_form: refusal(400, "The request body is not a valid form", "body_not_form"),
   body_ambiguous: refusal(400, "The request body names one field twice", "body_ambiguous"),
   body_too_deep: refusal(400, "The request body is nested too deep or has too many values", "body_too_deep"),
   body_invalid: refusal(400, "A field of the request body is not valid", "body_invalid"),

@@ -75,18 +75,22 @@ export class Guard {
    */
   inspect({ engine, operation, codec }: Admitted, body: Buffer): ExchangeRequest | ExchangeFailure {
     try {
-      const scan = scanBody(body);
+      const scan = codec.readBody?.(body, null) ?? scanBody(body);
       const facts = codec.inspect(scan);
       const model = engine.models.get(facts.model);
       if (model === undefined) return denied("the engine does not serve this model");
       if (model.remote && !this.#options.remoteModels.has(facts.model)) {
         return denied("the model runs in somebody else's cloud");
       }
+      const edits = { model: facts.model, forceUsage: false, engineKind: engine.kind };
+      const rewritten = codec.rewrite(scan, facts, edits);
+      const headers = headersOf(operation, facts.isStream);
+      const type = codec.bodyType?.(rewritten);
       return {
         method: "POST",
         path: operation.path,
-        headers: headersOf(operation, facts.isStream),
-        body: codec.rewrite(scan, facts, { model: facts.model, forceUsage: false, engineKind: engine.kind }),
+        headers: type === undefined ? headers : { ...headers, "content-type": type, accept: "*/*" },
+        body: rewritten,
       };
     } catch (error) {
       const { code, param } = toPosternError(error);

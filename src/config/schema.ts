@@ -193,7 +193,7 @@ const fieldRules = {
 };
 
 /** Names of the opt-in operations of dialects/operations.ts, without their family. */
-const OPTIONAL_OPERATIONS = ["rerank"] as const;
+const OPTIONAL_OPERATIONS = ["rerank", "transcriptions"] as const;
 
 const gateway = z.strictObject({
   listen: listen().optional().describe("Public listener."),

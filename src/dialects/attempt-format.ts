@@ -21,7 +21,9 @@ export interface AttemptFormat {
   /** Turns the target's stream into the caller's. */
   tap(facts: RequestFacts, requestBytes: number, context: AnswerContext): StreamTap;
   /** The caller's answer, from a whole one of the target; null when that is not an answer. Passed on as the same buffer where nothing has to change. */
-  readAnswer(body: Buffer, requestBytes: number, context: AnswerContext): WholeAnswer | null;
+  readAnswer(body: Buffer, requestBytes: number, context: AnswerContext, contentType?: string): WholeAnswer | null;
+  /** Content type that the caller gets for a whole answer of this one; null for one that is no answer. JSON alone where left out. */
+  answerType?(contentType: string): string | null;
   /** An engine's error answer (any status from 400) for the caller; null where we speak for it ourselves. */
   readError(status: number, contentType: string, body: Buffer, context: AnswerContext): ErrorReply | null;
 }
@@ -30,6 +32,8 @@ export interface EncodedRequest {
   body: Buffer;
   /** Members that had no counterpart at the target, beyond those of `facts.removedFields`. */
   removedFields: readonly string[];
+  /** Where it is not JSON. */
+  contentType?: string;
 }
 
 export interface WholeAnswer {

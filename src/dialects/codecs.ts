@@ -14,6 +14,7 @@ import { COMPLETIONS } from "./openai/completions.ts";
 import { EMBEDDINGS } from "./openai/embeddings.ts";
 import { RERANK } from "./openai/rerank.ts";
 import { responsesCodec } from "./responses/codec.ts";
+import { transcriptionCodec } from "./transcription/codec.ts";
 
 /** The codec of every operation that goes to targets, by its id, under one field policy. Made once per configuration, not per request. */
 export function createCodecs(policy: FieldPolicy): ReadonlyMap<string, DialectCodec> {
@@ -23,6 +24,7 @@ export function createCodecs(policy: FieldPolicy): ReadonlyMap<string, DialectCo
     ["openai.embeddings", openAiCodec(EMBEDDINGS, policy)],
     ["openai.responses", responsesCodec(policy)],
     ["openai.rerank", openAiCodec(RERANK, policy)],
+    ["openai.transcriptions", transcriptionCodec(policy)],
     ["anthropic.messages", anthropicMessagesCodec(policy)],
     ["anthropic.count_tokens", countTokensCodec(policy)],
     ["ollama.chat", ollamaCodec(OLLAMA_CHAT, policy)],

@@ -18,6 +18,8 @@ export interface RequestFacts {
   removedFields: readonly string[];
   /** Numbers that were above a bound of the field policy, and what they become. Names are those of the table. */
   clampedFields: readonly ClampedField[];
+  /** Where the body is not text (a recording): bytes of text of about as many tokens. Estimates start from these. */
+  textBytes?: number;
 }
 
 export interface ClampedField {
@@ -91,13 +93,24 @@ export interface TargetEdits {
 /** One dialect that callers and engines speak: everything about its wire format. No sockets, no clock. */
 export interface DialectCodec {
   readonly dialect: Dialect;
+  /**
+   * Of a dialect whose bodies are not JSON: reads one, in place of the strict scan.
+   *
+   * @param contentType As the caller said it; null for a body that `rewrite` made, which tells by itself how it is to be read.
+   * @throws PosternError `body_not_form`.
+   */
+  readBody?(body: Buffer, contentType: string | undefined | null): BodyScan;
+  /** Of a dialect whose bodies are not JSON: the content type of one that `rewrite` made. */
+  bodyType?(body: Buffer): string;
+  /** Of a dialect whose whole answers are not only JSON: the content type that the caller gets for that of an engine; null for one that is no answer. */
+  answerType?(contentType: string): string | null;
   /** Reads and checks a scanned body: model, stream flags, field policy. Throws `PosternError` (`model_missing`, `field_refused`, `body_invalid`). */
   inspect(scan: BodyScan): RequestFacts;
   /** The bytes to send to a target: spans of the original, spliced. Returns `scan.bytes` itself when nothing changes. */
   rewrite(scan: BodyScan, facts: RequestFacts, edits: TargetEdits): Buffer;
   tap(facts: RequestFacts, requestBytes: number): StreamTap;
   /** Usage of a complete, non-streamed answer; null when the body is not one (then it is a bad answer). */
-  readAnswer(body: Buffer, requestBytes: number): Usage | null;
+  readAnswer(body: Buffer, requestBytes: number, contentType?: string): Usage | null;
   /** Written into a stream that has begun, when it cannot be completed. Ends the stream without the dialect's clean end. */
   inBandError(error: PosternError, context: AnswerContext): Buffer;
   /** Bytes that keep a silent stream alive between complete records, before a tap can say it better. `nowMs`: UTC. */

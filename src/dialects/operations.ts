@@ -4,7 +4,7 @@
  * The same table is enforced at the gateway and again at the agent. It carries a version, because the two run at
  * different versions on two machines: the gateway plans only operations that the agent advertised.
  */
-export const OPERATIONS_VERSION = 2;
+export const OPERATIONS_VERSION = 3;
 
 export type Dialect =
   | "openai-chat"
@@ -12,6 +12,7 @@ export type Dialect =
   | "openai-embeddings"
   | "openai-responses"
   | "openai-rerank"
+  | "openai-transcriptions"
   | "anthropic-messages"
   | "ollama-chat"
   | "ollama-generate"
@@ -45,6 +46,7 @@ export const OPERATIONS: readonly Operation[] = [
   infer("openai.embeddings", "/v1/embeddings", "openai-embeddings", false),
   infer("openai.responses", "/v1/responses", "openai-responses", true),
   { ...infer("openai.rerank", "/v1/rerank", "openai-rerank", false), isOptIn: true },
+  { ...infer("openai.transcriptions", "/v1/audio/transcriptions", "openai-transcriptions", true), isOptIn: true },
   {
     id: "openai.models",
     method: "GET",

@@ -12,10 +12,15 @@ export function passThrough(operation: Operation, codec: DialectCodec): AttemptF
     operation,
     isTranslated: false,
     streamType: streamTypeOf(operation),
-    encode: (scan, facts, edits) => ({ body: codec.rewrite(scan, facts, edits), removedFields: [] }),
+    encode(scan, facts, edits) {
+      const body = codec.rewrite(scan, facts, edits);
+      const encoded = { body, removedFields: [] };
+      return codec.bodyType === undefined ? encoded : { ...encoded, contentType: codec.bodyType(body) };
+    },
+    ...(codec.answerType === undefined ? {} : { answerType: codec.answerType }),
     tap: (facts, requestBytes) => codec.tap(facts, requestBytes),
-    readAnswer(body, requestBytes) {
-      const usage = codec.readAnswer(body, requestBytes);
+    readAnswer(body, requestBytes, _context, contentType) {
+      const usage = codec.readAnswer(body, requestBytes, contentType);
       return usage === null ? null : { body, usage };
     },
     readError(status, contentType, body) {

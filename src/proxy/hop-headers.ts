@@ -21,11 +21,12 @@ export function streamHeaders(type: string): string[] {
  * Builds the headers of the upstream request; framing is the carrier's. The caller's own headers are never copied.
  *
  * @param streamType What a streamed answer will declare; null where none is asked for.
+ * @param contentType Of a body that is not JSON; its answer may be something else too.
  */
-export function upstreamHeaders(streamType: string | null): Record<string, string> {
+export function upstreamHeaders(streamType: string | null, contentType?: string): Record<string, string> {
   return {
-    "content-type": "application/json",
-    accept: streamType ?? "application/json",
+    "content-type": contentType ?? "application/json",
+    accept: streamType ?? (contentType === undefined ? "application/json" : "*/*"),
     "user-agent": "postern",
   };
 }

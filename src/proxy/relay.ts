@@ -29,6 +29,7 @@ export const MAX_HELD_BYTES = 256 * 1024;
 /** Whole answers up to this size leave in one piece with their head. */
 const MAX_TEXT_BYTES = 16 * 1024;
 const GIB = 1024 ** 3;
+const JSON_TYPE = "application/json";
 
 /** Everything that is decided by the time a request may go out. */
 export interface RelayJob {
@@ -172,7 +173,7 @@ export class Relay implements ExchangeHandler, Watched {
     this.#lastDataMs = this.#attemptStartedMs;
     target.began();
     const { path, id } = format.operation;
-    const headers = upstreamHeaders(this.#job.source.facts.isStream ? format.streamType : null);
+    const headers = upstreamHeaders(this.#job.source.facts.isStream ? format.streamType : null, request.contentType);
     headers["postern-operation"] = id;
     headers["postern-request"] = this.#job.id;
     this.#exchange = target.start({ method: "POST", path, headers, body: request.body }, this);
@@ -221,7 +222,7 @@ export class Relay implements ExchangeHandler, Watched {
       this.#kind = "stream";
       this.#tap = this.#format.tap(this.#job.source.facts, this.#job.requestBytes, this.#job.context);
     } else {
-      if (!type.startsWith("application/json")) return this.#giveUp("engine_bad_answer", { contentType: type });
+      if (this.#wholeType() === null) return this.#giveUp("engine_bad_answer", { contentType: type });
       this.#kind = "whole";
     }
   }
@@ -295,11 +296,12 @@ export class Relay implements ExchangeHandler, Watched {
   #onWholeEnd(): void {
     const body = Buffer.concat(this.#held, this.#heldBytes);
     const { requestBytes, context } = this.#job;
-    const answer = this.#read(() => this.#format?.readAnswer(body, requestBytes, context) ?? null);
+    const type = this.#headers["content-type"] ?? "";
+    const answer = this.#read(() => this.#format?.readAnswer(body, requestBytes, context, type) ?? null);
     if (answer === undefined) return;
     if (answer === null) return this.#giveUp("engine_bad_answer", { reason: "not an answer of this dialect" });
     this.#firstTokenMs = this.#host.monotonicMs() - this.#job.startedMs;
-    this.#respondWhole(200, answer.body, null, answer.usage);
+    this.#respondWhole(200, answer.body, null, answer.usage, this.#wholeType() ?? JSON_TYPE);
   }
 
   #onErrorEnd(): void {
@@ -458,8 +460,15 @@ export class Relay implements ExchangeHandler, Watched {
     this.#socket = null;
   }
 
-  #respondWhole(status: number, body: Buffer, code: ErrorCode | null, usage: Usage): void {
-    const headers = ["Content-Type", "application/json", "Content-Length", String(body.length)];
+  /** What the caller is told that a whole answer is; null when the engine's is none of the dialect. */
+  #wholeType(): string | null {
+    const type = this.#headers["content-type"] ?? "";
+    if (this.#format?.answerType !== undefined) return this.#format.answerType(type);
+    return type.startsWith(JSON_TYPE) ? JSON_TYPE : null;
+  }
+
+  #respondWhole(status: number, body: Buffer, code: ErrorCode | null, usage: Usage, type = JSON_TYPE): void {
+    const headers = ["Content-Type", type, "Content-Length", String(body.length)];
     this.#pushFacts(headers, this.#servedBy());
     passAnswerHeaders(this.#headers, headers);
     this.#bytesOut += body.length;

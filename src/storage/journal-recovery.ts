@@ -1,4 +1,4 @@
-import { tokensFromBytes } from "../lib/token-estimate.ts";
+import { tokensFromAudio, tokensFromBytes } from "../lib/token-estimate.ts";
 import type { RequestClosed, RequestOpened } from "../usage/record.ts";
 import { type JournalFile, readLines } from "./journal-files.ts";
 import { decodeLines } from "./journal-line.ts";
@@ -37,6 +37,9 @@ export async function findInterrupted(files: readonly JournalFile[]): Promise<In
   return { opened: [...open.values()], lastSeenMs };
 }
 
+/** The operation whose body is sound, not text. */
+const RECORDINGS = "openai.transcriptions";
+
 /** How such a request is settled: with an estimate of what went in, flagged, and nothing that came out. */
 export function settleInterrupted(opened: RequestOpened, lastSeenMs: number): RequestClosed {
   const closedAtMs = Math.max(opened.openedAtMs, lastSeenMs);
@@ -46,7 +49,7 @@ export function settleInterrupted(opened: RequestOpened, lastSeenMs: number): Re
     outcome: "interrupted",
     status: 0,
     errorCode: null,
-    tokensIn: tokensFromBytes(opened.requestBytes),
+    tokensIn: (opened.operation === RECORDINGS ? tokensFromAudio : tokensFromBytes)(opened.requestBytes),
     tokensInCached: 0,
     tokensOut: 0,
     tokensReasoning: null,
