@@ -216,7 +216,7 @@ export const DEFAULT_LIMITS: LimitConfig = {
   bodyMemoryBytes: 256 * MIB,
   headersBytes: 16 * KIB,
   jsonDepth: 64,
-  jsonValues: 200_000,
+  jsonValues: 100_000,
   connections: 4000,
   requests: 2000,
   requestsPerKey: 256,

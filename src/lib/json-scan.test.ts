@@ -5,6 +5,7 @@ import {
   DEFAULT_SCAN_LIMITS,
   elementsOf,
   findMember,
+  MAX_READ_BYTES,
   mayHoldName,
   membersOf,
   readBoolean,
@@ -272,4 +273,68 @@ describe("mayHoldName()", () => {
   test("wants three characters", () => {
     expect(() => ask("{}", "ab")).toThrow(RangeError);
   });
+});
+
+describe("after a scan", () => {
+  const long = "x".repeat(3000);
+
+  test("looks into the body find what a scan of its own would, also behind long values", () => {
+    fc.assert(
+      fc.property(fc.array(fc.array(fc.constantFrom("", "a", long, `\\"${long}`))), (lists) => {
+        const text = JSON.stringify({ before: long, lists: lists.map((list) => ({ list, after: long })), last: 1 });
+        const scan = scanBody(Buffer.from(text));
+        const fresh = Buffer.from(text);
+        const member = findMember(scan.members, "lists");
+        if (member === undefined) throw new Error("not found");
+        const found = elementsOf(scan.bytes, member);
+        expect(found).toEqual(elementsOf(fresh, member));
+        for (const element of found) expect(membersOf(scan.bytes, element)).toEqual(membersOf(fresh, element));
+      }),
+    );
+  });
+
+  test("the body's values and escapes are counted, below the top level too", () => {
+    const { values, escapes } = scanBody(Buffer.from('{"a":[1,{"b":"\\n\\u0041"}],"\\u0063":null}'));
+    expect([values, escapes]).toEqual([5, 3]);
+  });
+});
+
+test("readString() reads no more of a long string than any word of ours is long", () => {
+  for (const [unit, read] of [
+    ["x", "x"],
+    ["\\n", "\n"],
+    ["\\u0041", "A"],
+    ["\\\\", "\\"],
+    ["é", "é"],
+  ] as const) {
+    for (const before of ["", "a", "ab", "abc"]) {
+      const bytes = Buffer.from(`"${before}${unit.repeat(1_000_000)}"`);
+      const member = { name: "", kind: "string" as const, nameStart: 0, valueStart: 0, valueEnd: bytes.length };
+      const text = readString(bytes, member) ?? "";
+      expect(text.length).toBeGreaterThan(500);
+      expect(text.length).toBeLessThanOrEqual(MAX_READ_BYTES);
+      expect((before + read.repeat(text.length)).startsWith(text.replace(/\ufffd$/, ""))).toBe(true);
+    }
+  }
+});
+
+test("scanBody() refuses a name that nobody would decode", () => {
+  const named = (length: number) => Buffer.from(`{"${"n".repeat(length)}":1}`);
+  expect(scanBody(named(1000)).members).toHaveLength(1);
+  expect(() => scanBody(named(2000))).toThrow(expect.objectContaining({ code: "body_invalid" }));
+  // Below the top level names are the schema's own: nobody decodes them.
+  expect(scanBody(Buffer.from(`{"tools":{"${"n".repeat(2000)}":1}}`)).members).toHaveLength(1);
+});
+
+test("scanBody() passes over a row of blanks of any kind", () => {
+  for (const blank of [" ", "\n", "\t \r\n"]) {
+    for (let count = 0; count < 80; count++) {
+      const space = blank.repeat(count);
+      const { members } = scanBody(Buffer.from(`${space}{${space}"a"${space}:${space}1${space}}${space}`));
+      expect(members).toMatchObject([{ name: "a", kind: "number" }]);
+      expect(() => scanBody(Buffer.from(`{"a":1}${space}x`))).toThrow(
+        expect.objectContaining({ code: "body_not_json" }),
+      );
+    }
+  }
 });

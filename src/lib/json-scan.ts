@@ -1,17 +1,17 @@
 import { isUtf8 } from "node:buffer";
 import { PosternError } from "../errors.ts";
-import { decodeString, JsonScanner, nameBit } from "./json-scanner.ts";
+import { decodeString, JsonScanner, nameBit, type ValueEnds } from "./json-scanner.ts";
 
 /** Bounds of the strict scan. */
 export interface ScanLimits {
   /** Nesting of arrays and objects. Default 64. */
   maxDepth: number;
-  /** Values of all kinds together. Default 1,000,000. */
+  /** Values of all kinds together. Default 200,000. */
   maxValues: number;
 }
 
 /** Bounds used where the operator sets none. */
-export const DEFAULT_SCAN_LIMITS: ScanLimits = { maxDepth: 64, maxValues: 1_000_000 };
+export const DEFAULT_SCAN_LIMITS: ScanLimits = { maxDepth: 64, maxValues: 200_000 };
 
 /** What a JSON value is, told by its first byte. */
 export type ValueKind = "string" | "number" | "object" | "array" | "true" | "false" | "null";
@@ -31,6 +31,10 @@ export interface Member {
 export interface BodyScan {
   bytes: Buffer;
   members: readonly Member[];
+  /** Values of all kinds, below the top level too. */
+  values: number;
+  /** Escapes in all its strings: what makes a body of one size several times dearer to decode than another. */
+  escapes: number;
   /** Which endings the names of nested members have, as bits. Ask `mayHoldName`. */
   nestedNames: readonly number[];
 }
@@ -58,7 +62,9 @@ export function scanBody(bytes: Buffer, limits: ScanLimits = DEFAULT_SCAN_LIMITS
   const members: Member[] = [];
   const end = scanner.skipSpace(scanner.object(start, 1, members));
   if (end !== bytes.length) scanner.fail(end);
-  return { bytes, members, nestedNames: scanner.nestedNames };
+  if (scanner.ends !== null) SCANNERS.set(bytes, new JsonScanner(bytes, UNBOUNDED, scanner.ends));
+  const { nestedNames, values, escapes } = scanner;
+  return { bytes, members, nestedNames, values, escapes };
 }
 
 /**
@@ -69,7 +75,7 @@ export function scanBody(bytes: Buffer, limits: ScanLimits = DEFAULT_SCAN_LIMITS
 export function membersOf(bytes: Buffer, member: Pick<Member, "kind" | "valueStart">): Member[] {
   if (member.kind !== "object") return [];
   const members: Member[] = [];
-  new JsonScanner(bytes, UNBOUNDED).object(member.valueStart, 1, members);
+  scannerOf(bytes).object(member.valueStart, 1, members);
   return members;
 }
 
@@ -77,9 +83,22 @@ export function membersOf(bytes: Buffer, member: Pick<Member, "kind" | "valueSta
 export function elementsOf(bytes: Buffer, member: Pick<Member, "kind" | "valueStart">): Member[] {
   if (member.kind !== "array") return [];
   const elements: Member[] = [];
-  new JsonScanner(bytes, UNBOUNDED).array(member.valueStart, 1, elements);
+  scannerOf(bytes).array(member.valueStart, 1, elements);
   return elements;
 }
+
+/** One scanner for all looks into the same bytes: policy takes thousands of them at the parts of a long conversation. */
+function scannerOf(bytes: Buffer): JsonScanner {
+  let scanner = SCANNERS.get(bytes);
+  if (scanner === undefined) {
+    scanner = new JsonScanner(bytes, UNBOUNDED, NOTHING_KNOWN);
+    SCANNERS.set(bytes, scanner);
+  }
+  return scanner;
+}
+
+const SCANNERS = new WeakMap<Buffer, JsonScanner>();
+const NOTHING_KNOWN: ValueEnds = new Map();
 
 /**
  * Whether a member below the top level may have a name that ends in these three ASCII characters. Never false when one
@@ -99,10 +118,29 @@ export function findMember(members: readonly Member[], name: string): Member | u
   return undefined;
 }
 
-/** The string that stands at a member's span, decoded; null when it is not a string. */
-export function readString(bytes: Buffer, member: Member): string | null {
-  return member.kind === "string" ? decodeString(bytes, member.valueStart, member.valueEnd) : null;
+/** Most of a string that is decoded for policy: no word that it knows, and no name of a model, is near that long. */
+export const MAX_READ_BYTES = 4096;
+
+/** The string that stands at a member's span, decoded, of a longer one than `MAX_READ_BYTES` its beginning; null when it is not a string. */
+export function readString(bytes: Buffer, { kind, valueStart, valueEnd }: Member): string | null {
+  if (kind !== "string") return null;
+  if (valueEnd - valueStart <= MAX_READ_BYTES) return decodeString(bytes, valueStart, valueEnd);
+  return decodeBeginning(bytes.toString("utf8", valueStart + 1, valueStart + MAX_READ_BYTES));
 }
+
+/** Decodes a text that may have been cut in the middle of an escape. */
+function decodeBeginning(text: string): string {
+  for (let end = text.length; end > text.length - MAX_ESCAPE_LENGTH; end--) {
+    try {
+      return String(JSON.parse(`"${text.slice(0, end)}"`));
+    } catch {
+      // Cut in the middle of an escape.
+    }
+  }
+  return "";
+}
+
+const MAX_ESCAPE_LENGTH = 6;
 
 /** True or false as written; null when the member is neither. */
 export function readBoolean(member: Member): boolean | null {

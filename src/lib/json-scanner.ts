@@ -4,6 +4,17 @@ import type { Member, ScanLimits, ValueKind } from "./json-scan.ts";
 /** Most members of one object whose members are listed. Names are decoded and kept for these alone. */
 export const MAX_LISTED_MEMBERS = 256;
 
+/** Longest name of a listed member, as written. No dialect has one that is near it, and names are decoded and folded. */
+export const MAX_NAME_BYTES = 1024;
+
+/** Values of at least so many bytes are remembered with their ends, so that policy need not pass over their bytes again. */
+const REMEMBERED_BYTES = 256;
+/** Most values that are remembered. Beyond it policy reads again what it looks into. */
+const MAX_REMEMBERED = 131_072;
+
+/** Ends of long values, by where they begin. */
+export type ValueEnds = ReadonlyMap<number, number>;
+
 /** Recursive descent over bytes. Positions in, positions out; nothing is decoded but listed names. */
 export class JsonScanner {
   readonly #bytes: Buffer;
@@ -11,14 +22,35 @@ export class JsonScanner {
   /** The whole backing store as 32-bit words, made when the first long string is met. */
   #words: Int32Array | null = null;
   #values = 0;
+  #escapes = 0;
   /** Whether a string since the last reset had an escape. */
   #hasEscape = false;
+  /** What an earlier scan of the same bytes has found; then nothing is remembered again. */
+  readonly #known: ValueEnds | null;
+  #ends: Map<number, number> | null = null;
   /** See `BodyScan.nestedNames`. */
-  readonly nestedNames: number[] = NO_NAMES.slice();
+  readonly nestedNames: number[];
 
-  constructor(bytes: Buffer, limits: ScanLimits) {
+  /** @param known Of a scan that has accepted these bytes: its values are stepped over. */
+  constructor(bytes: Buffer, limits: ScanLimits, known: ValueEnds | null = null) {
     this.#bytes = bytes;
     this.#limits = limits;
+    this.#known = known;
+    this.nestedNames = NO_NAMES.slice();
+  }
+
+  get ends(): ValueEnds | null {
+    return this.#ends;
+  }
+
+  /** Escapes in strings passed over so far. */
+  get escapes(): number {
+    return this.#escapes;
+  }
+
+  /** Values passed over so far. */
+  get values(): number {
+    return this.#values;
   }
 
   fail(at: number): never {
@@ -32,8 +64,22 @@ export class JsonScanner {
     for (; at < bytes.length; at++) {
       const byte = bytes[at];
       if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break;
+      if (at - from === WORDS_FROM_BYTES) at = this.#skipBlanks(at + 1) - 1;
     }
     return at;
+  }
+
+  /** Passes over spaces, four at a time; may stop before the last ones. */
+  #skipBlanks(from: number): number {
+    const bytes = this.#bytes;
+    this.#words ??= new Int32Array(bytes.buffer, 0, bytes.buffer.byteLength >> 2);
+    const base = bytes.byteOffset;
+    let at = from;
+    for (; at < bytes.length && ((base + at) & 3) !== 0; at++) if (bytes[at] !== 0x20) return at;
+    const lastWord = (base + bytes.length) >> 2;
+    let word = (base + at) >> 2;
+    while (word < lastWord && this.#words[word] === FOUR_SPACES) word++;
+    return Math.max(at, word * 4 - base);
   }
 
   /** Passes over the object that begins at `from`; lists its members in `members` where given. Returns the position after it. */
@@ -42,23 +88,22 @@ export class JsonScanner {
     const bytes = this.#bytes;
     let at = this.skipSpace(from + 1);
     if (bytes[at] === CLOSE_BRACE) return at + 1;
-    const seen = members === null ? null : new Set<string>();
+    const seen = members === null ? null : new SeenNames();
     for (;;) {
       if (bytes[at] !== QUOTE) this.fail(at);
       const nameStart = at;
       this.#hasEscape = false;
       const nameEnd = this.#string(at);
       if (members === null) this.#noteName(nameStart, nameEnd);
+      else if (nameEnd - nameStart > MAX_NAME_BYTES) throw nameTooLong();
       at = this.skipSpace(nameEnd);
       if (bytes[at] !== COLON) this.fail(at);
       const valueStart = this.skipSpace(at + 1);
       const valueEnd = this.#value(valueStart, depth);
       if (members !== null && seen !== null) {
         const name = decodeString(bytes, nameStart, nameEnd);
-        const folded = foldName(name);
-        if (seen.has(folded)) throw ambiguous(name);
+        if (!seen.add(foldName(name))) throw ambiguous(name);
         if (members.length === MAX_LISTED_MEMBERS) throw tooMany();
-        seen.add(folded);
         members.push({ name, kind: kindOf(bytes, valueStart), nameStart, valueStart, valueEnd });
       }
       at = this.skipSpace(valueEnd);
@@ -108,8 +153,18 @@ export class JsonScanner {
 
   #value(at: number, depth: number): number {
     if (++this.#values > this.#limits.maxValues) throw tooMany();
-    const bytes = this.#bytes;
-    switch (bytes[at]) {
+    const end = this.#known?.get(at) ?? this.#pass(at, depth);
+    if (end - at >= REMEMBERED_BYTES && this.#known === null) this.#remember(at, end);
+    return end;
+  }
+
+  #remember(start: number, end: number): void {
+    this.#ends ??= new Map();
+    if (this.#ends.size < MAX_REMEMBERED) this.#ends.set(start, end);
+  }
+
+  #pass(at: number, depth: number): number {
+    switch (this.#bytes[at]) {
       case QUOTE:
         return this.#string(at);
       case OPEN_BRACE:
@@ -175,7 +230,11 @@ export class JsonScanner {
       if (byte === QUOTE) return at + 1;
       if (byte !== BACKSLASH) this.fail(at);
       this.#hasEscape = true;
-      at = IS_SHORT_ESCAPE[bytes[at + 1] ?? 0] === 1 ? at + 2 : this.#longEscape(at);
+      // Escapes often come in rows: quoted code, line ends.
+      do {
+        this.#escapes++;
+        at = IS_SHORT_ESCAPE[bytes[at + 1] as number] === 1 ? at + 2 : this.#longEscape(at);
+      } while (bytes[at] === BACKSLASH);
       runEnd = at + WORDS_FROM_BYTES;
     }
   }
@@ -215,6 +274,26 @@ export class JsonScanner {
   }
 }
 
+/** Folded names of one object. Most objects have few, which are compared faster than a set is made. */
+class SeenNames {
+  readonly #few: string[] = [];
+  #many: Set<string> | null = null;
+
+  /** False when the name was there before. */
+  add(name: string): boolean {
+    if (this.#many !== null) {
+      const { size } = this.#many;
+      return this.#many.add(name).size > size;
+    }
+    if (this.#few.includes(name)) return false;
+    this.#few.push(name);
+    if (this.#few.length > FEW_NAMES) this.#many = new Set(this.#few);
+    return true;
+  }
+}
+
+const FEW_NAMES = 8;
+
 function kindOf(bytes: Buffer, at: number): ValueKind {
   switch (bytes[at]) {
     case QUOTE:
@@ -236,8 +315,8 @@ function kindOf(bytes: Buffer, at: number): ValueKind {
 
 /** Decodes the string between two quotes; `start` and `end` are around the quotes. */
 export function decodeString(bytes: Buffer, start: number, end: number): string {
-  const text = bytes.toString("utf8", start, end);
-  return text.includes("\\") ? String(JSON.parse(text)) : text.slice(1, -1);
+  const text = bytes.toString("utf8", start + 1, end - 1);
+  return text.includes("\\") ? String(JSON.parse(`"${text}"`)) : text;
 }
 
 function isHex(byte: number | undefined): boolean {
@@ -250,6 +329,12 @@ function ambiguous(name: string): PosternError {
   return new PosternError("body_ambiguous", {
     message: `The request body names the field "${name.slice(0, 64)}" twice (case does not tell names apart)`,
     param: name.slice(0, 64),
+  });
+}
+
+function nameTooLong(): PosternError {
+  return new PosternError("body_invalid", {
+    message: `The request body has a field whose name is longer than ${MAX_NAME_BYTES} bytes`,
   });
 }
 
@@ -275,6 +360,7 @@ export function nameBit(first: number, second: number, third: number): number {
   return (first * 289 + second * 17 + third) % NAME_BITS;
 }
 
+const FOUR_SPACES = 0x20202020;
 const NOT_ASCII = /[^\0-\x7f]/;
 
 const QUOTE = 0x22;

@@ -19,6 +19,7 @@ import type { Clock } from "../lib/clock.ts";
 import { type BodyScan, scanBody } from "../lib/json-scan.ts";
 import { LiveSet, type Placed } from "../lib/live-set.ts";
 import { tokensFromBytes } from "../lib/token-estimate.ts";
+import { INLINE_BYTES, INLINE_VALUES, Turns } from "../lib/turns.ts";
 import { planAttempts } from "../routing/plan.ts";
 import type { Ledger } from "../usage/record.ts";
 import { BodyMemory } from "./body-memory.ts";
@@ -91,6 +92,7 @@ export class Pipeline {
   readonly #codecs: ReadonlyMap<string, DialectCodec>;
   readonly #formatFor: FormatFor;
   readonly #runs = new LiveSet<Run>();
+  readonly #turns = new Turns();
   #turn = 0;
   #isDraining = false;
   #onIdle: (() => void) | null = null;
@@ -130,7 +132,9 @@ export class Pipeline {
     try {
       const body = this.#beforeBody(run);
       if (body === null) return;
-      body.then((scan) => this.#afterBody(run, scan)).catch((error: unknown) => this.#refuse(run, error));
+      body
+        .then((held) => this.#advance(run, this.#afterBody(run, held)))
+        .catch((error: unknown) => this.#refuse(run, error));
     } catch (error) {
       this.#refuse(run, error);
     }
@@ -189,33 +193,54 @@ export class Pipeline {
     run.reservations.add(lease.release);
     run.reservations.add(keyring.watch(key.id, () => this.#onRevoked(run)));
     const { coding, contentLength } = run.head;
-    const body = readBody(request, contentLength, limits.bodyBytes, this.#bodies);
+    const body = readBody(request, contentLength, limits.bodyBytes, this.#bodies, this.#turns);
     return coding === null ? body : body.then((held) => decodeBody(held, coding, limits.bodyBytes, this.#bodies));
   }
 
-  /** Steps 6 to 10. */
-  #afterBody(run: Run, body: HeldBody): void {
+  /** Goes through the stages of a request. Those of a large one get a turn of the event loop each. */
+  #advance(run: Run, stages: Iterator<boolean, void>): void {
+    try {
+      for (;;) {
+        const { done, value: isLarge } = stages.next();
+        if (done === true) return;
+        if (isLarge) return this.#turns.take(() => this.#advance(run, stages));
+      }
+    } catch (error) {
+      this.#refuse(run, error);
+    }
+  }
+
+  /** Steps 6 to 10. Yields before each stage whether what comes next is long. */
+  *#afterBody(run: Run, body: HeldBody): Generator<boolean, void> {
     run.reservations.add(() => body.release());
     const { limits, timeouts, catalogue, clock, ledger } = this.#deps;
     const { operation, key, head, response } = run;
     if (operation === null || key === null || head === null) throw new PosternError("internal");
     const arrivedMs = clock.monotonicMs();
     const requestBytes = body.bytes.length;
-    const scan = scanBody(body.bytes, { maxDepth: limits.jsonDepth, maxValues: limits.jsonValues });
+    yield requestBytes > INLINE_BYTES;
+    if (response.destroyed) return run.reservations.release();
+    const codec = this.#codecs.get(operation.id);
+    const scan =
+      codec?.readBody?.(body.bytes, run.request.headers["content-type"]) ??
+      scanBody(body.bytes, { maxDepth: limits.jsonDepth, maxValues: limits.jsonValues });
+    const isLarge = requestBytes > INLINE_BYTES || scan.values > INLINE_VALUES;
+    yield isLarge;
     if (operation.kind === "show") {
       const shown = resolveModel(readShowRequest(scan), key, catalogue).name;
       run.reservations.release();
       return this.#answerOwn(run, shown);
     }
-    const codec = this.#codecs.get(operation.id);
     if (codec === undefined) throw new PosternError("internal");
     const facts = codec.inspect(scan);
+    yield isLarge;
     const entry = resolveModel(facts.model, key, catalogue);
     const own = this.#ownWords(operation, scan, facts.model, entry);
     if (own !== null) {
       run.reservations.release();
       return this.#sendOwn(run, own);
     }
+    yield isLarge;
     const targets = planAttempts({
       targets: entry.targets,
       canAsk: (operations) => this.#formatFor(operation.id, operations) !== null,
@@ -230,6 +255,7 @@ export class Pipeline {
     if (response.destroyed) return run.reservations.release();
     if (run.isRevoked) throw new PosternError("unauthorized", { detail: { reason: "revoked" } });
 
+    const textBytes = facts.textBytes ?? requestBytes;
     const openedAtMs = clock.nowMs();
     const opened = {
       id: run.id,
@@ -255,9 +281,9 @@ export class Pipeline {
           model: facts.model,
           createdAtMs: run.startedAtMs,
           wantsUsage: facts.wantsUsage,
-          estimatedTokensIn: tokensFromBytes(requestBytes),
+          estimatedTokensIn: tokensFromBytes(textBytes),
         },
-        requestBytes,
+        requestBytes: textBytes,
         targets,
         first,
         startedMs: run.startedMs,

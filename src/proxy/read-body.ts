@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { PosternError } from "../errors.ts";
+import { INLINE_BYTES, type Turns } from "../lib/turns.ts";
 import type { BodyMemory } from "./body-memory.ts";
 
 /** A body and the memory that it holds. Whoever gets one calls `release` once it needs the bytes no more. */
@@ -24,6 +25,7 @@ export function readBody(
   declaredBytes: number | null,
   limitBytes: number,
   memory: BodyMemory,
+  turns: Turns,
 ): Promise<HeldBody> {
   return new Promise((resolve, reject) => {
     let heldBytes = 0;
@@ -54,6 +56,11 @@ export function readBody(
     }
     function onEnd(): void {
       request.off("close", onClose);
+      // Putting a large body together is a copy of all of it.
+      if (receivedBytes > INLINE_BYTES) turns.take(join);
+      else join();
+    }
+    function join(): void {
       const only = chunks.length === 1 ? chunks[0] : undefined;
       const held: HeldBody = {
         bytes: only ?? Buffer.concat(chunks, receivedBytes),

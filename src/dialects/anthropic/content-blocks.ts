@@ -5,6 +5,9 @@ import { foldName } from "../../lib/json-scanner.ts";
 /** Deepest content inside content: message, tool result, document, its blocks. */
 const MAX_BLOCK_DEPTH = 4;
 
+/** Offsets into a body, ascending; null stands for everywhere. */
+export type Places = readonly number[] | null;
+
 /** What a visitor is shown: the members of one block, and those of its `source` where that is an object. */
 export type BlockVisitor = (block: readonly Member[], source: readonly Member[] | null) => void;
 
@@ -14,11 +17,11 @@ export type BlockVisitor = (block: readonly Member[], source: readonly Member[] 
  *
  * Names are matched as engines written in Go match them: without regard to case.
  *
- * @param places Offsets into the bytes, ascending.
+ * @param places Offsets into the bytes, ascending; null for every block.
  * @throws PosternError `body_ambiguous` (a block names something twice), `body_too_deep`.
  */
-export function visitBlocks(bytes: Buffer, messages: Member, places: readonly number[], visit: BlockVisitor): void {
-  if (places.length === 0) return;
+export function visitBlocks(bytes: Buffer, messages: Member, places: Places, visit: BlockVisitor): void {
+  if (places?.length === 0) return;
   for (const message of elementsOf(bytes, messages)) {
     if (!holdsOne(places, message)) continue;
     const content = findFolded(membersOf(bytes, message), "content");
@@ -26,8 +29,16 @@ export function visitBlocks(bytes: Buffer, messages: Member, places: readonly nu
   }
 }
 
-/** Where any of these texts stands in a member's value, ascending. */
-export function placesOf(bytes: Buffer, { valueStart, valueEnd }: Member, texts: readonly string[]): number[] {
+/** Longest value that is searched: a text that is made for it costs several nanoseconds for each of its bytes. */
+const MAX_SEARCHED_BYTES = 2 * 1024 * 1024;
+
+/**
+ * Where any of these texts stands in a member's value, ascending; null, for everywhere, in a value that is too long to be searched.
+ *
+ * @param texts Such as cannot stand inside a JSON string, so that no prompt can be full of them.
+ */
+export function placesOf(bytes: Buffer, { valueStart, valueEnd }: Member, texts: readonly string[]): Places {
+  if (valueEnd - valueStart > MAX_SEARCHED_BYTES) return null;
   const span = bytes.subarray(valueStart, valueEnd);
   const places: number[] = [];
   for (const text of texts) {
@@ -43,13 +54,7 @@ export function findFolded(members: readonly Member[], name: string): Member | u
   return members.find((member) => member.name === name || foldName(member.name) === name);
 }
 
-function visitContent(
-  bytes: Buffer,
-  content: Member,
-  places: readonly number[],
-  visit: BlockVisitor,
-  depth: number,
-): void {
+function visitContent(bytes: Buffer, content: Member, places: Places, visit: BlockVisitor, depth: number): void {
   if (content.kind !== "array") return;
   if (depth > MAX_BLOCK_DEPTH) {
     throw new PosternError("body_too_deep", { message: "Content is nested too deep", param: "messages" });
@@ -69,7 +74,8 @@ function visitContent(
 }
 
 /** Whether one of the places lies in the value. */
-function holdsOne(places: readonly number[], { valueStart, valueEnd }: Member): boolean {
+function holdsOne(places: Places, { valueStart, valueEnd }: Member): boolean {
+  if (places === null) return true;
   let low = 0;
   let high = places.length;
   while (low < high) {

@@ -1,7 +1,7 @@
 import { PosternError } from "../../errors.ts";
 import { type BodyScan, type Member, mayHoldName, readString } from "../../lib/json-scan.ts";
 import { foldName } from "../../lib/json-scanner.ts";
-import { findFolded, placesOf, visitBlocks } from "./content-blocks.ts";
+import { findFolded, type Places, placesOf, visitBlocks } from "./content-blocks.ts";
 
 /**
  * Refuses images and documents that somebody would have to fetch: by URL (that is SSRF from the engine's network, reference:
@@ -40,19 +40,23 @@ const SOURCE_ENDINGS = inAnyCase("rce");
  * Where a block may begin to be one that is refused: at the name of its `source`, where a URL is somewhere too, of an
  * `…_url` or of a `file_id`. A quote inside a text is escaped, so a text cannot look like the end of a name.
  */
-function suspectPlaces(scan: BodyScan, messages: Member, allowUrls: boolean): number[] {
+function suspectPlaces(scan: BodyScan, messages: Member, allowUrls: boolean): Places {
   // Names with escapes can be written in many ways.
-  if (mayHoldName(scan, NO_ENDING)) return placesOf(scan.bytes, messages, ["{"]);
+  if (mayHoldName(scan, NO_ENDING)) return null;
   const texts = mayHoldName(scan, "_id") ? ['file_id"'] : [];
   if (!allowUrls) {
     const urls = closed(scan, URL_ENDINGS);
     texts.push(...urls.map((text) => `_${text}`));
     // The type alone may say it: `{"type":"url"}` reads like a name at its end.
-    if (placesOf(scan.bytes, messages, urls.concat('"url"')).length > 0) texts.push(...closed(scan, SOURCE_ENDINGS));
-  } else if (placesOf(scan.bytes, messages, ['"file"']).length > 0) {
+    if (isThere(placesOf(scan.bytes, messages, urls.concat('"url"')))) texts.push(...closed(scan, SOURCE_ENDINGS));
+  } else if (isThere(placesOf(scan.bytes, messages, ['"file"']))) {
     texts.push(...closed(scan, SOURCE_ENDINGS));
   }
   return placesOf(scan.bytes, messages, texts);
+}
+
+function isThere(places: Places): boolean {
+  return places === null || places.length > 0;
 }
 
 /** The endings that a name in the body may have, each with its closing quote. */
