@@ -22,9 +22,9 @@ function refusal(read: () => unknown): PosternError {
 
 describe("readBoundary()", () => {
   test.each([
-    ["multipart/form-data; boundary=abc", "abc"],
-    ["Multipart/Form-Data;boundary=abc ", "abc"],
-    ['multipart/form-data; boundary="a b:c"', "a b:c"],
+    ["multipart/form-data; boundary=abcd1234", "abcd1234"],
+    ["Multipart/Form-Data;boundary=abcd1234 ", "abcd1234"],
+    ['multipart/form-data; boundary="abc def:g"', "abc def:g"],
     ["multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW", "----WebKitFormBoundary7MA4YWxkTrZu0gW"],
   ])("reads %s", (type, boundary) => {
     expect(readBoundary(type)).toBe(boundary);
@@ -34,18 +34,19 @@ describe("readBoundary()", () => {
     undefined,
     "",
     "application/json",
-    "multipart/mixed; boundary=a",
+    "multipart/mixed; boundary=abcd1234",
     "multipart/form-data",
     "multipart/form-data; boundary=",
+    "multipart/form-data; boundary=abc1234",
     'multipart/form-data; boundary=""',
-    'multipart/form-data; boundary="a "',
-    "multipart/form-data; boundary=a; boundary=b",
-    "multipart/form-data; charset=utf-8; boundary=a",
-    "multipart/form-data; boundary=a, multipart/form-data; boundary=b",
-    "multipart/form-data; boundary=a\u00e9",
-    'multipart/form-data; boundary="a\\"b"',
+    'multipart/form-data; boundary="abcd1234 "',
+    "multipart/form-data; boundary=abcd1234; boundary=abcd1235",
+    "multipart/form-data; charset=utf-8; boundary=abcd1234",
+    "multipart/form-data; boundary=abcd1234, multipart/form-data; boundary=abcd1235",
+    "multipart/form-data; boundary=abcd1234\u00e9",
+    'multipart/form-data; boundary="abcd\\"1234"',
     `multipart/form-data; boundary=${"a".repeat(71)}`,
-    "xmultipart/form-data; boundary=a",
+    "xmultipart/form-data; boundary=abcd1234",
   ])("refuses %s", (type) => {
     expect(refusal(() => readBoundary(type)).code).toBe("body_not_form");
   });

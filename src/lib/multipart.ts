@@ -34,8 +34,11 @@ export function readBoundary(contentType: string | undefined): string {
   return boundary;
 }
 
-/** RFC 2046 §5.1.1: 1 to 70 characters, the last one no space. */
-const BOUNDARY = /^[A-Za-z0-9'()+_,./:=? -]{0,69}[A-Za-z0-9'()+_,./:=?-]$/;
+/**
+ * RFC 2046 §5.1.1, up to 70 characters of which the last is no space; but at least 8. No client makes shorter ones, and 32 MiB of line
+ * ends take Node's search half a second with a boundary of two characters, 20 ms with these.
+ */
+const BOUNDARY = /^[A-Za-z0-9'()+_,./:=? -]{7,69}[A-Za-z0-9'()+_,./:=?-]$/;
 
 /**
  * Cuts a form into its parts (RFC 7578, RFC 2046 §5.1).

@@ -45,6 +45,8 @@ export interface DataPlaneOptions {
   limits?: Partial<LimitConfig>;
   timeouts?: Partial<TimeoutConfig>;
   publicHost?: string;
+  /** Ids of opt-in operations that are served. Default none. */
+  optedIn?: readonly string[];
 }
 
 export async function startDataPlane(options: DataPlaneOptions = {}): Promise<DataPlane> {
@@ -85,7 +87,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     limits,
     timeouts,
     fields: DEFAULT_FIELD_POLICY,
-    optedIn: new Set(),
+    optedIn: new Set(options.optedIn),
     newId: createUuidV7(),
     publicHost: options.publicHost ?? null,
   });
