@@ -8,10 +8,10 @@ import { PosternError } from "../errors.ts";
 /** What an answer of the gateway's own is made from. */
 export interface OwnAnswerFacts {
   operation: Operation;
-  /** What the key may use, as the catalogue knows it. */
+  /** For lists: what the key may use, hidden names left out. */
   visible: readonly ListedModel[];
-  /** The one model that is asked for; null where the operation asks for none. */
-  modelId: string | null;
+  /** The one model that is asked for, hidden or not; null where the operation asks for none. */
+  wanted: ListedModel | null;
   /** Whether the caller says that it speaks Anthropic's dialect (`anthropic-version`): both families list at `/v1/models`. */
   isAnthropic: boolean;
 }
@@ -20,9 +20,9 @@ export interface OwnAnswerFacts {
  * The body of an operation that the gateway answers from its catalogue. Engines are not asked: what they say of themselves
  * tells more than callers need, and some change state when asked (reference: engine-apis §5.2).
  *
- * @throws PosternError `model_not_found`, `unknown_operation` (one that goes to targets).
+ * @throws PosternError `model_not_found` (none is wanted where one must be), `unknown_operation` (one that goes to targets).
  */
-export function ownAnswer({ operation, visible, modelId, isAnthropic }: OwnAnswerFacts): Buffer {
+export function ownAnswer({ operation, visible, wanted, isAnthropic }: OwnAnswerFacts): Buffer {
   switch (operation.kind) {
     case "hello":
       return Buffer.alloc(0);
@@ -34,9 +34,9 @@ export function ownAnswer({ operation, visible, modelId, isAnthropic }: OwnAnswe
     case "loaded":
       return ollamaPs(visible);
     case "item":
-      return isAnthropic ? anthropicModelItem(find(visible, modelId)) : modelItemBody(find(visible, modelId));
+      return isAnthropic ? anthropicModelItem(known(wanted)) : modelItemBody(known(wanted));
     case "show":
-      return ollamaShow(find(visible, modelId));
+      return ollamaShow(known(wanted));
     case "infer":
     case "count":
       throw new PosternError("unknown_operation");
@@ -45,8 +45,7 @@ export function ownAnswer({ operation, visible, modelId, isAnthropic }: OwnAnswe
   }
 }
 
-function find(visible: readonly ListedModel[], modelId: string | null): ListedModel {
-  const found = visible.find((one) => one.id === modelId);
-  if (found === undefined) throw new PosternError("model_not_found", { param: "model" });
-  return found;
+function known(wanted: ListedModel | null): ListedModel {
+  if (wanted === null) throw new PosternError("model_not_found", { param: "model" });
+  return wanted;
 }

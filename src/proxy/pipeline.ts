@@ -182,7 +182,7 @@ export class Pipeline {
     run.key = key;
     if (this.#isDraining) throw new PosternError("shutting_down", { retryAfterSeconds: 5 });
     if (operation.method !== "POST") {
-      this.#answerOwn(run, modelId);
+      this.#answerOwn(run, modelId === null ? null : resolveModel(modelId, key, this.#deps.catalogue));
       return null;
     }
     if (this.#runs.size >= limits.requests) throw new PosternError("overloaded", { retryAfterSeconds: 2 });
@@ -227,7 +227,7 @@ export class Pipeline {
     const isLarge = requestBytes > INLINE_BYTES || scan.values > INLINE_VALUES;
     yield isLarge;
     if (operation.kind === "show") {
-      const shown = resolveModel(readShowRequest(scan), key, catalogue).name;
+      const shown = resolveModel(readShowRequest(scan), key, catalogue);
       run.reservations.release();
       return this.#answerOwn(run, shown);
     }
@@ -322,11 +322,14 @@ export class Pipeline {
   }
 
   /** Answers from the catalogue, filtered by what the key may use. */
-  #answerOwn(run: Run, modelId: string | null): void {
+  #answerOwn(run: Run, wanted: CatalogueEntry | null): void {
     const { operation, key, head } = run;
     if (operation === null || head === null) throw new PosternError("internal");
     const visible = key === null ? [] : visibleModels(key, this.#deps.catalogue).map((entry) => entry.listed());
-    this.#sendOwn(run, ownAnswer({ operation, visible, modelId, isAnthropic: head.isAnthropic }));
+    this.#sendOwn(
+      run,
+      ownAnswer({ operation, visible, wanted: wanted?.listed() ?? null, isAnthropic: head.isAnthropic }),
+    );
   }
 
   #sendOwn(run: Run, body: Buffer): void {
