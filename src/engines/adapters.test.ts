@@ -426,8 +426,8 @@ describe("operations()", () => {
 
   test.each<[EngineKind, string | null, string[]]>([
     ["ollama", "0.13.2", ["ollama.chat"]],
-    ["ollama", "0.13.3", ["openai.responses", "ollama.chat"]],
-    ["ollama", "0.14.0", ["openai.responses", "anthropic.messages", "ollama.chat"]],
+    ["ollama", "0.13.3", ["ollama.chat"]],
+    ["ollama", "0.14.0", ["anthropic.messages", "ollama.chat"]],
     ["ollama", null, ["ollama.chat"]],
     ["llama-server", "b7000-abcdef0", []],
     ["llama-server", "b7200-abcdef0", ["anthropic.messages", "anthropic.count_tokens"]],
