@@ -109,6 +109,8 @@ export interface DialectCodec {
   /** The bytes to send to a target: spans of the original, spliced. Returns `scan.bytes` itself when nothing changes. */
   rewrite(scan: BodyScan, facts: RequestFacts, edits: TargetEdits): Buffer;
   tap(facts: RequestFacts, requestBytes: number): StreamTap;
+  /** A complete, non-streamed answer as this dialect's clients can read it; the same buffer where nothing is wrong. Left out where every answer passes. */
+  adaptAnswer?(body: Buffer): Buffer;
   /** Usage of a complete, non-streamed answer; null when the body is not one (then it is a bad answer). */
   readAnswer(body: Buffer, requestBytes: number, contentType?: string): Usage | null;
   /** Written into a stream that has begun, when it cannot be completed. Ends the stream without the dialect's clean end. */

@@ -21,7 +21,7 @@ export function passThrough(operation: Operation, codec: DialectCodec): AttemptF
     tap: (facts, requestBytes) => codec.tap(facts, requestBytes),
     readAnswer(body, requestBytes, _context, contentType) {
       const usage = codec.readAnswer(body, requestBytes, contentType);
-      return usage === null ? null : { body, usage };
+      return usage === null ? null : { body: codec.adaptAnswer?.(body) ?? body, usage };
     },
     readError(status, contentType, body) {
       if (!isPassableError(status, contentType, body)) return null;

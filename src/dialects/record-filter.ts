@@ -8,8 +8,8 @@ const HELD_BYTES = 2048;
 const LF = 0x0a;
 const CR = 0x0d;
 
-/** Says whether the record from `start` to `end`, its blank line included, may go to the caller. */
-export type JudgeRecord = (bytes: Buffer, start: number, end: number) => boolean;
+/** Says whether the record from `start` to `end`, its blank line included, may go to the caller; a buffer goes before it. */
+export type JudgeRecord = (bytes: Buffer, start: number, end: number) => boolean | Buffer;
 
 /**
  * Cuts a stream of server-sent events into records and takes some of them out. Looks at bytes only.
@@ -50,10 +50,12 @@ export class RecordFilter {
       // A blank line, ended by LF or CRLF, ends the record.
       if (at === lineStart || (at === lineStart + 1 && bytes[lineStart] === CR)) {
         const next = at + 1;
-        if (!this.#judge(bytes, recordStart, next)) {
+        const verdict = this.#judge(bytes, recordStart, next);
+        if (verdict !== true) {
           kept ??= [];
           if (recordStart > keptFrom) kept.push(bytes.subarray(keptFrom, recordStart));
-          keptFrom = next;
+          keptFrom = verdict === false ? next : recordStart;
+          if (verdict !== false) kept.push(verdict);
         }
         recordStart = next;
       }

@@ -7,6 +7,7 @@ import { adaptMessagesError } from "./error.ts";
 import { COUNT_TOKENS_FIELDS, MESSAGES_FIELDS } from "./fields.ts";
 import { inspectMessages, rewriteMessages } from "./request.ts";
 import { AnthropicStreamTap } from "./stream-tap.ts";
+import { signThinking } from "./thinking-signature.ts";
 import { readCount, readWholeMessage } from "./usage.ts";
 
 /** Clients skip it, and it may stand anywhere, also before `message_start` (reference: engine-apis §7.3). */
@@ -14,7 +15,7 @@ const PING = Buffer.from('event: ping\ndata: {"type":"ping"}\n\n');
 
 /** The codec of POST /v1/messages under one field policy. */
 export function anthropicMessagesCodec(policy: FieldPolicy): DialectCodec {
-  return messagesCodec(MESSAGES_FIELDS, policy, readWholeMessage);
+  return { ...messagesCodec(MESSAGES_FIELDS, policy, readWholeMessage), adaptAnswer: signThinking };
 }
 
 /** The codec of POST /v1/messages/count_tokens under one field policy. Counting is free: its answer is no usage. */

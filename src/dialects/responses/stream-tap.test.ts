@@ -110,6 +110,31 @@ describe("ResponsesStreamTap", () => {
     }).toThrow(expect.objectContaining({ code: "engine_bad_answer" }));
   });
 
+  // The openai package threw "missing content at index 0" at the first thought of vLLM and Ollama.
+  test.each([
+    ["response.reasoning_text.delta", { content_index: 0 }, "response.content_part.added", "reasoning_text"],
+    [
+      "response.reasoning_summary_text.delta",
+      { summary_index: 0 },
+      "response.reasoning_summary_part.added",
+      "summary_text",
+    ],
+  ])("announces the part of a first %s that nobody announced, once for each item", (type, index, added, part) => {
+    const item = (at: number) =>
+      event("response.output_item.added", {
+        output_index: at,
+        item: { id: `rs_${at}`, type: "reasoning", summary: [] },
+      });
+    const thought = (at: number) => event(type, { item_id: `rs_${at}`, output_index: at, ...index, delta: "hm" });
+    const announced = (at: number) =>
+      event(added, { item_id: `rs_${at}`, output_index: at, ...index, part: { type: part, text: "" } });
+    const said = [CREATED, item(0), thought(0), thought(0), delta("a"), item(2), thought(2), thought(2), delta("b")];
+    const heard = [...said.slice(0, 2), announced(0), ...said.slice(2, 6), announced(2), ...said.slice(6)].join("");
+    for (const cut of [0, 1, 7, 100]) expect(pass(said, cut).out).toBe(heard);
+    // What was announced is left alone.
+    expect(pass(heard.split(/(?<=\n\n)/)).out).toBe(heard);
+  });
+
   test("passes the same bytes however they are cut", () => {
     const text = fc.oneof(fc.string({ maxLength: 8 }), fc.constantFrom("é", "🙂", "\n", '"}', "\r\n\r\n"));
     fc.assert(

@@ -32,6 +32,8 @@ export class ResponsesStreamTap implements StreamTap {
   #sequence = 0;
   #end: Buffer | null = null;
   #hasContent = false;
+  /** Whether an item of reasoning has begun of which no part was announced yet. */
+  #isUnannounced = false;
   #hasFailed = false;
   #unreadable = 0;
   #usage: Usage | null = null;
@@ -83,9 +85,9 @@ export class ResponsesStreamTap implements StreamTap {
     return this.#response === null ? null : Buffer.from(failureRecord(error, this.#response, this.#sequence));
   }
 
-  #takeRecord(bytes: Buffer, start: number, end: number): boolean {
+  #takeRecord(bytes: Buffer, start: number, end: number): boolean | Buffer {
     if (this.#end !== null || this.#hasFailed) return false;
-    if (this.#hasContent && isDelta(bytes, start, end)) {
+    if (this.#hasContent && !this.#isUnannounced && isDelta(bytes, start, end)) {
       this.#sequence += 1;
       this.#deltas += 1;
       if (end - start > this.#frameBytes) this.#textLength += end - start - this.#frameBytes;
@@ -99,7 +101,7 @@ export class ResponsesStreamTap implements StreamTap {
     return this.#takeEvent(value["type"] ?? eventName(text), value, bytes, start, end);
   }
 
-  #takeEvent(type: unknown, event: JsonObject, bytes: Buffer, start: number, end: number): boolean {
+  #takeEvent(type: unknown, event: JsonObject, bytes: Buffer, start: number, end: number): boolean | Buffer {
     const number = event["sequence_number"];
     this.#sequence = Number.isSafeInteger(number) ? (number as number) + 1 : this.#sequence + 1;
     const response = event["response"];
@@ -117,11 +119,18 @@ export class ResponsesStreamTap implements StreamTap {
     } else if (type === "response.output_item.added") {
       const item = event["item"];
       if (isJsonObject(item) && CONTENT_ITEMS.test(String(item["type"]))) this.#hasContent = true;
+      this.#isUnannounced = isJsonObject(item) && item["type"] === "reasoning";
+    } else if (type === "response.content_part.added" || type === "response.reasoning_summary_part.added") {
+      this.#isUnannounced = false;
     } else if (typeof event["delta"] === "string" && event["delta"] !== "") {
       this.#hasContent = true;
       this.#deltas += 1;
       this.#textLength += event["delta"].length;
       this.#frameBytes = end - start - event["delta"].length;
+      if (this.#isUnannounced) {
+        this.#isUnannounced = false;
+        return announcePart(type, event) ?? true;
+      }
     }
     return true;
   }
@@ -137,6 +146,26 @@ export class ResponsesStreamTap implements StreamTap {
     }
     return false;
   }
+}
+
+/**
+ * The event that has to come before the first delta of a part of reasoning. vLLM calls it `response.reasoning_part.added`, which
+ * is no event of the dialect, others leave it out; the openai package throws at the delta then ("missing content at index 0").
+ */
+function announcePart(type: unknown, event: JsonObject): Buffer | null {
+  const { item_id, output_index, content_index, summary_index, sequence_number } = event;
+  if (typeof item_id !== "string" || !Number.isSafeInteger(output_index)) return null;
+  const place = { item_id, output_index, ...(sequence_number === undefined ? {} : { sequence_number }) };
+  if (type === "response.reasoning_text.delta") {
+    const part = { type: "reasoning_text", text: "" };
+    return Buffer.from(record("response.content_part.added", { ...place, content_index: content_index ?? 0, part }));
+  }
+  if (type === "response.reasoning_summary_text.delta") {
+    const part = { type: "summary_text", text: "" };
+    const added = { ...place, summary_index: summary_index ?? 0, part };
+    return Buffer.from(record("response.reasoning_summary_part.added", added));
+  }
+  return null;
 }
 
 const EVENT_NAME = Buffer.from("event: response.");
