@@ -22,9 +22,15 @@ export interface MatrixEngine {
     endless: string;
     /** Answers with the status 400 and `refusal`. */
     refuses: string | null;
+    /** Thinks before it answers. */
+    thinks: string | null;
+    /** Calls its tool twice at once. */
+    callsTwice: string | null;
     /** Breaks down in the middle of a stream. */
     breaks: string | null;
   };
+  /** Longest answer that is asked for. */
+  maxTokens: number;
   /** What `answer` says to a question. */
   text: string | RegExp;
   /** What it says to a tool's result; null: it cannot use tools. */
@@ -60,6 +66,8 @@ export const ENGINES: readonly EngineRow[] = [
 ];
 
 const CITY = "Zürich";
+/** More than any of the stand-ins says. */
+const MAX_TOKENS = 40;
 
 function fake(title: string, kind: FakeKind): EngineRow {
   return {
@@ -78,7 +86,10 @@ function fake(title: string, kind: FakeKind): EngineRow {
           endless: "endless",
           refuses: "error-400",
           breaks: "mid-error",
+          thinks: "thinking-model",
+          callsTwice: "two-tools-model",
         },
+        maxTokens: MAX_TOKENS,
         text: FAKE_TEXT,
         afterTool: (result) => `The tool said: ${result}`,
         city: CITY,
@@ -97,11 +108,15 @@ async function startAimock(): Promise<MatrixEngine> {
   const mock = new LLMock({ port: 0, host: "127.0.0.1" });
   const text = "Hello from aimock: grüße, 你好, 👋.";
   const refusal = "aimock does not like this request";
-  mock.on({ model: "mock-answers", hasToolResult: true }, { content: "aimock has heard the tool." });
-  mock.on(
-    { model: "mock-answers", predicate: (request) => (request.tools ?? []).length > 0 },
-    { toolCalls: [{ name: "get_weather", arguments: JSON.stringify({ city: CITY }) }] },
-  );
+  const call = { name: "get_weather", arguments: JSON.stringify({ city: CITY }) };
+  for (const [model, toolCalls] of [
+    ["mock-answers", [call]],
+    ["mock-calls-twice", [call, call]],
+  ] as const) {
+    mock.on({ model, hasToolResult: true }, { content: "aimock has heard the tool." });
+    mock.on({ model, predicate: ({ tools = [] }) => tools.length > 0 }, { toolCalls: [...toolCalls] });
+  }
+  mock.on({ model: "mock-thinks" }, { content: text, reasoning: "The caller wants a greeting." }, { chunkSize: 5 });
   mock.on({ model: "mock-answers" }, { content: text }, { chunkSize: 5 });
   mock.on({ model: "mock-endless" }, { content: "again and ".repeat(100_000) }, { chunkSize: 10, latency: 5 });
   mock.on({ model: "mock-refuses" }, { error: { message: refusal, type: "invalid_request_error" }, status: 400 });
@@ -117,7 +132,10 @@ async function startAimock(): Promise<MatrixEngine> {
       endless: "mock-endless",
       refuses: "mock-refuses",
       breaks: "mock-breaks",
+      thinks: "mock-thinks",
+      callsTwice: "mock-calls-twice",
     },
+    maxTokens: MAX_TOKENS,
     text,
     afterTool: () => "aimock has heard the tool.",
     city: CITY,
@@ -138,7 +156,17 @@ async function startEmbedded(): Promise<MatrixEngine> {
   return {
     agent: { embedded: { mode: "always", modelPath } },
     isEmbedded: true,
-    models: { answer: model, embed: model, endless: model, refuses: null, breaks: null },
+    models: {
+      answer: model,
+      embed: model,
+      endless: model,
+      refuses: null,
+      breaks: null,
+      thinks: null,
+      callsTwice: null,
+    },
+    // It goes on for ever.
+    maxTokens: 12,
     text: new RegExp(`^${DEMO_SENTENCE.slice(0, 40)}`),
     afterTool: null,
     city: CITY,

@@ -21,7 +21,6 @@ import { startWholePath, type WholePath } from "../support/whole-path.ts";
  * What a library reads is compared with what the engine said, and with the gateway's record of it.
  */
 const CLIENTS = [...OPENAI_CLIENTS, ...ANTHROPIC_CLIENTS, ...OLLAMA_CLIENTS, ...AI_SDK_CLIENTS, ...LANGCHAIN_CLIENTS];
-const MAX_TOKENS = 40;
 const ENDLESS_TOKENS = 6000;
 const TOOL_RESULT = "21 degrees and sunny";
 const STRANGER = `pst_${"x".repeat(12)}_${"y".repeat(43)}`;
@@ -60,7 +59,7 @@ describe.each(ENGINES)("$title", (row: EngineRow) => {
     }
 
     function ask(fields: Partial<Ask> = {}): Ask {
-      return { model: engine.models.answer, prompt: "Greet me.", maxTokens: MAX_TOKENS, ...fields };
+      return { model: engine.models.answer, prompt: "Greet me.", maxTokens: engine.maxTokens, ...fields };
     }
 
     function passed(behaviour: Behaviour): void {
@@ -115,6 +114,18 @@ describe.each(ENGINES)("$title", (row: EngineRow) => {
       passed("stream");
     });
 
+    it("thinking", async () => {
+      const { client, watch } = open();
+      const { thinks } = engine.models;
+      if (client.whole === undefined || client.stream === undefined || thinks === null) return;
+      const whole = await client.whole(ask({ model: thinks }));
+      // Thoughts are apart from the answer, and some libraries do not show them at all.
+      expect(whole.text).toBe(engine.text);
+      expect((await client.stream(ask({ model: thinks }), () => {})).text).toBe(engine.text);
+      expect((await path.record(watch.lastRequestId)).tokensOut).toBe(whole.tokensOut);
+      passed("thinking");
+    });
+
     it.each([false, true])("tools, streamed: %s", async (isStream) => {
       const { client } = open();
       if (client.useTool === undefined || engine?.afterTool === null) return;
@@ -126,6 +137,11 @@ describe.each(ENGINES)("$title", (row: EngineRow) => {
       const said = await client.useTool(ask({ prompt: "What is the weather in Zürich?" }), run, isStream);
       expect(asked).toEqual([{ city: engine.city }]);
       expect(said.text).toBe(engine.afterTool(TOOL_RESULT));
+      if (engine.models.callsTwice !== null) {
+        const again = await client.useTool(ask({ model: engine.models.callsTwice }), run, isStream);
+        expect(asked).toEqual(Array(3).fill({ city: engine.city }));
+        expect(again.text).toBe(engine.afterTool(TOOL_RESULT));
+      }
       if (isStream) passed("tools");
     });
 
