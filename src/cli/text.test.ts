@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { UsageReport } from "../admin/contract.ts";
+import type { Status, UsageReport } from "../admin/contract.ts";
 import { defaultConfig } from "../config/resolved.ts";
 import { chooseEngines } from "./choose-engines.ts";
+import { renderStatus } from "./commands/status.ts";
 import { renderCsv, renderUsage } from "./commands/usage.ts";
 import { formatBytes, formatRelative } from "./format.ts";
 import { localNodeName } from "./local-node-name.ts";
@@ -151,4 +152,48 @@ test("renderServing() shows the key once, a curl line that a shell reads as one 
   );
   expect(renderServing({ ...serving, models: ["postern-demo"] }, plain)).toContain("not intelligence");
   expect(curlLine(serving.baseUrl, null, "it's")).toContain(`"model":"it'\\''s"`);
+});
+
+const well: Status = {
+  version: "1",
+  gateway: {
+    pid: 1,
+    startedAtMs: 0,
+    publicUrl: "http://127.0.0.1:8400",
+    adminUrl: null,
+    ready: true,
+    reasons: [],
+    isDraining: false,
+    requestsActive: 0,
+    links: 2,
+  },
+  dataFolder: "/data",
+  configFile: null,
+  keys: { active: 1, total: 1 },
+  nodes: { connected: 1, total: 1 },
+  models: { ready: 2, total: 2 },
+  engineAdvisories: [],
+  storeTrouble: null,
+  ledgerTrouble: null,
+};
+
+// A gateway without a node, and one whose engine had died, said "0 ready of 0" and "6 ready of 7" and nothing to do about it.
+test("renderStatus() names the next command for what is missing", () => {
+  const line = (status: Status, name: string) =>
+    renderStatus(status, plain)
+      .split("\n")
+      .find((one) => one.startsWith(name));
+  expect(line(well, "models")).toBe("models    2 ready of 2");
+  expect(line(well, "nodes")).toBe("nodes     1 connected of 1");
+  expect(line({ ...well, models: { ready: 1, total: 2 } }, "models")).toMatch(/1 ready of 2 .*postern models list/);
+  expect(line({ ...well, models: { ready: 0, total: 0 } }, "models")).toMatch(/postern nodes list/);
+  expect(line({ ...well, nodes: { connected: 0, total: 0 } }, "nodes")).toMatch(/postern nodes invite NAME/);
+  expect(line({ ...well, nodes: { connected: 0, total: 1 } }, "nodes")).toMatch(/postern nodes list/);
+  expect(line({ ...well, nodes: { connected: 0, total: 1 }, models: { ready: 0, total: 1 } }, "models")).toBe(
+    "models    0 ready of 1",
+  );
+  expect(line({ ...well, keys: { active: 0, total: 1 } }, "keys")).toMatch(/postern keys create NAME/);
+  expect(line({ ...well, gateway: null, nodes: { connected: 0, total: 0 } }, "nodes")).toBe(
+    "nodes     0 connected of 0",
+  );
 });

@@ -26,7 +26,8 @@ function isWell({ gateway, storeTrouble, ledgerTrouble }: Status): boolean {
   return gateway?.ready === true && storeTrouble === null && ledgerTrouble === null;
 }
 
-function renderStatus(status: Status, paint: Paint): string {
+/** The lines for a person. What is missing names the next command, where a gateway runs that would know. */
+export function renderStatus(status: Status, paint: Paint): string {
   const { gateway } = status;
   const rows: Array<[string, string]> = [
     ["gateway", gateway === null ? paint("yellow", "not running (start it: postern up)") : describe(gateway, paint)],
@@ -37,9 +38,9 @@ function renderStatus(status: Status, paint: Paint): string {
           ["admin", gateway.adminUrl ?? "none"],
           ["requests", `${gateway.requestsActive} running`],
         ] as Array<[string, string]>)),
-    ["models", `${status.models.ready} ready of ${status.models.total}`],
-    ["nodes", `${status.nodes.connected} connected of ${status.nodes.total}`],
-    ["keys", `${status.keys.active} active of ${status.keys.total}`],
+    ["models", `${status.models.ready} ready of ${status.models.total}${nextStep(modelsStep(status), paint)}`],
+    ["nodes", `${status.nodes.connected} connected of ${status.nodes.total}${nextStep(nodesStep(status), paint)}`],
+    ["keys", `${status.keys.active} active of ${status.keys.total}${nextStep(keysStep(status), paint)}`],
     ["data", status.dataFolder],
     ["config", status.configFile ?? "none (defaults)"],
     ["version", status.version],
@@ -49,6 +50,24 @@ function renderStatus(status: Status, paint: Paint): string {
       .map((trouble) => ["trouble", paint("red", trouble)] as [string, string]),
   ];
   return rows.map(([name, value]) => `${paint("bold", name.padEnd(10))}${value}`).join("\n");
+}
+
+function nextStep(step: string | null, paint: Paint): string {
+  return step === null ? "" : paint("yellow", ` (${step})`);
+}
+
+function modelsStep({ gateway, models, nodes }: Status): string | null {
+  if (gateway === null || nodes.connected === 0 || (models.total > 0 && models.ready === models.total)) return null;
+  return models.total === 0 ? "see what the machines offer: postern nodes list" : "see why: postern models list";
+}
+
+function nodesStep({ gateway, nodes }: Status): string | null {
+  if (gateway === null || (nodes.total > 0 && nodes.connected === nodes.total)) return null;
+  return nodes.total === 0 ? "add one: postern nodes invite NAME" : "see which: postern nodes list";
+}
+
+function keysStep({ gateway, keys }: Status): string | null {
+  return gateway !== null && keys.active === 0 ? "make one: postern keys create NAME" : null;
 }
 
 function describeAdvisory(one: Status["engineAdvisories"][number], paint: Paint): string {
