@@ -196,6 +196,21 @@ describe("LiveCatalogue", () => {
     expect(catalogue.find("fast")).toBeUndefined();
   });
 
+  // A llama-server that was restarted turned its model into "does not exist" for up to half a minute, which clients do not retry.
+  it("keeps the models of an engine that stopped answering, without sending it requests", async () => {
+    const catalogue = await make();
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
+    catalogue.setReport("a", "c1", report(["llama"]));
+    catalogue.setReport("a", "c1", report([], { ready: false }));
+    catalogue.setReport("a", "c1", report([], { ready: false }));
+    expect(catalogue.find("llama")?.targets.map((target) => target.canAccept())).toEqual([false]);
+    expect(catalogue.views()).toMatchObject([{ name: "llama", ready: false }]);
+    catalogue.setReport("a", "c1", report(["qwen"]));
+    expect([...catalogue.list()].map(({ name }) => name)).toEqual(["qwen"]);
+    catalogue.setReport("a", "c1", { ...report([]), engines: [] });
+    expect([...catalogue.list()]).toEqual([]);
+  });
+
   it("leaves hidden names out of lists, and answers them all the same", async () => {
     const catalogue = await make();
     catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });

@@ -6,6 +6,7 @@ import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../l
 import type { Catalogue, CatalogueEntry, Target } from "../proxy/target.ts";
 import type { EngineKind, EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
 import type { ModelOwners } from "./model-owners.ts";
+import { rememberModels } from "./remember-models.ts";
 
 /** Most models that one node may bring in. A hostile agent must not fill the catalogue. */
 export const MAX_MODELS_PER_NODE = 2000;
@@ -130,7 +131,7 @@ export class LiveCatalogue implements Catalogue {
   }
 
   setReport(nodeId: string, connectorId: string, report: NodeReport): void {
-    this.#reports.set(connectorId, { nodeId, report });
+    this.#reports.set(connectorId, { nodeId, report: rememberModels(this.report(connectorId), report) });
     this.#rebuild();
   }
 
