@@ -164,6 +164,17 @@ describe("what the gateway says itself", () => {
     expect(await (await get("/v1/models/b%2Fmodel%3A7b")).json()).toMatchObject({ id: "b/model:7b" });
   });
 
+  // The Anthropic package's models.retrieve() of an unknown model got OpenAI's error.
+  it("says in the shape of who asks that a model does not exist", async () => {
+    const { serve } = await start();
+    serve("llama3:latest", "forge");
+    expect(await (await get("/v1/models/llama3")).json()).toMatchObject({ id: "llama3:latest" });
+    const none = await get("/v1/models/none", { "anthropic-version": "2023-06-01" });
+    expect(none.status).toBe(404);
+    expect(await none.json()).toMatchObject({ type: "error", error: { type: "not_found_error" } });
+    expect(await (await get("/v1/models/none")).json()).toMatchObject({ error: { code: "model_not_found" } });
+  });
+
   it("shows a model without what engines would leak, and only to a key that may use it", async () => {
     const { serve, addKey } = await start();
     serve("llama", "forge");

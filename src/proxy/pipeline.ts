@@ -362,6 +362,8 @@ export class Pipeline {
 }
 
 /** Also where the request was refused before its operation was known. */
-function familyOfRun({ operation, request }: Run): Family {
+function familyOfRun({ operation, request, head }: Run): Family {
+  // OpenAI and Anthropic list models at the same path.
+  if (head?.isAnthropic === true && (operation?.kind === "list" || operation?.kind === "item")) return "anthropic";
   return operation?.family ?? familyOf(request.url ?? "");
 }
