@@ -15,6 +15,7 @@ export function dressAsLlamaServer(version = "b11549-00dc8057"): Clothes {
     paths.set("/v1/messages", "messages");
     paths.set("/v1/messages/count_tokens", "count-tokens");
   }
+  if (isAtLeast(version, "b10488")) paths.set("/v1/audio/transcriptions", "transcriptions");
   if (isAtLeast(version, "b7850")) paths.set("/v1/responses", "responses");
   return {
     kind: "llama-server",

@@ -16,6 +16,7 @@ export function dressAsOllama(version = "0.33.0"): Clothes {
     ["/api/embeddings", "ollama-embeddings"],
   ]);
   if (isAtLeast(version, "0.13.3")) paths.set("/v1/responses", "responses");
+  if (isAtLeast(version, "0.20.0")) paths.set("/v1/audio/transcriptions", "transcriptions");
   if (isAtLeast(version, "0.14.0")) paths.set("/v1/messages", "messages");
   return {
     kind: "ollama",

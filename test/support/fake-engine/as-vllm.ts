@@ -8,6 +8,7 @@ export function dressAsVllm(version = "0.32.0"): Clothes {
     ["/v1/completions", "completions"],
     ["/v1/embeddings", "embeddings"],
   ]);
+  if (isAtLeast(version, "0.8.0")) paths.set("/v1/audio/transcriptions", "transcriptions");
   if (isAtLeast(version, "0.10.0")) paths.set("/v1/responses", "responses");
   if (isAtLeast(version, "0.11.1")) paths.set("/v1/messages", "messages");
   if (isAtLeast(version, "0.17.0")) paths.set("/v1/messages/count_tokens", "count-tokens");

@@ -8,6 +8,7 @@ export type FormatName =
   | "chat"
   | "completions"
   | "embeddings"
+  | "transcriptions"
   | "responses"
   | "messages"
   | "count-tokens"

@@ -164,7 +164,8 @@ test.each(KINDS)("the adapters know the fake %s for what it is dressed as", asyn
   expect(found?.identity.kind).toBe(kind);
   expect(state?.ready).toBe(true);
   expect(state?.models.length).toBeGreaterThan(10);
-  // What the adapter promises, the fake speaks, and the other way round.
+  // What the adapter promises, the fake speaks, and the other way round; but for the streams of Responses that clients cannot read.
   const paths = (found?.adapter.operations(found.identity) ?? []).flatMap((id) => operationById(id)?.path ?? []);
-  expect(paths.filter((path) => path !== "/v1/rerank").sort()).toEqual([...engine.clothes.paths.keys()].sort());
+  const spoken = [...engine.clothes.paths.keys()].filter((path) => path !== "/v1/responses" || paths.includes(path));
+  expect(paths.filter((path) => path !== "/v1/rerank").sort()).toEqual(spoken.sort());
 });

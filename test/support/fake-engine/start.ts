@@ -17,6 +17,7 @@ import { member, text } from "./json.ts";
 import { messagesFormat } from "./messages-format.ts";
 import { ollamaChatFormat, ollamaGenerateFormat } from "./ollama-format.ts";
 import { responsesFormat } from "./responses-format.ts";
+import { readTranscription, type TranscriptionAsk, transcript, transcriptStream } from "./transcription-format.ts";
 import { answer, countTokens, type Turn } from "./turn.ts";
 import { writeStream, writeWhole } from "./write.ts";
 
@@ -149,8 +150,9 @@ class FakeServer {
   ): Promise<void> {
     const method = request.method ?? "";
     const path = (request.url ?? "").replace(/\?.*$/s, "");
-    const body = await readBody(request);
-    if (body === null) return;
+    const bytes = await readBody(request);
+    if (bytes === null) return;
+    const body = bytes.toString("utf8");
     const json = parse(body);
     requests.push({ method, path, headers: request.headers, body, json, done });
     const clothes = this.#clothes;
@@ -163,6 +165,9 @@ class FakeServer {
       return writeWhole(response, 503, clothes.error("chat", 503, "Loading model", "loading"));
     }
     const format = method === "POST" ? clothes.paths.get(path) : undefined;
+    if (format === "transcriptions") {
+      return this.#transcribe(await readTranscription(request.headers["content-type"] ?? "", bytes), response);
+    }
     if (format !== undefined) return this.#infer(format, json, response);
     const said = method === "GET" ? clothes.get(path, this.#models) : null;
     const { status, body: answered } = said === null ? clothes.notFound(method, path) : { status: 200, body: said };
@@ -207,6 +212,20 @@ class FakeServer {
     writeWhole(response, 200, reader.whole(said, ask, clothes), behaviour, speed.slowLoadMs);
   }
 
+  #transcribe(ask: TranscriptionAsk | string, response: ServerResponse): void {
+    const { kind, error, unknownModel } = this.#clothes;
+    const refuse = (status: number, message: string, type: Parameters<Clothes["error"]>[3]) =>
+      writeWhole(response, status, error("transcriptions", status, message, type));
+    if (typeof ask === "string") return refuse(400, ask, "invalid");
+    const unknown = this.#knows(ask.model) ? null : unknownModel(ask.model);
+    if (unknown !== null) return refuse(unknown.status, unknown.message, "not_found");
+    const isStream = ask.isStream && kind === "vllm";
+    const { type, body } = isStream
+      ? { type: "text/event-stream; charset=utf-8", body: transcriptStream(ask) }
+      : transcript(kind, ask);
+    response.writeHead(200, { "content-type": type }).end(body);
+  }
+
   #fail(format: FormatName, failure: Extract<Behaviour, { kind: "error" }>, response: ServerResponse): void {
     const limit = this.#options.contextLength ?? 4096;
     const message =
@@ -238,15 +257,15 @@ function refuseKey(clothes: Clothes, response: ServerResponse): void {
   });
 }
 
-/** The body as text; null when the caller left while sending it. */
-async function readBody(request: IncomingMessage): Promise<string | null> {
+/** The body; null when the caller left while sending it. */
+async function readBody(request: IncomingMessage): Promise<Buffer | null> {
   const chunks: Buffer[] = [];
   try {
     for await (const chunk of request) chunks.push(chunk as Buffer);
   } catch {
     return null;
   }
-  return Buffer.concat(chunks).toString("utf8");
+  return Buffer.concat(chunks);
 }
 
 function parse(body: string): Json {
