@@ -5,6 +5,13 @@ import type { PosternError } from "../errors.ts";
 /** A request body up to this size is read to its end and dropped after a refusal, so that the connection can be kept. */
 const DROPPED_BODY_BYTES = 256 * 1024;
 
+/**
+ * What is read and dropped of a longer body, at most, before the connection is closed: whoever is still writing when it closes
+ * gets a broken connection instead of the answer, and tries again.
+ */
+const LINGER_BYTES = 64 * 1024 * 1024;
+const LINGER_MS = 5_000;
+
 /** Refusals after which nothing more that comes on the connection can be trusted to be where a request begins. */
 const CLOSING: ReadonlySet<string> = new Set([
   "bad_request",
@@ -37,5 +44,26 @@ export function refuse(
     if (value !== undefined) out.push(name, value);
   }
   if (isBodyLeft || CLOSING.has(error.code)) out.push("Connection", "close");
-  response.writeHead(status, out).end(request.method === "HEAD" ? undefined : body);
+  response.writeHead(status, out);
+  if (isBodyLeft) linger(request, response, body);
+  else response.end(request.method === "HEAD" ? undefined : body);
+}
+
+/** Sends the answer, and ends it, with the connection, once the caller has stopped writing or has written too much. */
+function linger(request: IncomingMessage, response: ServerResponse, body: Buffer): void {
+  let droppedBytes = 0;
+  const timer = setTimeout(finish, LINGER_MS);
+  timer.unref();
+  function finish(): void {
+    clearTimeout(timer);
+    request.off("data", onData).off("end", finish).off("close", finish);
+    response.end();
+  }
+  function onData(chunk: Buffer): void {
+    droppedBytes += chunk.length;
+    if (droppedBytes > LINGER_BYTES) finish();
+  }
+  response.write(body);
+  request.on("data", onData).on("end", finish).on("close", finish);
+  request.resume();
 }
