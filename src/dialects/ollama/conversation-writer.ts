@@ -63,7 +63,7 @@ function writeSettings(conversation: Conversation): Record<string, unknown> {
     stream: isStream,
     ...NO_SHORTENING,
     ...(format === null ? {} : { format: format.kind === "json" ? "json" : format.schema }),
-    ...(reasoning === null ? {} : { think: writeThink(reasoning) }),
+    ...writeThink(reasoning),
     ...(topLogprobs === null ? {} : { logprobs: true, top_logprobs: topLogprobs }),
     ...(Object.keys(options).length === 0 ? {} : { options }),
   };
@@ -92,16 +92,22 @@ function writeOptions({ sampling, maxTokens, stop }: Conversation): Record<strin
 }
 
 /** Levels that every version knows. A budget has no counterpart; it only ever asks for less. */
-function writeThink({ effort }: Reasoning): boolean | string {
+/**
+ * A model that can think does so unasked, and one that cannot answers 400 to being asked (ollama 0.17.4). Claude Code and Codex ask
+ * always, so only what differs from the ordinary is said: not at all, or a level, which few models know.
+ */
+function writeThink(reasoning: Reasoning | null): { think?: boolean | string } {
+  const effort = reasoning?.effort ?? null;
   switch (effort) {
     case null:
-      return true;
+    case "medium":
+      return {};
     case "none":
-      return false;
+      return { think: false };
     case "minimal":
-      return "low";
+      return { think: "low" };
     default:
-      return effort;
+      return { think: effort };
   }
 }
 
