@@ -4,6 +4,7 @@ import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import { operationById } from "../dialects/operations.ts";
 import { answerFrom, type FakeEngine, startFakeEngine } from "../engines/__fixtures__/fake-engine.ts";
 import { systemClock } from "../lib/clock.ts";
+import { parseForm, readBoundary } from "../lib/multipart.ts";
 import { type Admitted, Guard, type GuardedRequest, isFailure } from "./guard.ts";
 import { WatchedEngine } from "./watched-engine.ts";
 
@@ -225,6 +226,46 @@ describe("Guard.inspect()", () => {
   test("repeats nothing of a body in what it says", () => {
     const outcome = inspect('{"model":"my secret prompt","messages":[]}');
     expect(JSON.stringify(outcome)).not.toContain("secret");
+  });
+});
+
+describe("Guard.inspect() of a form", () => {
+  const FORM: GuardedRequest = { ...CHAT, path: "/v1/audio/transcriptions", operation: "openai.transcriptions" };
+  const OWN = `postern-${"0a".repeat(16)}`;
+  const part = (name: string, value: string, more = "") =>
+    `Content-Disposition: form-data; name="${name}"${more}\r\n\r\n${value}\r\n`;
+  const form = (boundary: string, ...parts: string[]) =>
+    Buffer.from(`${parts.map((one) => `--${boundary}\r\n${one}`).join("")}--${boundary}--\r\n`, "latin1");
+  const FILE = part("file", "ID3", '; filename="/etc/passwd.mp3"');
+
+  test("builds the engine's form anew, with a boundary, a type and a file name of its own", () => {
+    const request = inspect(form(OWN, part("model", "here"), part("made_up", "1"), FILE), FORM);
+    if (isFailure(request)) throw new Error(request.detail);
+    const type = request.headers["content-type"];
+    const boundary = readBoundary(type);
+    expect(boundary).toMatch(/^postern-[0-9a-f]{32}$/);
+    expect(boundary).not.toBe(OWN);
+    expect(parseForm(request.body ?? Buffer.alloc(0), boundary)).toMatchObject([
+      { name: "model", fileName: null, value: Buffer.from("here") },
+      { name: "file", fileName: "audio.mp3", value: Buffer.from("ID3") },
+    ]);
+  });
+
+  test.each([
+    ["JSON", Buffer.from('{"model":"here"}'), "body_not_form"],
+    ["nothing", Buffer.alloc(0), "body_not_form"],
+    ["a boundary of somebody else's", form("----elsewhere-made", part("model", "here"), FILE), "body_not_form"],
+    ["two models", form(OWN, part("model", "here"), part("model", "big:cloud"), FILE), "body_ambiguous (model)"],
+    [
+      "two models by case",
+      form(OWN, part("model", "here"), part("Model", "big:cloud"), FILE),
+      "body_ambiguous (Model)",
+    ],
+    ["somebody else's cloud", form(OWN, part("model", "big:cloud"), FILE), "the model runs in somebody else's cloud"],
+    ["no file", form(OWN, part("model", "here")), "body_invalid (file)"],
+    ["a dangerous field", form(OWN, part("model", "here"), part("n_discard", "1"), FILE), "field_refused (n_discard)"],
+  ])("denies %s, whatever the gateway let through", (_name, body, detail) => {
+    expect(inspect(body, FORM)).toEqual({ phase: "connect", kind: "denied", detail });
   });
 });
 
