@@ -91,7 +91,6 @@ function writeOptions({ sampling, maxTokens, stop }: Conversation): Record<strin
   return options;
 }
 
-/** Levels that every version knows. A budget has no counterpart; it only ever asks for less. */
 /**
  * A model that can think does so unasked, and one that cannot answers 400 to being asked (ollama 0.17.4). Claude Code and Codex ask
  * always, so only what differs from the ordinary is said: not at all, or a level, which few models know.

@@ -272,6 +272,8 @@ describe("writing a request", () => {
       expect.objectContaining({ code: "untranslatable", param: "top_k" }),
     );
     expect(write({ reasoning_effort: "minimal" }, "ollama")).toMatchObject({ reasoning_effort: "low" });
+    // Codex names an effort with every request: to a model that cannot think, Ollama answered it with 400.
+    expect(write({ reasoning_effort: "medium" }, "ollama")).not.toHaveProperty("reasoning_effort");
     expect(write({ reasoning_effort: "none" }, "openai")).not.toHaveProperty("reasoning_effort");
     expect(write({ reasoning: { max_tokens: 4000 } })).toMatchObject({ reasoning_effort: "medium" });
     const thinking = { messages: [{ role: "assistant", content: "a", reasoning: "hm" }] };

@@ -179,6 +179,8 @@ const MEDIUM_BUDGET_TOKENS = 8192;
 function writeEffort(reasoning: Reasoning | null, engineKind: string): string | null {
   if (reasoning === null) return null;
   const { effort, budgetTokens } = reasoning;
+  // It answers 400 where a model cannot think or knows no levels; those that can think do so unasked (0.17.4).
+  if (engineKind === "ollama" && (effort === "medium" || (effort === null && budgetTokens !== null))) return null;
   if (effort === null) {
     if (budgetTokens === null) return null;
     return budgetTokens <= LOW_BUDGET_TOKENS ? "low" : budgetTokens <= MEDIUM_BUDGET_TOKENS ? "medium" : "high";
