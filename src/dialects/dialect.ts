@@ -115,6 +115,11 @@ export interface DialectCodec {
   readAnswer(body: Buffer, requestBytes: number, contentType?: string): Usage | null;
   /** Written into a stream that has begun, when it cannot be completed. Ends the stream without the dialect's clean end. */
   inBandError(error: PosternError, context: AnswerContext): Buffer;
+  /**
+   * Whether an in-band error, ours or the engine's, is one of the dialect's own ways to end a stream. In other dialects a client
+   * may take what ends well for complete.
+   */
+  readonly isErrorAnEnd?: boolean;
   /** Bytes that keep a silent stream alive between complete records, before a tap can say it better. `nowMs`: UTC. */
   keepAlive(facts: RequestFacts, nowMs: number): Buffer;
   /**

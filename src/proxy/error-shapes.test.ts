@@ -533,7 +533,8 @@ async function expectBrokenOff(id: string, caller: RawConnection, code: ErrorCod
   const body = bodySoFar(caller);
   expect(lastRecord(SERVED[id]?.family ?? "openai", body)).toEqual(STREAMED[id]?.told(code));
   expect(body).not.toMatch(STREAMED[id]?.terminator ?? /./);
-  expect(text.endsWith("\r\n0\r\n\r\n")).toBe(false);
+  // Codex said "error decoding response body" instead of the error: there the error is an end of its own.
+  expect(text.endsWith("\r\n0\r\n\r\n")).toBe(id === "openai.responses");
   expect(plane.closed).toMatchObject([{ status: 200, outcome: expect.stringMatching(/failed|stopped/) }]);
 }
 
@@ -594,7 +595,7 @@ describe.each(WAYS)("a stream of %s from %s", (id, engine) => {
         : family === "anthropic"
           ? "event: error"
           : id === "openai.responses"
-            ? "event: response.failed"
+            ? "event: error"
             : "data: {",
     );
     expect(added.slice(0, cut)).toMatch(STREAMED[id]?.aliveLater ?? /^$/);

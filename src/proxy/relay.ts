@@ -29,6 +29,7 @@ export const MAX_HELD_BYTES = 256 * 1024;
 /** Whole answers up to this size leave in one piece with their head. */
 const MAX_TEXT_BYTES = 16 * 1024;
 const GIB = 1024 ** 3;
+const NO_BYTES = Buffer.alloc(0);
 const JSON_TYPE = "application/json";
 
 /** Everything that is decided by the time a request may go out. */
@@ -399,10 +400,14 @@ export class Relay implements ExchangeHandler, Watched {
     this.#settle(outcome, code, this.#usageSoFar(outcome), detail, () => this.#breakOff(lastWords));
   }
 
-  /** Ends a committed stream so that nobody takes it for complete: no terminator of the dialect, none of HTTP. */
+  /**
+   * Ends a committed stream so that nobody takes it for complete: no terminator of the dialect, none of HTTP. Where the error is
+   * a terminator itself, HTTP ends well, or clients would tell of the broken connection instead of the error.
+   */
   #breakOff(lastWords: Buffer | null): void {
-    const { response } = this.#job;
-    if (lastWords === null) response.destroy();
+    const { response, codec } = this.#job;
+    if (codec.isErrorAnEnd === true) response.write(frameEnd(lastWords ?? NO_BYTES), () => response.destroy());
+    else if (lastWords === null) response.destroy();
     else response.write(frameChunk(lastWords), () => response.destroy());
   }
 

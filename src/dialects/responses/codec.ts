@@ -58,6 +58,8 @@ export function responsesCodec(policy: FieldPolicy): DialectCodec {
     },
     readAnswer: readWholeResponse,
     adaptError: adaptOpenAiError,
+    // Codex and the openai package read `response.failed` only from a stream that ends well.
+    isErrorAnEnd: true,
     inBandError: (error: PosternError, context: AnswerContext) =>
       Buffer.from(new ResponsesStreamWriter(context).error(error)),
   };

@@ -11,7 +11,7 @@ import type { Usage } from "../dialect.ts";
 import type { JsonObject } from "../request-member.ts";
 import { callItem, itemId, messageItem, reasoningItem, responseObject, textPart } from "./conversation-answer.ts";
 import { splitName } from "./conversation-tools.ts";
-import { failureRecord, record } from "./failure.ts";
+import { failureRecords, record } from "./failure.ts";
 
 /** Longest answer: all of it is said again at the end. */
 const MAX_ANSWER_LENGTH = 16 * 1024 * 1024;
@@ -101,7 +101,7 @@ export class ResponsesStreamWriter implements AnswerWriter {
   /** A response that fails has been created before: clients that keep its state accept no other first event. */
   error(error: PosternError | SaidError): string {
     const response = responseObject(this.#context, [], null, { usage: null });
-    return this.#begin() + failureRecord(error, response, this.#sequence);
+    return this.#begin() + failureRecords(error, response, this.#sequence);
   }
 
   #record(type: string, members: JsonObject): string {

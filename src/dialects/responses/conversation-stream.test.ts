@@ -126,15 +126,17 @@ describe("writing a stream", () => {
     expect(records(responses.writer(CONTEXT).error(new PosternError("engine_cut")))).toMatchObject([
       { type: "response.created", sequence_number: 0 },
       { type: "response.in_progress", sequence_number: 1 },
-      { type: "response.failed", sequence_number: 2, response: { status: "failed", error: { code: "engine_cut" } } },
+      { type: "error", sequence_number: 2, code: "engine_cut" },
+      { type: "response.failed", sequence_number: 3, response: { status: "failed", error: { code: "engine_cut" } } },
     ]);
     const begun = records(writer.write({ type: "text", text: "a" }));
     expect(records(writer.keepAlive(0))).toEqual([{ type: "keepalive", sequence_number: begun.length }]);
     const told = records(writer.error({ status: 400, kind: "context_length", message: "too long" }));
     expect(told).toMatchObject([
+      { type: "error", sequence_number: begun.length + 1, code: "context_length_exceeded", message: "too long" },
       {
         type: "response.failed",
-        sequence_number: begun.length + 1,
+        sequence_number: begun.length + 2,
         response: { id: "resp_a1", status: "failed", error: { code: "context_length_exceeded", message: "too long" } },
       },
     ]);

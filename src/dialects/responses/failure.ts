@@ -4,15 +4,26 @@ import { errorWords } from "../openai/conversation-error.ts";
 import type { JsonObject } from "../request-member.ts";
 
 /**
- * The last record of a stream that cannot be completed: `response.failed` with the id that the caller has seen. Codex acts on the codes
- * `context_length_exceeded`, `insufficient_quota` and `rate_limit_exceeded`, and on no `error` event (reference: engine-apis §4.3).
+ * The last records of a stream that cannot be completed: `error`, at which the openai package and what is built on it throw, and
+ * `response.failed` with the id that the caller has seen. Codex acts on its codes `context_length_exceeded`,
+ * `insufficient_quota` and `rate_limit_exceeded`, and on no `error` event (reference: engine-apis §4.3); LangChain takes an answer
+ * that ends with it alone for complete.
  *
  * @param response What `response.created` carried.
  */
-export function failureRecord(error: PosternError | SaidError, response: JsonObject, sequenceNumber: number): string {
+export function failureRecords(error: PosternError | SaidError, response: JsonObject, sequenceNumber: number): string {
   const { message, code } = errorWords(error);
-  const failed = { ...response, status: "failed", error: { code: code ?? "server_error", message }, usage: null };
-  return record("response.failed", { sequence_number: sequenceNumber, response: failed });
+  const said = { code: code ?? "server_error", message };
+  const failed = { ...response, status: "failed", error: said, usage: null };
+  return (
+    errorRecord(said, sequenceNumber) +
+    record("response.failed", { sequence_number: sequenceNumber + 1, response: failed })
+  );
+}
+
+/** The event at which clients throw. */
+export function errorRecord({ code, message }: { code: string; message: string }, sequenceNumber: number): string {
+  return record("error", { code, message, param: null, sequence_number: sequenceNumber });
 }
 
 /** A typed event: its name stands in front of the data and in it. */

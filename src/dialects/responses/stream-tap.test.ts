@@ -47,7 +47,6 @@ describe("ResponsesStreamTap", () => {
   });
 
   test.each([
-    event("response.failed", { response: { ...RESPONSE, status: "failed", error: { code: "x", message: "m" } } }),
     event("error", { code: "x", message: "m" }),
     'data: {"error":{"message":"m"}}\n\n',
     "event: error\ndata: boom\n\n",
@@ -56,6 +55,19 @@ describe("ResponsesStreamTap", () => {
     expect(out).toBe(CREATED + delta("a") + record);
     expect(tail).toBeNull();
     expect(tap.completion).toBe("engine_error");
+  });
+
+  // LangChain took an answer that ended with `response.failed` alone for complete.
+  test("tells the engine's own failure with an event at which clients throw before it", () => {
+    const failure = event("response.failed", {
+      response: { ...RESPONSE, status: "failed", error: { code: "x", message: "m" } },
+      sequence_number: 2,
+    });
+    const thrown = event("error", { code: "x", message: "m", param: null, sequence_number: 2 });
+    const { out, tail, tap } = pass([CREATED, delta("a"), failure, COMPLETED]);
+    expect(out).toBe(CREATED + delta("a") + thrown + failure);
+    expect([tail, tap.completion]).toEqual([null, "engine_error"]);
+    expect(pass([CREATED, event("response.failed")]).out).toContain('"code":"server_error"');
   });
 
   test.each([
@@ -84,10 +96,10 @@ describe("ResponsesStreamTap", () => {
     expect(tap.inBandError(new PosternError("engine_cut"))).toBeNull();
     tap.push(Buffer.from(CREATED + delta("a", 1)));
     const failed = String(tap.inBandError(new PosternError("engine_cut")));
-    expect(failed.startsWith("event: response.failed\n")).toBe(true);
-    expect(JSON.parse(failed.slice(failed.indexOf("data: ") + 6))).toMatchObject({
+    expect(failed.startsWith('event: error\ndata: {"type":"error","code":"engine_cut"')).toBe(true);
+    expect(JSON.parse(failed.slice(failed.lastIndexOf("data: ") + 6))).toMatchObject({
       type: "response.failed",
-      sequence_number: 2,
+      sequence_number: 3,
       response: { id: "resp_1", status: "failed", error: { code: "engine_cut" } },
     });
   });

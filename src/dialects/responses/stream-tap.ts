@@ -5,7 +5,7 @@ import { believableUsage } from "../believable-usage.ts";
 import type { Completion, StreamTap, Usage } from "../dialect.ts";
 import { RecordFilter } from "../record-filter.ts";
 import { isJsonObject, type JsonObject } from "../request-member.ts";
-import { failureRecord, record } from "./failure.ts";
+import { errorRecord, failureRecords, record } from "./failure.ts";
 import { readResponseUsage } from "./usage.ts";
 
 /** Events that are not JSON are left out; beyond this many the answer is a bad one. */
@@ -82,7 +82,7 @@ export class ResponsesStreamTap implements StreamTap {
   }
 
   inBandError(error: PosternError): Buffer | null {
-    return this.#response === null ? null : Buffer.from(failureRecord(error, this.#response, this.#sequence));
+    return this.#response === null ? null : Buffer.from(failureRecords(error, this.#response, this.#sequence));
   }
 
   #takeRecord(bytes: Buffer, start: number, end: number): boolean | Buffer {
@@ -114,6 +114,7 @@ export class ResponsesStreamTap implements StreamTap {
     if (type === "response.failed" || type === "error" || (type === null && isJsonObject(event["error"]))) {
       if (isJsonObject(response)) this.#usage = readResponseUsage(response["usage"]) ?? this.#usage;
       this.#hasFailed = true;
+      if (type === "response.failed") return Buffer.from(errorRecord(wordsOf(response), this.#sequence - 1));
     } else if (type === "response.created") {
       if (isJsonObject(response)) this.#response = response;
     } else if (type === "response.output_item.added") {
@@ -146,6 +147,16 @@ export class ResponsesStreamTap implements StreamTap {
     }
     return false;
   }
+}
+
+/** What a response says of its failure. */
+function wordsOf(response: unknown): { code: string; message: string } {
+  const said = isJsonObject(response) && isJsonObject(response["error"]) ? response["error"] : {};
+  const { code, message } = said;
+  return {
+    code: typeof code === "string" ? code : "server_error",
+    message: typeof message === "string" ? message : "The inference server reported an error",
+  };
 }
 
 /**
