@@ -7,9 +7,7 @@ function adapt(status: number, body: unknown) {
 }
 
 test("adaptOpenAiError() leaves the dialect's own shape alone, whatever it holds besides", () => {
-  expect(
-    adapt(400, { error: { message: "no", type: "exceed_context_size_error", code: 400, n_ctx: 2048 } }),
-  ).toBeNull();
+  expect(adapt(400, { error: { message: "no", type: "x", code: 400, n_ctx: 2048 } })).toBeNull();
   expect(adaptOpenAiError(400, Buffer.from("not JSON"))).toBeNull();
   expect(adapt(400, ["no"])).toBeNull();
 });
@@ -38,4 +36,25 @@ test("adaptOpenAiError() names a prompt that does not fit as clients know it", (
     code: 400,
   };
   expect(adapt(400, flat)).toMatchObject({ status: 400, error: { code: "context_length_exceeded" } });
+});
+
+// Codex showed the whole body of a vLLM instead of shortening the conversation.
+test.each([
+  {
+    message:
+      "This model's maximum context length is 4096 tokens. However, your request has 9000 input tokens. Please …",
+    type: "BadRequestError",
+    param: "input_tokens",
+    code: 400,
+  },
+  {
+    message: "request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it",
+    type: "exceed_context_size_error",
+    code: 400,
+    n_prompt_tokens: 9000,
+    n_ctx: 4096,
+  },
+])("adaptOpenAiError() gives $type the code that clients know, and keeps the rest", (error) => {
+  expect(adapt(400, { error })).toEqual({ status: 400, error: { ...error, code: "context_length_exceeded" } });
+  expect(adapt(400, { error: { ...error, code: "context_length_exceeded" } })).toBeNull();
 });
