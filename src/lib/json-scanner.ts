@@ -7,7 +7,8 @@ export const MAX_LISTED_MEMBERS = 256;
 /** Longest name of a listed member, as written. No dialect has one that is near it, and names are decoded and folded. */
 export const MAX_NAME_BYTES = 1024;
 
-/** Values of at least so many bytes are remembered with their ends, so that policy need not pass over their bytes again. */
+/** In bodies from this size on, values of at least so many bytes are remembered with their ends: policy does not pass over them again. */
+const REMEMBERING_FROM_BYTES = 2 * 1024 * 1024;
 const REMEMBERED_BYTES = 256;
 /** Most values that are remembered. Beyond it policy reads again what it looks into. */
 const MAX_REMEMBERED = 131_072;
@@ -27,6 +28,7 @@ export class JsonScanner {
   #hasEscape = false;
   /** What an earlier scan of the same bytes has found; then nothing is remembered again. */
   readonly #known: ValueEnds | null;
+  readonly #rememberedBytes: number;
   #ends: Map<number, number> | null = null;
   /** See `BodyScan.nestedNames`. */
   readonly nestedNames: number[];
@@ -36,6 +38,8 @@ export class JsonScanner {
     this.#bytes = bytes;
     this.#limits = limits;
     this.#known = known;
+    const isRemembering = known === null && bytes.length >= REMEMBERING_FROM_BYTES;
+    this.#rememberedBytes = isRemembering ? REMEMBERED_BYTES : Number.MAX_SAFE_INTEGER;
     this.nestedNames = NO_NAMES.slice();
   }
 
@@ -64,22 +68,8 @@ export class JsonScanner {
     for (; at < bytes.length; at++) {
       const byte = bytes[at];
       if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break;
-      if (at - from === WORDS_FROM_BYTES) at = this.#skipBlanks(at + 1) - 1;
     }
     return at;
-  }
-
-  /** Passes over spaces, four at a time; may stop before the last ones. */
-  #skipBlanks(from: number): number {
-    const bytes = this.#bytes;
-    this.#words ??= new Int32Array(bytes.buffer, 0, bytes.buffer.byteLength >> 2);
-    const base = bytes.byteOffset;
-    let at = from;
-    for (; at < bytes.length && ((base + at) & 3) !== 0; at++) if (bytes[at] !== 0x20) return at;
-    const lastWord = (base + bytes.length) >> 2;
-    let word = (base + at) >> 2;
-    while (word < lastWord && this.#words[word] === FOUR_SPACES) word++;
-    return Math.max(at, word * 4 - base);
   }
 
   /** Passes over the object that begins at `from`; lists its members in `members` where given. Returns the position after it. */
@@ -154,7 +144,7 @@ export class JsonScanner {
   #value(at: number, depth: number): number {
     if (++this.#values > this.#limits.maxValues) throw tooMany();
     const end = this.#known?.get(at) ?? this.#pass(at, depth);
-    if (end - at >= REMEMBERED_BYTES && this.#known === null) this.#remember(at, end);
+    if (end - at >= this.#rememberedBytes) this.#remember(at, end);
     return end;
   }
 
@@ -360,7 +350,6 @@ export function nameBit(first: number, second: number, third: number): number {
   return (first * 289 + second * 17 + third) % NAME_BITS;
 }
 
-const FOUR_SPACES = 0x20202020;
 const NOT_ASCII = /[^\0-\x7f]/;
 
 const QUOTE = 0x22;
@@ -376,7 +365,7 @@ const FALSE = Buffer.from("false");
 const NULL = Buffer.from("null");
 
 /** After this many plain bytes in a row the rest of the run is looked at four bytes at a time. */
-const WORDS_FROM_BYTES = 32;
+const WORDS_FROM_BYTES = 12;
 /** 1 for bytes that stand for themselves in a string: all but quote, backslash and control characters. */
 const IS_PLAIN = Uint8Array.from({ length: 256 }, (_, byte) => (byte < 0x20 || byte === 0x22 || byte === 0x5c ? 0 : 1));
 

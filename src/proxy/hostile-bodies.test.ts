@@ -272,5 +272,5 @@ describe("a body that never ends", () => {
 function drained({ socket }: RawConnection): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   socket.once("drain", resolve).once("close", resolve);
-  return promise;
+  return promise.finally(() => socket.off("drain", resolve).off("close", resolve));
 }
