@@ -73,6 +73,8 @@ export interface ScriptedEngine {
  * aimock playing a model for coding agents: its first answer calls the agent's own tool for reading a file, the next one
  * repeats what the tool said. Without tools it greets.
  *
+ * It thinks before it calls, so that the thought is in the conversation that the agent sends next.
+ *
  * @param file The file to read, absolute.
  */
 export async function startScriptedEngine({ paths }: ScriptedClothes, file: string): Promise<ScriptedEngine> {
@@ -84,7 +86,10 @@ export async function startScriptedEngine({ paths }: ScriptedClothes, file: stri
   }));
   mock.on({ model: SCRIPTED_MODEL }, (request) => {
     const call = readCall(request, file);
-    return call === null ? { content: SCRIPTED_GREETING, usage: USAGE } : { toolCalls: [call], usage: USAGE };
+    const reasoning = "The note is in a file.";
+    return call === null
+      ? { content: SCRIPTED_GREETING, usage: USAGE }
+      : { toolCalls: [call], reasoning, usage: USAGE };
   });
   mock.on({ model: SCRIPTED_EMBED_MODEL, endpoint: "embedding" }, { embedding: [0.25, -0.5, 1] });
   await mock.start();
