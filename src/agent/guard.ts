@@ -3,6 +3,7 @@ import type { Operation } from "../dialects/operations.ts";
 import { toPosternError } from "../errors.ts";
 import type { ExchangeFailure, ExchangeRequest } from "../lib/exchange.ts";
 import { scanBody } from "../lib/json-scan.ts";
+import { INLINE_BYTES, INLINE_VALUES, Turns } from "../lib/turns.ts";
 import { SERVED_PATHS } from "./tables.ts";
 import type { WatchedEngine } from "./watched-engine.ts";
 
@@ -47,6 +48,7 @@ const HEADERS = {
  */
 export class Guard {
   readonly #options: GuardOptions;
+  readonly #turns = new Turns();
 
   constructor(options: GuardOptions) {
     this.#options = options;
@@ -73,15 +75,44 @@ export class Guard {
    * Judges the body, with one strict scan, and builds what the engine gets: members that no table lists are taken out and
    * numbers brought down to their bounds, whatever the gateway let through. Does not throw.
    */
-  inspect({ engine, operation, codec }: Admitted, body: Buffer): ExchangeRequest | ExchangeFailure {
+  inspect(admitted: Admitted, body: Buffer): ExchangeRequest | ExchangeFailure {
+    const stages = this.#stages(admitted, body);
+    for (;;) {
+      const stage = stages.next();
+      if (stage.done === true) return stage.value;
+    }
+  }
+
+  /** The same, for a large body in several turns of the event loop. Calls `then` once, now or later. */
+  inspectInTurns(admitted: Admitted, body: Buffer, then: (outcome: ExchangeRequest | ExchangeFailure) => void): void {
+    const stages = this.#stages(admitted, body);
+    const advance = (): void => {
+      for (;;) {
+        const stage = stages.next();
+        if (stage.done === true) return then(stage.value);
+        if (stage.value) return this.#turns.take(advance);
+      }
+    };
+    advance();
+  }
+
+  /** Yields before each stage whether what comes next is long. */
+  *#stages(
+    { engine, operation, codec }: Admitted,
+    body: Buffer,
+  ): Generator<boolean, ExchangeRequest | ExchangeFailure, void> {
     try {
+      yield body.length > INLINE_BYTES;
       const scan = codec.readBody?.(body, null) ?? scanBody(body);
+      const isLarge = body.length > INLINE_BYTES || scan.values > INLINE_VALUES;
+      yield isLarge;
       const facts = codec.inspect(scan);
       const model = engine.models.get(facts.model);
       if (model === undefined) return denied("the engine does not serve this model");
       if (model.remote && !this.#options.remoteModels.has(facts.model)) {
         return denied("the model runs in somebody else's cloud");
       }
+      yield isLarge;
       const edits = { model: facts.model, forceUsage: false, engineKind: engine.kind };
       const rewritten = codec.rewrite(scan, facts, edits);
       const headers = headersOf(operation, facts.isStream);

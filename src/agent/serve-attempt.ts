@@ -22,9 +22,11 @@ export function serveAttempt(attempt: Attempt, guard: Guard, events: AttemptEven
     return;
   }
   attempt.collectBody((body) => {
-    const request = guard.inspect(admitted, body);
-    if (isFailure(request)) refuse(attempt, request, events);
-    else new EngineAnswer(attempt, admitted.engine, events).start(request);
+    guard.inspectInTurns(admitted, body, (request) => {
+      if (attempt.isOver) return;
+      if (isFailure(request)) refuse(attempt, request, events);
+      else new EngineAnswer(attempt, admitted.engine, events).start(request);
+    });
   });
 }
 
