@@ -242,6 +242,15 @@ describe("names", () => {
   });
 });
 
+it("a field that is brought down and then has no counterpart is named once, as removed", async () => {
+  const { serve } = await start();
+  const [target] = serve("llama", "forge");
+  const answering = post("/api/chat", { ...chatBody("llama"), stream: false, options: { num_ctx: 10_000 } });
+  const attempt = await target!.next();
+  attempt.answer(200, { choices: [{ message: { content: "x" }, finish_reason: "stop" }] });
+  expect((await answering).headers.get("x-postern-removed-fields")).toBe("options.num_ctx");
+});
+
 describe("a compressed body", () => {
   const body = Buffer.from(JSON.stringify(chatBody("llama")));
 

@@ -495,7 +495,9 @@ export class Relay implements ExchangeHandler, Watched {
     headers.push("X-Postern-Attempts", String(this.#attemptIndex + 1), "X-Postern-Overhead-Ms", overheadMs.toFixed(2));
     const removed = [...facts.removedFields, ...this.#removedFields];
     if (removed.length + facts.clampedFields.length === 0) return;
-    const clamped = facts.clampedFields.map(({ name, to }) => `${name}=${to}`);
+    const clamped = facts.clampedFields
+      .filter(({ name }) => !removed.includes(name))
+      .map(({ name, to }) => `${name}=${to}`);
     headers.push("X-Postern-Removed-Fields", [...removed, ...clamped].join(", "));
   }
 
