@@ -266,6 +266,20 @@ describe("an answer that is not streamed", () => {
     caller.socket.destroy();
   });
 
+  it("that is longer than any that a model writes is a 502", async () => {
+    const { key, serve, raw } = await start();
+    const [target] = serve("llama", "forge");
+    const caller = raw(chatRequest(key, chatBody("llama")));
+    const attempt = await target!.next();
+    attempt.handler.onHead(200, { "content-type": "application/json" });
+    const chunk = Buffer.alloc(1024 * 1024, 0x20);
+    for (let sent = 0; sent < 17 && attempt.cancelled === null; sent++) attempt.handler.onData(chunk);
+    expect(attempt.cancelled).toBe("protocol");
+    await caller.until("engine_bad_answer");
+    expect(caller.status).toBe(502);
+    caller.socket.destroy();
+  });
+
   it("keeps the engine's own words for an error about the request", async () => {
     const { key, serve, raw } = await start();
     const [target] = serve("llama", "forge", "anvil");

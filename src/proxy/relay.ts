@@ -22,6 +22,8 @@ import type { Target } from "./target.ts";
 
 /** Largest answer that is not streamed. Such an answer is held whole, so that a broken one can still be told by its status. */
 export const MAX_WHOLE_ANSWER_BYTES = 64 * 1024 * 1024;
+/** The same for what a model writes: such answers are parsed, which is dearer than the scan of embeddings, and none is near it. */
+export const MAX_WRITTEN_ANSWER_BYTES = 16 * 1024 * 1024;
 /** Most of an engine's error body that is kept and passed on. */
 export const MAX_ERROR_BODY_BYTES = 64 * 1024;
 /** Most that is held back of a stream before its first content. */
@@ -233,7 +235,8 @@ export class Relay implements ExchangeHandler, Watched {
     this.#lastDataMs = this.#host.sweeper.nowMs;
     this.#attemptBytes += chunk.length;
     if (this.#kind === "stream") this.#onStreamData(chunk);
-    else this.#hold(chunk, this.#kind === "error" ? MAX_ERROR_BODY_BYTES : MAX_WHOLE_ANSWER_BYTES);
+    else if (this.#kind === "error") this.#hold(chunk, MAX_ERROR_BODY_BYTES);
+    else this.#hold(chunk, this.#job.source.operation.canStream ? MAX_WRITTEN_ANSWER_BYTES : MAX_WHOLE_ANSWER_BYTES);
   }
 
   #onStreamData(chunk: Buffer): void {
