@@ -54,6 +54,14 @@ const SERVED: Record<string, Served> = {
     invalid: { input: 7 },
     stranger: { operation: "ollama.embed", fields: { input: [1, 2] } },
   },
+  "openai.rerank": {
+    family: "openai",
+    path: "/v1/rerank",
+    body: { model: "m", query: "q", documents: ["d"] },
+    refused: { n_discard: -1 },
+    invalid: { documents: 7 },
+    stranger: null,
+  },
   "openai.responses": {
     family: "openai",
     path: "/v1/responses",
@@ -121,7 +129,7 @@ let plane: DataPlane;
 let target: PlayedTarget;
 
 async function start(id: string, options: DataPlaneOptions = {}): Promise<void> {
-  plane = await startDataPlane(options);
+  plane = await startDataPlane({ optedIn: ["openai.rerank"], ...options });
   [target] = plane.serve("m", "forge") as [PlayedTarget];
   target.operations = new Set([id]);
 }
@@ -176,9 +184,11 @@ async function expectRefusal(family: Family, code: ErrorCode, response: Response
   if (family === "anthropic") expect(JSON.parse(text).request_id).toBe(id);
 }
 
-it("the table names every operation that goes to targets and is not opt-in", async () => {
+it("the table names every operation that goes to targets, forms aside", async () => {
   await start("openai.chat");
-  const served = OPERATIONS.filter(({ kind, isOptIn }) => (kind === "infer" || kind === "count") && !isOptIn);
+  const served = OPERATIONS.filter(
+    ({ id, kind }) => (kind === "infer" || kind === "count") && id !== "openai.transcriptions",
+  );
   expect(IDS.toSorted()).toEqual(served.map(({ id }) => id).toSorted());
 });
 
@@ -633,3 +643,56 @@ it("a model that Ollama loads longer than the hold ends its stream as it does", 
   expect(plane.closed).toMatchObject([{ outcome: "ok", status: 200 }]);
   caller.socket.destroy();
 });
+
+/** What the gateway answers from its catalogue: method, path, family, and what an Anthropic client says of itself. */
+const OWN: [string, string, Family, Record<string, string>][] = [
+  ["GET", "/v1/models", "openai", {}],
+  ["GET", "/v1/models", "anthropic", { "anthropic-version": "2023-06-01" }],
+  ["GET", "/v1/models/nobody", "openai", {}],
+  ["GET", "/v1/models/nobody", "anthropic", { "anthropic-version": "2023-06-01" }],
+  ["GET", "/api/tags", "ollama", {}],
+  ["GET", "/api/ps", "ollama", {}],
+  ["GET", "/api/version", "ollama", {}],
+  ["POST", "/api/show", "ollama", {}],
+];
+
+describe.each(OWN)("%s %s of an %s client refuses", (method, path, family, headers) => {
+  function ask(extra: Record<string, string> = {}, body = '{"model":"nobody"}', at = path): Promise<Response> {
+    return fetch(`http://127.0.0.1:${plane.port}${at}`, {
+      method,
+      headers: { authorization: `Bearer ${plane.key}`, ...headers, ...extra },
+      ...(method === "POST" ? { body } : {}),
+    });
+  }
+
+  it("a wrong key, a key in the URL and a gateway that goes down", async () => {
+    await start("openai.chat");
+    await expectRefusal(family, "unauthorized", await ask({ authorization: "Bearer no" }));
+    // What the caller speaks is known from the path alone then.
+    const pathFamily = family === "ollama" ? "ollama" : "openai";
+    await expectRefusal(pathFamily, "key_in_query", await ask({}, "{}", `${path}?key=x`));
+    plane.pipeline.stopAll();
+    await expectRefusal(family, "shutting_down", await ask());
+  });
+
+  it.runIf(/nobody|show/.test(path))("a model that nobody has", async () => {
+    await start("openai.chat");
+    await expectRefusal(family, "model_not_found", await ask());
+  });
+
+  it.runIf(method === "POST")("what is no body", async () => {
+    await start("openai.chat");
+    await expectRefusal(family, "body_not_json", await ask({}, "{"));
+    await expectRefusal(family, "body_encoding", await ask({ "content-encoding": "br" }));
+    await expectRefusal(family, "model_missing", await ask({}, "{}"));
+    await expectRefusal(family, "body_ambiguous", await ask({}, '{"model":"m","Model":"m"}'));
+  });
+});
+
+it.each(["/v1/unknown", "/api/pull", "/api/blobs/sha256:0", "/v1/messages/batches", "/V1/messages"])(
+  "%s is nobody's, and is refused in the generic shape",
+  async (path) => {
+    await start("openai.chat");
+    await expectRefusal("openai", "unknown_operation", await get("", path));
+  },
+);

@@ -27,7 +27,7 @@ let target: PlayedTarget;
 
 /** A gateway with one target that offers the operations and answers every request with an error of its own. */
 async function start(operations: readonly string[], options: DataPlaneOptions = {}): Promise<void> {
-  plane = await startDataPlane(options);
+  plane = await startDataPlane({ optedIn: ["openai.rerank"], ...options });
   [target] = plane.serve("m", "forge") as [PlayedTarget];
   target.operations = new Set(operations);
   const played = target.start.bind(target);
@@ -65,6 +65,7 @@ const NUMBERED: Readonly<Record<string, (number: string) => string>> = {
   "openai.chat": (number) => `{"model":"m","messages":[{"role":"user","content":"x"}],"seed":${number},"stream":false}`,
   "openai.completions": (number) => `{"model":"m","prompt":"x","temperature": ${number} }`,
   "openai.embeddings": (number) => `{"model":"m","input":[[1,${number}]],"dimensions":${number}}`,
+  "openai.rerank": (number) => `{"model":"m","query":"q","documents":["d"],"top_n":${number}}`,
   "openai.responses": (number) => `{"model":"m","input":"x","top_p":${number},"store":false}`,
   "anthropic.messages": (number) =>
     `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"x"}],"top_k":${number}}`,

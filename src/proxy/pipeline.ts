@@ -361,9 +361,12 @@ export class Pipeline {
   }
 }
 
-/** Also where the request was refused before its operation was known. */
+/**
+ * The dialect that a request is refused in, also where its operation is not known yet. Both families list models at one path:
+ * there the caller's version header decides, for the error as for the list.
+ */
 function familyOfRun({ operation, request, head }: Run): Family {
-  // OpenAI and Anthropic list models at the same path.
-  if (head?.isAnthropic === true && (operation?.kind === "list" || operation?.kind === "item")) return "anthropic";
-  return operation?.family ?? familyOf(request.url ?? "");
+  const family = operation?.family ?? familyOf(request.url ?? "");
+  const isShared = operation?.kind === "list" || operation?.kind === "item";
+  return isShared && family === "openai" && head?.isAnthropic === true ? "anthropic" : family;
 }

@@ -41,6 +41,7 @@ export const RICH_BODIES: Readonly<Record<string, Record<string, unknown>>> = {
   },
   "openai.completions": { model: "m", prompt: ["a", "b"], max_tokens: 5, n: 2, stop: "x", stream: false },
   "openai.embeddings": { model: "m", input: ["a", "b"], encoding_format: "float", dimensions: 8 },
+  "openai.rerank": { model: "m", query: "q", documents: ["a", "b"], top_n: 1, user: "u" },
   "openai.responses": {
     model: "m",
     instructions: "s",
