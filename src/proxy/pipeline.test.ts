@@ -432,6 +432,20 @@ describe("a refusal", () => {
   });
 });
 
+it("a request whose body was still coming when everything was stopped goes nowhere", async () => {
+  const { key, serve, raw, pipeline, opened } = await start();
+  const [target] = serve("llama", "forge");
+  const request = chatRequest(key, chatBody("llama"));
+  const caller = raw(request.slice(0, -5));
+  while (pipeline.running === 0) await new Promise((resolve) => setImmediate(resolve));
+  pipeline.stopAll();
+  caller.socket.write(request.slice(-5));
+  await caller.until("shutting_down");
+  expect(caller.status).toBe(503);
+  expect([target!.attempts.length, opened.length, pipeline.running]).toEqual([0, 0, 0]);
+  caller.socket.destroy();
+});
+
 describe("raw requests that are not acceptable", () => {
   const auth = (key: string) => `Authorization: Bearer ${key}\r\n`;
   it.each([

@@ -95,6 +95,7 @@ export class Pipeline {
   readonly #turns = new Turns();
   #turn = 0;
   #isDraining = false;
+  #isStopped = false;
   #onIdle: (() => void) | null = null;
 
   constructor(deps: PipelineDeps) {
@@ -162,6 +163,7 @@ export class Pipeline {
   /** Ends everything that runs, telling the callers. */
   stopAll(): void {
     this.#isDraining = true;
+    this.#isStopped = true;
     for (const run of this.#runs.all()) run.relay?.stop("shutting_down");
   }
 
@@ -254,6 +256,7 @@ export class Pipeline {
     // Much may have happened while the body came in.
     if (response.destroyed) return run.reservations.release();
     if (run.isRevoked) throw new PosternError("unauthorized", { detail: { reason: "revoked" } });
+    if (this.#isStopped) throw new PosternError("shutting_down", { retryAfterSeconds: 5 });
 
     const textBytes = facts.textBytes ?? requestBytes;
     const openedAtMs = clock.nowMs();
