@@ -399,6 +399,33 @@ describe.each(IDS)("%s tells of an engine that", (id) => {
   });
 });
 
+describe.each(IDS)("%s keeps an engine's own words", (id) => {
+  const family = SERVED[id]?.family ?? "openai";
+
+  it.each([429, 503])("with status %d, and says when to come back", async (status) => {
+    await start(id);
+    const answering = post(id, bodyOf(id, { stream: false }));
+    const error =
+      family === "ollama" ? "Loading model" : { message: "Loading model", type: "unavailable_error", code: 503 };
+    (await target.next()).answer(status, { error });
+    const response = await answering;
+    expect(await response.text()).toContain("Loading model");
+    expect(response.status).toBe(status === 503 && family === "anthropic" ? 529 : status);
+    expect(response.headers.get("retry-after")).toBe("2");
+    expect(response.headers.get("x-postern-error")).toBeNull();
+  });
+
+  it("about the request, with nothing added", async () => {
+    await start(id);
+    const answering = post(id, bodyOf(id, { stream: false }));
+    const error = family === "ollama" ? "no such thing" : { message: "no such thing", type: "invalid_request_error" };
+    (await target.next()).answer(400, { error });
+    const response = await answering;
+    expect([response.status, response.headers.get("retry-after")]).toEqual([400, null]);
+    expect(await response.text()).toContain("no such thing");
+  });
+});
+
 /** How each streaming operation looks on the wire: what an engine of its own dialect says, and what its callers read. */
 interface Streamed {
   /** What a stream that has begun, without content so far, says; and then a first word. */

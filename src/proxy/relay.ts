@@ -31,6 +31,8 @@ export const MAX_HELD_BYTES = 256 * 1024;
 /** Whole answers up to this size leave in one piece with their head. */
 const MAX_TEXT_BYTES = 16 * 1024;
 const GIB = 1024 ** 3;
+/** `Retry-After` of an engine that is too busy and does not say for how long. */
+const RETRY_AFTER_SECONDS = "2";
 const NO_BYTES = Buffer.alloc(0);
 const JSON_TYPE = "application/json";
 
@@ -479,6 +481,9 @@ export class Relay implements ExchangeHandler, Watched {
     const headers = ["Content-Type", type, "Content-Length", String(body.length)];
     this.#pushFacts(headers, this.#servedBy());
     passAnswerHeaders(this.#headers, headers);
+    // Engines seldom say when to come back; a server that loads its model does not either.
+    if (isOverload(status) && this.#headers["retry-after"] === undefined)
+      headers.push("Retry-After", RETRY_AFTER_SECONDS);
     this.#bytesOut += body.length;
     this.#isCommitted = true;
     this.#callerStatus = status;
@@ -604,6 +609,10 @@ export class Relay implements ExchangeHandler, Watched {
       last,
     );
   }
+}
+
+function isOverload(status: number): boolean {
+  return status === 429 || status === 503 || status === 529;
 }
 
 /**
