@@ -702,18 +702,20 @@ describe.each(OWN)("%s %s of an %s client refuses", (method, path, family, heade
     await expectRefusal(family, "shutting_down", await ask());
   });
 
-  it.runIf(/nobody|show/.test(path))("a model that nobody has", async () => {
-    await start("openai.chat");
-    await expectRefusal(family, "model_not_found", await ask());
-  });
+  if (/nobody|show/.test(path))
+    it("a model that nobody has", async () => {
+      await start("openai.chat");
+      await expectRefusal(family, "model_not_found", await ask());
+    });
 
-  it.runIf(method === "POST")("what is no body", async () => {
-    await start("openai.chat");
-    await expectRefusal(family, "body_not_json", await ask({}, "{"));
-    await expectRefusal(family, "body_encoding", await ask({ "content-encoding": "br" }));
-    await expectRefusal(family, "model_missing", await ask({}, "{}"));
-    await expectRefusal(family, "body_ambiguous", await ask({}, '{"model":"m","Model":"m"}'));
-  });
+  if (method === "POST")
+    it("what is no body", async () => {
+      await start("openai.chat");
+      await expectRefusal(family, "body_not_json", await ask({}, "{"));
+      await expectRefusal(family, "body_encoding", await ask({ "content-encoding": "br" }));
+      await expectRefusal(family, "model_missing", await ask({}, "{}"));
+      await expectRefusal(family, "body_ambiguous", await ask({}, '{"model":"m","Model":"m"}'));
+    });
 });
 
 it.each(["/v1/unknown", "/api/pull", "/api/blobs/sha256:0", "/v1/messages/batches", "/V1/messages"])(

@@ -51,7 +51,10 @@ describe.each(ENGINES)("$title", (row: EngineRow) => {
   describe.each(CLIENTS)("$dialect with $packages", (kind: ClientKind) => {
     const { family } = operationById(kind.operation)!;
 
-    beforeEach((context) => context.skip(isSkipped || engine.lacks.includes(kind.operation)));
+    beforeEach((context) => {
+      context.skip(isSkipped, "the engine could not be had");
+      context.skip(engine.lacks.includes(kind.operation), "the engine has no such operation");
+    });
 
     function open(key = path.key): { client: Client; watch: WatchedFetch } {
       const watch = new WatchedFetch();
@@ -89,7 +92,7 @@ describe.each(ENGINES)("$title", (row: EngineRow) => {
 
     it("whole", async (context) => {
       const { client, watch } = open();
-      if (client.whole === undefined) return context.skip();
+      if (client.whole === undefined) return context.skip("the library has no such call");
       const said = await client.whole(ask());
       expect(said.text).toEqual(typeof engine.text === "string" ? engine.text : expect.stringMatching(engine.text));
       const record = await path.record(watch.lastRequestId);
@@ -101,7 +104,7 @@ describe.each(ENGINES)("$title", (row: EngineRow) => {
 
     it("stream", async (context) => {
       const { client, watch } = open();
-      if (client.stream === undefined) return context.skip();
+      if (client.stream === undefined) return context.skip("the library has no such call");
       const pieces: string[] = [];
       const said = await client.stream(ask(), (piece) => pieces.push(piece));
       expect(said.text).toEqual(typeof engine.text === "string" ? engine.text : expect.stringMatching(engine.text));
