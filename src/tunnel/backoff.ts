@@ -21,17 +21,17 @@ export class Backoff {
    * Counts a failure.
    *
    * @param retryAfterMs What the gateway asked for; waited at least, with up to half as much again on top.
-   * @returns Milliseconds to wait.
+   * @returns Whole milliseconds to wait.
    */
   next(retryAfterMs = 0): number {
     const attempt = this.#failures;
     this.#failures += 1;
-    if (retryAfterMs > 0) return retryAfterMs * (1 + this.#random() / 2);
+    if (retryAfterMs > 0) return Math.round(retryAfterMs * (1 + this.#random() / 2));
     if (attempt < FAST_RETRIES) {
-      return FAST_RETRY_MIN_MS + this.#random() * (FAST_RETRY_MAX_MS - FAST_RETRY_MIN_MS);
+      return Math.round(FAST_RETRY_MIN_MS + this.#random() * (FAST_RETRY_MAX_MS - FAST_RETRY_MIN_MS));
     }
     const exponent = Math.min(attempt - FAST_RETRIES + 1, 16);
-    return this.#random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** exponent);
+    return Math.round(this.#random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** exponent));
   }
 
   /** A link ended after `livedMs`. */

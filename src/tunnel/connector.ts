@@ -259,7 +259,7 @@ export class Connector {
   #onMessage(slot: Slot, link: AgentLink, message: GatewayMessage): void {
     switch (message.type) {
       case "drain":
-        return this.#replace(slot, link, this.#random() * message.spreadMs);
+        return this.#replace(slot, link, Math.round(this.#random() * message.spreadMs));
       case "models":
         this.#options.events?.onModels?.(message.granted, message.refused);
         return;
