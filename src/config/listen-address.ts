@@ -1,4 +1,4 @@
-import { isIP, isIPv4, isIPv6 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 import type { ListenAddress } from "./resolved.ts";
 
 /** The rule in words, for messages. */
@@ -33,13 +33,4 @@ export function formatListen({ host, port }: ListenAddress): string {
 export function isLoopback(host: string): boolean {
   const bare = host.toLowerCase().replace(/^::ffff:(?=\d+\.)/, "");
   return bare === "localhost" || bare === "::1" || (isIPv4(bare) && bare.startsWith("127."));
-}
-
-/** Whether the text is an IP address or a CIDR range. */
-export function isAddressRange(text: string): boolean {
-  const [address = "", prefix, ...rest] = text.split("/");
-  const family = isIP(address);
-  if (family === 0 || rest.length > 0) return false;
-  if (prefix === undefined) return true;
-  return /^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128);
 }

@@ -1,7 +1,8 @@
 import { z } from "zod";
+import { readPrefix } from "../lib/cidr.ts";
 import { DURATION_RULE, parseDuration } from "../lib/duration.ts";
 import { parseSize, SIZE_RULE } from "../lib/size.ts";
-import { isAddressRange, LISTEN_RULE, parseListen } from "./listen-address.ts";
+import { LISTEN_RULE, parseListen } from "./listen-address.ts";
 
 /**
  * `postern.yaml` as people write it. Strict: an unknown key is an error.
@@ -46,6 +47,16 @@ function listen() {
     .refine((text) => parseListen(text) !== null, { error: `must be ${LISTEN_RULE}`, abort: true })
     .transform((text) => parseListen(text) ?? { host: "127.0.0.1", port: 0 })
     .meta({ "x-kind": "listen" });
+}
+
+function addressRange() {
+  return z
+    .string()
+    .superRefine((text, context) => {
+      const { fault } = readPrefix(text);
+      if (fault !== null) context.addIssue({ code: "custom", message: fault });
+    })
+    .meta({ "x-kind": "address range" });
 }
 
 function origin(what: string) {
@@ -220,7 +231,7 @@ const gateway = z.strictObject({
     .optional()
     .describe("The admin listener."),
   trustedProxies: z
-    .array(z.string().refine(isAddressRange, { error: 'must be an IP address or a range, like "10.0.0.0/8"' }))
+    .array(addressRange())
     .max(MAX_ENTRIES)
     .optional()
     .describe("Addresses of TLS-terminating proxies in front; only these may tell the caller's address."),

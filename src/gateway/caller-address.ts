@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
-import { BlockList, isIP } from "node:net";
 import { PosternError } from "../errors.ts";
+import { AddressSet } from "../lib/cidr.ts";
+import { canonicalAddress } from "../lib/ip-address.ts";
 
 /** Reads addresses off connections, with declared proxies taken into account. */
 export interface CallerAddresses {
@@ -17,25 +18,19 @@ export interface CallerAddresses {
  * @param trustedProxies Addresses and CIDR ranges.
  */
 export function callerAddresses(trustedProxies: readonly string[]): CallerAddresses {
-  const trusted = new BlockList();
-  for (const range of trustedProxies) addRange(trusted, range);
+  const trusted = AddressSet.of(trustedProxies);
   function isFromProxy(request: IncomingMessage): boolean {
-    return trustedProxies.length > 0 && contains(trusted, plain(request.socket.remoteAddress ?? ""));
+    return trusted.size > 0 && trusted.matches(peerOf(request));
   }
   function addressOf(request: IncomingMessage): string {
-    const peer = plain(request.socket.remoteAddress ?? "");
+    const peer = peerOf(request);
     if (!isFromProxy(request)) return peer;
     const forwarded = request.headers["x-forwarded-for"];
     if (forwarded === undefined) return peer;
     const hops = String(forwarded)
       .split(",")
-      .map((hop) => plain(hop.trim()));
-    if (hops.some((hop) => isIP(hop) === 0)) {
-      throw new PosternError("bad_request", {
-        message: "Cannot read the request: X-Forwarded-For holds something that is no address",
-      });
-    }
-    return hops.findLast((hop) => !contains(trusted, hop)) ?? peer;
+      .map((hop) => readHop(hop.trim()));
+    return hops.findLast((hop) => !trusted.matches(hop)) ?? peer;
   }
   function cameThroughProxy(request: IncomingMessage): boolean {
     // A proxy's own machine may run an agent as well; only what it passes on names somebody else.
@@ -44,19 +39,17 @@ export function callerAddresses(trustedProxies: readonly string[]): CallerAddres
   return { addressOf, cameThroughProxy };
 }
 
-function addRange(list: BlockList, range: string): void {
-  const [address = "", prefix] = range.split("/");
-  const family = isIP(address) === 6 ? "ipv6" : "ipv4";
-  if (prefix === undefined) list.addAddress(address, family);
-  else list.addSubnet(address, Number(prefix), family);
+/** Mapped IPv4 as IPv4. The zone of a link-local peer (`fe80::1%eth0`) is our side's name for the cable, not a part of it. */
+function peerOf(request: IncomingMessage): string {
+  const peer = request.socket.remoteAddress ?? "";
+  const zone = peer.indexOf("%");
+  return canonicalAddress(zone === -1 ? peer : peer.slice(0, zone)) ?? peer;
 }
 
-function contains(list: BlockList, address: string): boolean {
-  const version = isIP(address);
-  return version !== 0 && list.check(address, version === 6 ? "ipv6" : "ipv4");
-}
-
-/** IPv4 addresses that came in on an IPv6 socket in their own form, so that one rule fits both. */
-function plain(address: string): string {
-  return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
+function readHop(text: string): string {
+  const address = canonicalAddress(text);
+  if (address !== null) return address;
+  throw new PosternError("bad_request", {
+    message: "Cannot read the request: X-Forwarded-For holds something that is no address",
+  });
 }
