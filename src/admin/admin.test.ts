@@ -13,10 +13,11 @@ import { ManualClock } from "../lib/clock.ts";
 import { Secret } from "../lib/secret.ts";
 import type { InvitationRecord, NodeRecord, Store, UsageRow } from "../storage/store.ts";
 import type { Link, NodeReport } from "../tunnel/link.ts";
+import { ownerOfFolder } from "./caller.ts";
 import { AdminClient } from "./client.ts";
 import type { LiveGateway } from "./context.ts";
 import type { ProbeInput } from "./contract.ts";
-import { createAdminContext } from "./create-context.ts";
+import { createAdmin } from "./create-context.ts";
 import { createAdminApp, listenOnSocket } from "./server.ts";
 import { adminSocketPath } from "./socket-path.ts";
 import { injectTransport, remoteTransport, socketTransport } from "./transport.ts";
@@ -142,7 +143,7 @@ function setUp(options: { live?: LiveGateway | null; rows?: UsageRow[]; failures
     caFile: null,
     serverName: null,
   };
-  const context = createAdminContext({
+  const contextFor = createAdmin({
     version: "1.2.3",
     config: { ...base, file: "/etc/postern.yaml", nodes: [node] },
     store: memoryStore(options.rows),
@@ -152,8 +153,13 @@ function setUp(options: { live?: LiveGateway | null; rows?: UsageRow[]; failures
       const id = randomBytes(6).toString("hex");
       return { id, hash: createHash("sha256").update(id).digest(), code: new Secret(`pstn_${id}_secret`) };
     },
+    settleUsage: async () => {},
   });
-  const app = createAdminApp({ context, onFailure: (error) => options.failures?.push(error) });
+  const app = createAdminApp({
+    contextFor,
+    identify: () => ownerOfFolder("socket"),
+    onFailure: (error) => options.failures?.push(error),
+  });
   apps.push(app);
   return { app, clock, live: live as FakeGateway, client: new AdminClient(injectTransport(app)) };
 }

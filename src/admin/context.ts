@@ -20,7 +20,8 @@ import type {
 } from "./contract.ts";
 
 /**
- * What the routes of `/admin/v1` call. Made by `createAdminContext` for a running gateway and for the offline CLI alike.
+ * What the routes of `/admin/v1` call, in the name of one caller. Made by `createAdmin` for a running gateway and for the offline CLI
+ * alike.
  *
  * Every method rejects with a `PosternError`: `not_found`, `already_exists`, `invalid_input` or a `store_*` code.
  */

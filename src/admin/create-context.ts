@@ -5,12 +5,13 @@ import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { Store } from "../storage/store.ts";
+import type { Caller } from "./caller.ts";
 import type { AdminContext, LiveGateway } from "./context.ts";
 import { createKeyAdmin } from "./key-admin.ts";
 import { createNodeAdmin } from "./node-admin.ts";
 import { reportUsage } from "./usage-report.ts";
 
-/** What an admin context is made of. */
+/** What the admin contract is made of. */
 export interface AdminParts {
   version: string;
   config: ResolvedConfig;
@@ -20,10 +21,25 @@ export interface AdminParts {
   live: LiveGateway | null;
   /** `createInvitation` of the tunnel, bound to the gateway's identity. */
   mintInvitation(): Promise<{ id: string; hash: Uint8Array; code: Secret }>;
+  /** Brings finished requests into the store, so that a report has what was just asked. Does not reject. */
+  settleUsage(): Promise<void>;
 }
 
-/** The one implementation of the admin contract, for a running gateway (`live`) and for the offline CLI (no `live`). */
-export function createAdminContext(parts: AdminParts): AdminContext {
+/** The same with who calls. */
+export interface CallParts extends AdminParts {
+  caller: Caller;
+}
+
+/**
+ * The one implementation of the admin contract, for a running gateway (`live`) and for the offline CLI (no `live`).
+ *
+ * @returns the contract in the name of a caller. Cheap: made for each call.
+ */
+export function createAdmin(parts: AdminParts): (caller: Caller) => AdminContext {
+  return (caller) => createAdminContext({ ...parts, caller });
+}
+
+function createAdminContext(parts: CallParts): AdminContext {
   const { version, config, store, live } = parts;
   const keys = createKeyAdmin(parts);
   const nodes = createNodeAdmin(parts);
@@ -58,8 +74,12 @@ export function createAdminContext(parts: AdminParts): AdminContext {
     async probeModel(input, signal) {
       return (live ?? needsGateway()).probeModel(input, signal);
     },
-    usage: (query) => reportUsage(parts, query),
+    async usage(query) {
+      await parts.settleUsage();
+      return reportUsage(parts, query);
+    },
     async request(id) {
+      await parts.settleUsage();
       const found = await store.usage.request(id);
       if (found !== null) return found;
       throw new PosternError("not_found", {

@@ -4,7 +4,7 @@ import { createKey } from "../access/key-format.ts";
 import { PosternError } from "../errors.ts";
 import type { AdminContext } from "./context.ts";
 import type { KeyView } from "./contract.ts";
-import type { AdminParts } from "./create-context.ts";
+import type { CallParts } from "./create-context.ts";
 
 type KeyMethods = Pick<AdminContext, "listKeys" | "showKey" | "createKey" | "revokeKey">;
 
@@ -12,7 +12,7 @@ type KeyMethods = Pick<AdminContext, "listKeys" | "showKey" | "createKey" | "rev
 const DEFAULT_ENDPOINT = "default";
 
 /** Keys: the store has them, a running gateway is told of each change. */
-export function createKeyAdmin({ store, clock, live }: AdminParts): KeyMethods {
+export function createKeyAdmin({ store, clock, live }: CallParts): KeyMethods {
   return {
     async listKeys() {
       const keys = await store.keys.list();

@@ -5,14 +5,14 @@ import { PosternError, toPosternError } from "../errors.ts";
 import type { InvitationRecord, NodeRecord } from "../storage/store.ts";
 import type { AdminContext } from "./context.ts";
 import type { InviteNodeInput } from "./contract.ts";
-import type { AdminParts } from "./create-context.ts";
+import type { CallParts } from "./create-context.ts";
 import { joinLine } from "./join-line.ts";
 import { toDirectNodeView, toInvitationView, toNodeView } from "./node-view.ts";
 
 type NodeMethods = Pick<AdminContext, "listNodes" | "showNode" | "inviteNode" | "removeNode">;
 
 /** Nodes, their invitations and their removal. */
-export function createNodeAdmin(parts: AdminParts): NodeMethods {
+export function createNodeAdmin(parts: CallParts): NodeMethods {
   const { store, clock, live, config } = parts;
   return {
     async listNodes() {

@@ -19,5 +19,5 @@ export function readInput<Schema extends z.ZodType>(schema: Schema, value: unkno
   });
 }
 
-/** For routes that take no query: any parameter is an error. */
-export const noQuery = z.strictObject({});
+/** For routes that take no query or no body: anything given is an error. */
+export const nothing = z.strictObject({});

@@ -2,25 +2,27 @@ import { chmodSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { PosternError, toPosternError } from "../errors.ts";
+import { isAllowed } from "./access/role.ts";
+import type { Caller } from "./caller.ts";
 import type { AdminContext } from "./context.ts";
 import { ADMIN_PREFIX, type AdminErrorBody } from "./contract.ts";
-import { addKeyRoutes } from "./routes/keys.ts";
-import { addModelRoutes } from "./routes/models.ts";
-import { addNodeRoutes } from "./routes/nodes.ts";
-import { addSystemRoutes } from "./routes/system.ts";
-import { addUsageRoutes } from "./routes/usage.ts";
+import type { Route } from "./routes/route.ts";
+import { ROUTES } from "./routes/table.ts";
 
 /** Largest body of an admin request. */
 const MAX_BODY_BYTES = 256 * 1024;
 
 export interface AdminServerOptions {
-  context: AdminContext;
+  /** The contract in the name of one caller, so that each change is known by who made it. */
+  contextFor(caller: Caller): AdminContext;
+  /** Who calls. */
+  identify(request: FastifyRequest): Caller;
   /** Told of each failure that is not the asker's; the answer itself says no more than the catalogue. */
   onFailure?(error: PosternError): void;
 }
 
 /** The `/admin/v1` application, not listening anywhere: `listenOnSocket` opens it, the offline CLI injects into it. */
-export function createAdminApp({ context, onFailure }: AdminServerOptions): FastifyInstance {
+export function createAdminApp(options: AdminServerOptions): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: MAX_BODY_BYTES,
@@ -30,7 +32,7 @@ export function createAdminApp({ context, onFailure }: AdminServerOptions): Fast
   app.removeContentTypeParser("text/plain");
   app.setErrorHandler((error: FastifyError, _request: FastifyRequest, reply: FastifyReply) => {
     const known = fromFramework(error) ?? toPosternError(error);
-    if (known.status >= 500) onFailure?.(known);
+    if (known.status >= 500) options.onFailure?.(known);
     return reply.code(known.status).send(errorBody(known));
   });
   app.setNotFoundHandler((request, reply) => {
@@ -39,18 +41,30 @@ export function createAdminApp({ context, onFailure }: AdminServerOptions): Fast
     });
     return reply.code(error.status).send(errorBody(error));
   });
-  app.register(
-    (scope, _options, done) => {
-      addSystemRoutes(scope, context);
-      addKeyRoutes(scope, context);
-      addNodeRoutes(scope, context);
-      addModelRoutes(scope, context);
-      addUsageRoutes(scope, context);
-      done();
-    },
-    { prefix: ADMIN_PREFIX },
-  );
+  for (const route of ROUTES) addRoute(app, route, options);
   return app;
+}
+
+function addRoute(app: FastifyInstance, route: Route, { contextFor, identify }: AdminServerOptions): void {
+  app.route({
+    method: route.method,
+    url: `${ADMIN_PREFIX}${route.path.replace(/\{(\w+)\}/g, ":$1")}`,
+    async handler(request, reply) {
+      const caller = identify(request);
+      if (!isAllowed(caller, route)) throw new PosternError("forbidden");
+      const asker = new AbortController();
+      const leave = (): void => asker.abort();
+      // An asker that leaves must not keep an engine busy. Injected requests have no socket that could close.
+      request.raw.socket?.once("close", leave);
+      try {
+        const { params, query, body } = request;
+        const answer = await route.handle(contextFor(caller), { params, query, body, signal: asker.signal });
+        return reply.code(route.status).send(answer);
+      } finally {
+        request.raw.socket?.off("close", leave);
+      }
+    },
+  });
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from "fastify";
-import { createAdminContext } from "../admin/create-context.ts";
+import { ownerOfFolder } from "../admin/caller.ts";
+import { createAdmin } from "../admin/create-context.ts";
 import { createAdminApp } from "../admin/server.ts";
 import { prepareDataFolder } from "../config/data-folder.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
@@ -24,15 +25,17 @@ export async function createOfflineAdmin(config: ResolvedConfig): Promise<Fastif
     const journal = await openJournal({ folder: config.dataFolder, usage: store.usage });
     await journal.stop();
     const identity = await loadGatewayIdentity(store.settings);
-    const context = createAdminContext({
+    const contextFor = createAdmin({
       version: VERSION,
       config,
       store,
       clock: systemClock,
       live: null,
       mintInvitation: async () => createInvitation(identity.fingerprint),
+      settleUsage: async () => {},
     });
-    const app = createAdminApp({ context });
+    const caller = ownerOfFolder("offline");
+    const app = createAdminApp({ contextFor, identify: () => caller });
     app.addHook("onClose", () => store.close());
     return app;
   } catch (error) {

@@ -6,8 +6,8 @@ import type { Logger } from "pino";
 import { Concurrency } from "../access/concurrency.ts";
 import { FailureLimiter } from "../access/failure-limiter.ts";
 import { Keyring } from "../access/keyring.ts";
-import type { AdminContext } from "../admin/context.ts";
-import { createAdminContext } from "../admin/create-context.ts";
+import { ownerOfFolder } from "../admin/caller.ts";
+import { createAdmin } from "../admin/create-context.ts";
 import { createObserver } from "../admin/observe.ts";
 import { createAdminApp, listenOnSocket } from "../admin/server.ts";
 import { adminSocketPath } from "../admin/socket-path.ts";
@@ -242,26 +242,20 @@ async function compose(
       links: links.all().length,
     }),
   });
-  const context = createAdminContext({
+  const contextFor = createAdmin({
     version: VERSION,
     config: { ...config, gateway: { ...gateway, listen } },
     store,
     clock,
     live,
     mintInvitation: async () => createInvitation(identity.fingerprint),
+    // What was just asked is in the report: a person looks right after trying.
+    settleUsage: () => journal.drain().catch(() => {}),
   });
-  // What was just asked is in the report: a person looks right after trying.
-  const fresh = async <T>(read: () => Promise<T>): Promise<T> => {
-    await journal.drain().catch(() => {});
-    return read();
-  };
-  const upToDate: AdminContext = {
-    ...context,
-    usage: (query) => fresh(() => context.usage(query)),
-    request: (id) => fresh(() => context.request(id)),
-  };
+  const socketOwner = ownerOfFolder("socket");
   const app = createAdminApp({
-    context: upToDate,
+    contextFor,
+    identify: () => socketOwner,
     onFailure: (error) => log.error({ error: inWords(error) }, "admin call failed"),
   });
   const socketPath = adminSocketPath(config.dataFolder);

@@ -1,25 +1,44 @@
-import type { FastifyInstance } from "fastify";
-import type { AdminContext } from "../context.ts";
-import { createKeyInput } from "../contract.ts";
-import { noQuery, readInput } from "../read-input.ts";
+import { createdKey, createKeyInput, keyList, keyView } from "../contract.ts";
+import { route } from "./route.ts";
 
 /** `/keys`: list, create, show, revoke. */
-export function addKeyRoutes(app: FastifyInstance, context: AdminContext): void {
-  app.get("/keys", async ({ query }) => {
-    readInput(noQuery, query);
-    return { keys: await context.listKeys() };
-  });
-  app.post("/keys", async ({ body, query }, reply) => {
-    readInput(noQuery, query);
-    return reply.code(201).send(await context.createKey(readInput(createKeyInput, body)));
-  });
-  app.get<{ Params: { key: string } }>("/keys/:key", async ({ params, query }) => {
-    readInput(noQuery, query);
-    return context.showKey(params.key);
-  });
-  app.post<{ Params: { key: string } }>("/keys/:key/revoke", async ({ params, body, query }) => {
-    readInput(noQuery, query);
-    readInput(noQuery, body);
-    return context.revokeKey(params.key);
-  });
-}
+export const keyRoutes = [
+  route({
+    method: "GET",
+    path: "/keys",
+    resource: "keys",
+    role: "viewer",
+    summary: "All keys, revoked and expired ones too, without their secrets.",
+    answer: keyList,
+    handle: async (context) => ({ keys: await context.listKeys() }),
+  }),
+  route({
+    method: "POST",
+    path: "/keys",
+    resource: "keys",
+    role: "operator",
+    summary: "Makes a key. The answer is the only one that ever holds its secret.",
+    body: createKeyInput,
+    answer: createdKey,
+    status: 201,
+    handle: (context, { body }) => context.createKey(body),
+  }),
+  route({
+    method: "GET",
+    path: "/keys/{key}",
+    resource: "keys",
+    role: "viewer",
+    summary: "One key, by id or by name.",
+    answer: keyView,
+    handle: (context, { params }) => context.showKey(params.key),
+  }),
+  route({
+    method: "POST",
+    path: "/keys/{key}/revoke",
+    resource: "keys",
+    role: "operator",
+    summary: "Ends a key at once, and the streams that it opened. Idempotent.",
+    answer: keyView,
+    handle: (context, { params }) => context.revokeKey(params.key),
+  }),
+];

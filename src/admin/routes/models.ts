@@ -1,25 +1,25 @@
-import type { FastifyInstance } from "fastify";
-import type { AdminContext } from "../context.ts";
-import { probeInput } from "../contract.ts";
-import { noQuery, readInput } from "../read-input.ts";
+import { modelList, probeInput, probeResult } from "../contract.ts";
+import { route } from "./route.ts";
 
 /** `/models`: the catalogue, and one smallest request to one of them. */
-export function addModelRoutes(app: FastifyInstance, context: AdminContext): void {
-  app.get("/models", async ({ query }) => {
-    readInput(noQuery, query);
-    return { models: await context.listModels() };
-  });
-  app.post("/models/probe", async ({ body, query, raw }) => {
-    readInput(noQuery, query);
-    const input = readInput(probeInput, body);
-    const asker = new AbortController();
-    const leave = (): void => asker.abort();
-    // An asker that leaves must not keep an engine busy. Injected requests have no socket that could close.
-    raw.socket?.once("close", leave);
-    try {
-      return await context.probeModel(input, asker.signal);
-    } finally {
-      raw.socket?.off("close", leave);
-    }
-  });
-}
+export const modelRoutes = [
+  route({
+    method: "GET",
+    path: "/models",
+    resource: "models",
+    role: "viewer",
+    summary: "The catalogue: every public name with its targets.",
+    answer: modelList,
+    handle: async (context) => ({ models: await context.listModels() }),
+  }),
+  route({
+    method: "POST",
+    path: "/models/probe",
+    resource: "models",
+    role: "operator",
+    summary: "Sends one smallest request to a model, on the way that a caller's request takes.",
+    body: probeInput,
+    answer: probeResult,
+    handle: (context, { body, signal }) => context.probeModel(body, signal),
+  }),
+];

@@ -1,24 +1,45 @@
-import type { FastifyInstance } from "fastify";
-import type { AdminContext } from "../context.ts";
-import { inviteNodeInput } from "../contract.ts";
-import { noQuery, readInput } from "../read-input.ts";
+import { invitedNode, inviteNodeInput, nodeList, nodeView, removedNode } from "../contract.ts";
+import { route } from "./route.ts";
 
 /** `/nodes`: list, invite, show, remove. */
-export function addNodeRoutes(app: FastifyInstance, context: AdminContext): void {
-  app.get("/nodes", async ({ query }) => {
-    readInput(noQuery, query);
-    return { nodes: await context.listNodes() };
-  });
-  app.post("/nodes", async ({ body, query }, reply) => {
-    readInput(noQuery, query);
-    return reply.code(201).send(await context.inviteNode(readInput(inviteNodeInput, body)));
-  });
-  app.get<{ Params: { node: string } }>("/nodes/:node", async ({ params, query }) => {
-    readInput(noQuery, query);
-    return context.showNode(params.node);
-  });
-  app.delete<{ Params: { node: string } }>("/nodes/:node", async ({ params, query }) => {
-    readInput(noQuery, query);
-    return context.removeNode(params.node);
-  });
-}
+export const nodeRoutes = [
+  route({
+    method: "GET",
+    path: "/nodes",
+    resource: "nodes",
+    role: "viewer",
+    summary: "All nodes, with engines, models, links and open invitations.",
+    answer: nodeList,
+    handle: async (context) => ({ nodes: await context.listNodes() }),
+  }),
+  route({
+    method: "POST",
+    path: "/nodes",
+    resource: "nodes",
+    role: "operator",
+    summary:
+      "Invites an agent; makes the node when there is none of that name. The only answer with the invitation's code.",
+    body: inviteNodeInput,
+    answer: invitedNode,
+    status: 201,
+    handle: (context, { body }) => context.inviteNode(body),
+  }),
+  route({
+    method: "GET",
+    path: "/nodes/{node}",
+    resource: "nodes",
+    role: "viewer",
+    summary: "One node.",
+    answer: nodeView,
+    handle: (context, { params }) => context.showNode(params.node),
+  }),
+  route({
+    method: "DELETE",
+    path: "/nodes/{node}",
+    resource: "nodes",
+    role: "operator",
+    summary: "Forgets a node with its agents and invitations, and ends its links at once.",
+    answer: removedNode,
+    handle: (context, { params }) => context.removeNode(params.node),
+  }),
+];

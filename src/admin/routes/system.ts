@@ -1,16 +1,26 @@
-import type { FastifyInstance } from "fastify";
-import type { AdminContext } from "../context.ts";
-import { backupInput } from "../contract.ts";
-import { noQuery, readInput } from "../read-input.ts";
+import { backupInput, backupResult, status } from "../contract.ts";
+import { route } from "./route.ts";
 
 /** `/status` and `/backup`. */
-export function addSystemRoutes(app: FastifyInstance, context: AdminContext): void {
-  app.get("/status", async ({ query }) => {
-    readInput(noQuery, query);
-    return context.status();
-  });
-  app.post("/backup", async ({ body, query }, reply) => {
-    readInput(noQuery, query);
-    return reply.code(201).send(await context.backup(readInput(backupInput, body).path));
-  });
-}
+export const systemRoutes = [
+  route({
+    method: "GET",
+    path: "/status",
+    resource: "system",
+    role: "viewer",
+    summary: "What runs and whether it is well.",
+    answer: status,
+    handle: (context) => context.status(),
+  }),
+  route({
+    method: "POST",
+    path: "/backup",
+    resource: "system",
+    role: "owner",
+    summary: "Writes a copy of the store to a new file on the gateway's machine.",
+    body: backupInput,
+    answer: backupResult,
+    status: 201,
+    handle: (context, { body }) => context.backup(body.path),
+  }),
+];

@@ -1,13 +1,25 @@
-import type { FastifyInstance } from "fastify";
-import type { AdminContext } from "../context.ts";
-import { usageQuery } from "../contract.ts";
-import { noQuery, readInput } from "../read-input.ts";
+import { requestView, usageQuery, usageReport } from "../contract.ts";
+import { route } from "./route.ts";
 
 /** `/usage` and `/requests/{id}`: what was used, and the whole truth of one request. */
-export function addUsageRoutes(app: FastifyInstance, context: AdminContext): void {
-  app.get("/usage", async ({ query }) => context.usage(readInput(usageQuery, query)));
-  app.get<{ Params: { id: string } }>("/requests/:id", async ({ params, query }) => {
-    readInput(noQuery, query);
-    return context.request(params.id);
-  });
-}
+export const usageRoutes = [
+  route({
+    method: "GET",
+    path: "/usage",
+    resource: "usage",
+    role: "viewer",
+    summary: "Requests, tokens and cost, summed up by key, model, node or day.",
+    query: usageQuery,
+    answer: usageReport,
+    handle: (context, { query }) => context.usage(query),
+  }),
+  route({
+    method: "GET",
+    path: "/requests/{id}",
+    resource: "requests",
+    role: "viewer",
+    summary: "The whole truth of one finished request.",
+    answer: requestView,
+    handle: (context, { params }) => context.request(params.id),
+  }),
+];
