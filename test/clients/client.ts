@@ -70,5 +70,10 @@ export interface ClientKind {
   connect(door: Door): Client;
 }
 
+/** What a kind of client can do. Told by opening one that nobody asks anything of. */
+export function abilitiesOf(kind: ClientKind): Client {
+  return kind.connect({ origin: "http://127.0.0.1:9", key: "nobody", fetch });
+}
+
 /** Rejects a turn that goes on for ever. */
 export const MAX_STEPS = 3;

@@ -6,7 +6,7 @@ import type { ClientKind } from "./client.ts";
 import type { EngineRow } from "./engine.ts";
 
 /** What each cell of the matrix tries, in the order of the page. */
-export const BEHAVIOURS = ["whole", "stream", "thinking", "tools", "embed", "cancel", "error"] as const;
+export const BEHAVIOURS = ["whole", "stream", "thinking", "tools", "embed", "cancel", "error", "break"] as const;
 export type Behaviour = (typeof BEHAVIOURS)[number];
 
 interface Cell {

@@ -8,8 +8,10 @@ import type { FakeKind } from "../support/fake-engine/clothes.ts";
 import { startFakeEngine } from "../support/fake-engine/start.ts";
 import { FAKE_TEXT } from "../support/fake-engine/turn.ts";
 import { temporaryFolder } from "../support/postern.ts";
+import type { Ask } from "./client.ts";
+import type { Behaviour } from "./compatibility.ts";
 
-/** An engine of the matrix, running. What it cannot do has no model. */
+/** An engine of the matrix, running. What its row says that it cannot do has no model. */
 export interface MatrixEngine {
   /** What the agent is told of it. */
   agent: Partial<AgentConfig>;
@@ -18,10 +20,8 @@ export interface MatrixEngine {
   models: {
     /** Answers, and where `tool` is set calls tools. */
     answer: string;
-    embed: string | null;
+    embed: string;
     endless: string;
-    /** Answers with the status 400 and `refusal`. */
-    refuses: string | null;
     /** Thinks before it answers. */
     thinks: string | null;
     /** Calls its tool twice at once. */
@@ -37,9 +37,8 @@ export interface MatrixEngine {
   afterTool: ((result: string) => string) | null;
   /** What the tool is asked. */
   city: string;
-  refusal: string;
-  /** Operations that an engine of its kind has and this one has not. */
-  lacks: readonly string[];
+  /** A question that it answers with the status 400, and what its words are then. */
+  refused: { ask: Partial<Ask>; words: RegExp };
   /** Path of the latest request; null: nobody can tell. */
   lastPath(): string | null;
   /** Resolves when the latest request is over: whether its caller left it, or null where nobody can tell. */
@@ -51,13 +50,23 @@ export interface EngineRow {
   /** As on the page. */
   title: string;
   kind: EngineKind;
+  /** Operations that an engine of its kind has and this one has not. */
+  lacks: readonly string[];
+  /** What its model cannot do. */
+  cannot: readonly Behaviour[];
   start(): Promise<MatrixEngine>;
 }
 
 /** Columns of the matrix. */
 export const ENGINES: readonly EngineRow[] = [
-  { title: "llama.cpp (embedded)", kind: "embedded", start: startEmbedded },
-  { title: "aimock", kind: "openai", start: startAimock },
+  {
+    title: "llama.cpp (embedded)",
+    kind: "embedded",
+    lacks: [],
+    cannot: ["thinking", "tools", "break"],
+    start: startEmbedded,
+  },
+  { title: "aimock", kind: "openai", lacks: ["openai.completions"], cannot: [], start: startAimock },
   fake("Ollama", "ollama"),
   fake("llama-server", "llama-server"),
   fake("vLLM", "vllm"),
@@ -68,11 +77,15 @@ export const ENGINES: readonly EngineRow[] = [
 const CITY = "Zürich";
 /** More than any of the stand-ins says. */
 const MAX_TOKENS = 40;
+/** More than fit into the window of the demo model. */
+const OVERLONG_WORDS = 4000;
 
 function fake(title: string, kind: FakeKind): EngineRow {
   return {
     title,
     kind,
+    lacks: [],
+    cannot: [],
     async start() {
       const engine = await startFakeEngine({ kind });
       // The agent's own looks at the engine are not what is asked for here.
@@ -84,7 +97,6 @@ function fake(title: string, kind: FakeKind): EngineRow {
           answer: "fake-model",
           embed: "fake-embed",
           endless: "endless",
-          refuses: "error-400",
           breaks: "mid-error",
           thinks: "thinking-model",
           callsTwice: "two-tools-model",
@@ -93,8 +105,7 @@ function fake(title: string, kind: FakeKind): EngineRow {
         text: FAKE_TEXT,
         afterTool: (result) => `The tool said: ${result}`,
         city: CITY,
-        refusal: "the fake engine does not like this request",
-        lacks: [],
+        refused: { ask: { model: "error-400" }, words: /the fake engine does not like this request/ },
         lastPath: () => last()?.path ?? null,
         wasLeft: async () => (await last()?.done) === "left",
         close: () => engine.close(),
@@ -130,7 +141,6 @@ async function startAimock(): Promise<MatrixEngine> {
       answer: "mock-answers",
       embed: "mock-embeds",
       endless: "mock-endless",
-      refuses: "mock-refuses",
       breaks: "mock-breaks",
       thinks: "mock-thinks",
       callsTwice: "mock-calls-twice",
@@ -139,8 +149,7 @@ async function startAimock(): Promise<MatrixEngine> {
     text,
     afterTool: () => "aimock has heard the tool.",
     city: CITY,
-    refusal,
-    lacks: ["openai.completions"],
+    refused: { ask: { model: "mock-refuses" }, words: new RegExp(refusal) },
     lastPath: () => mock.getRequests().findLast((request) => request.method === "POST")?.path ?? null,
     wasLeft: async () => null,
     close: () => mock.stop(),
@@ -160,7 +169,6 @@ async function startEmbedded(): Promise<MatrixEngine> {
       answer: model,
       embed: model,
       endless: model,
-      refuses: null,
       breaks: null,
       thinks: null,
       callsTwice: null,
@@ -170,8 +178,8 @@ async function startEmbedded(): Promise<MatrixEngine> {
     text: new RegExp(`^${DEMO_SENTENCE.slice(0, 40)}`),
     afterTool: null,
     city: CITY,
-    refusal: "",
-    lacks: [],
+    // Longer than its window.
+    refused: { ask: { prompt: "too long ".repeat(OVERLONG_WORDS) }, words: /context/ },
     lastPath: () => null,
     wasLeft: async () => null,
     close: () => rm(folder, { recursive: true, force: true }),

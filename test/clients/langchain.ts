@@ -1,3 +1,4 @@
+import { ContextOverflowError } from "@langchain/core/errors";
 import {
   type AIMessage,
   type AIMessageChunk,
@@ -8,7 +9,16 @@ import {
 import { tool as makeTool } from "@langchain/core/tools";
 import { ChatOllama, OllamaEmbeddings } from "@langchain/ollama";
 import { ChatOpenAI, OpenAIEmbeddings } from "@langchain/openai";
-import { type Ask, type Client, type ClientKind, type Door, MAX_STEPS, type Said, WEATHER } from "./client.ts";
+import {
+  type Ask,
+  type Client,
+  type ClientKind,
+  type Door,
+  type Failure,
+  MAX_STEPS,
+  type Said,
+  WEATHER,
+} from "./client.ts";
 import { readOllamaFailure } from "./ollama.ts";
 import { readOpenAIFailure } from "./openai.ts";
 
@@ -18,13 +28,13 @@ export const LANGCHAIN_CLIENTS: readonly ClientKind[] = [
     packages: ["@langchain/openai", "@langchain/core"],
     dialect: "OpenAI chat",
     operation: "openai.chat",
-    connect: (door) => converse((of) => openai(door, of, false), readOpenAIFailure),
+    connect: (door) => converse((of) => openai(door, of, false), readFailure),
   },
   {
     packages: ["@langchain/openai", "@langchain/core"],
     dialect: "OpenAI responses",
     operation: "openai.responses",
-    connect: (door) => converse((of) => openai(door, of, true), readOpenAIFailure),
+    connect: (door) => converse((of) => openai(door, of, true), readFailure),
   },
   {
     packages: ["@langchain/ollama", "@langchain/core"],
@@ -37,7 +47,7 @@ export const LANGCHAIN_CLIENTS: readonly ClientKind[] = [
     dialect: "OpenAI embeddings",
     operation: "openai.embeddings",
     connect: ({ origin, key, fetch }) => ({
-      failure: readOpenAIFailure,
+      failure: readFailure,
       embed: (model, texts) =>
         new OpenAIEmbeddings({
           model,
@@ -64,6 +74,11 @@ export const LANGCHAIN_CLIENTS: readonly ClientKind[] = [
     }),
   },
 ];
+
+/** It has an error of its own for a prompt that does not fit, and lets the others through. */
+function readFailure(error: unknown): Failure {
+  return readOpenAIFailure(ContextOverflowError.isInstance(error) ? error.cause : error);
+}
 
 function openai({ origin, key, fetch }: Door, { model, maxTokens }: Ask, useResponsesApi: boolean): ChatOpenAI {
   return new ChatOpenAI({

@@ -22,7 +22,7 @@ function open({ origin, key, fetch }: Door): OpenAI {
   return new OpenAI({ baseURL: `${origin}/v1`, apiKey: key, maxRetries: 0, fetch });
 }
 
-/** What `openai` throws; LangChain lets it through. */
+/** What `openai` throws. */
 export function readOpenAIFailure(error: unknown): Failure {
   if (!(error instanceof OpenAI.APIError)) throw error;
   return { status: error.status ?? null, code: error.code ?? null, message: error.message };
