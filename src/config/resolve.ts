@@ -76,6 +76,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
         betweenTokensProviderMs: timeouts.betweenTokensProvider ?? base.gateway.timeouts.betweenTokensProviderMs,
         totalMs: timeouts.total ?? base.gateway.timeouts.totalMs,
         holdMs: timeouts.hold ?? base.gateway.timeouts.holdMs,
+        loadingMs: timeouts.loading ?? base.gateway.timeouts.loadingMs,
         keepAliveMs: timeouts.keepAlive ?? base.gateway.timeouts.keepAliveMs,
         callerIdleMs: timeouts.callerIdle ?? base.gateway.timeouts.callerIdleMs,
         requestHeadMs: timeouts.requestHead ?? base.gateway.timeouts.requestHeadMs,

@@ -101,6 +101,8 @@ export interface TimeoutConfig {
   totalMs: number;
   /** How long a response is held back for certainty before it is committed. */
   holdMs: number;
+  /** How long a request waits for an engine that loads its model; 0: not at all. */
+  loadingMs: number;
   /** Silence towards the caller before a keep-alive is sent. */
   keepAliveMs: number;
   /** A caller that neither sends nor takes a byte. */
@@ -235,6 +237,7 @@ export const DEFAULT_TIMEOUTS: TimeoutConfig = {
   betweenTokensProviderMs: 60 * SECOND,
   totalMs: 60 * MINUTE,
   holdMs: 10 * SECOND,
+  loadingMs: 0,
   keepAliveMs: 15 * SECOND,
   callerIdleMs: 300 * SECOND,
   requestHeadMs: 15 * SECOND,

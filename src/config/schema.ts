@@ -163,6 +163,9 @@ const timeouts = z.strictObject({
   betweenTokensProvider: duration(short).optional().describe("Longest silence within an answer of a provider."),
   total: duration(short).optional().describe("A whole request."),
   hold: duration({}).optional().describe("How long an answer is held back for certainty before it is committed."),
+  loading: duration({})
+    .optional()
+    .describe("How long a request waits for an engine that loads its model. `0s`: it is answered 503 at once."),
   keepAlive: duration(short).optional().describe("Silence towards the caller before a keep-alive is sent."),
   callerIdle: duration(short).optional().describe("A caller that neither sends nor takes a byte."),
   requestHead: duration(short).optional().describe("Head of a request, first byte to last."),

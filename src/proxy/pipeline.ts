@@ -29,15 +29,15 @@ import { type CallerHead, readHead } from "./head.ts";
 import { identify } from "./identify.ts";
 import type { ProxyObserver } from "./observer.ts";
 import { ownAnswer } from "./own-answers.ts";
-import { prepareAttempt } from "./prepare-attempt.ts";
+import { type AttemptSource, prepareAttempt } from "./prepare-attempt.ts";
 import { type HeldBody, readBody } from "./read-body.ts";
 import { refuse } from "./refuse.ts";
-import { Relay } from "./relay.ts";
+import { Relay, type RelayPlan } from "./relay.ts";
 import { Reservations } from "./reservations.ts";
 import { resolveModel, visibleModels } from "./resolve-model.ts";
 import { type SettleDeps, settleLocal, settleRelayed } from "./settle.ts";
 import { Sweeper } from "./sweeper.ts";
-import type { Catalogue, CatalogueEntry } from "./target.ts";
+import type { Catalogue, CatalogueEntry, Target } from "./target.ts";
 
 /** What the data plane is made of. Chosen once, at the composition root. */
 export interface PipelineDeps {
@@ -243,16 +243,9 @@ export class Pipeline {
       return this.#sendOwn(run, own);
     }
     yield isLarge;
-    const targets = planAttempts({
-      targets: entry.targets,
-      canAsk: (operations) => this.#formatFor(operation.id, operations) !== null,
-      mayLeave: !head.isLocalOnly,
-      pinnedNode: head.node,
-      turn: this.#turn++,
-    });
     const source = { operation, scan, facts, formatFor: this.#formatFor };
-    const first = prepareAttempt(source, targets);
-    if (first === null) throw new PosternError("no_target");
+    const planWith = ({ targets }: CatalogueEntry) => this.#plan(targets, head, source, run.startedMs);
+    const plan = planWith(entry);
     // Much may have happened while the body came in.
     if (response.destroyed) return run.reservations.release();
     if (run.isRevoked) throw new PosternError("unauthorized", { detail: { reason: "revoked" } });
@@ -287,8 +280,8 @@ export class Pipeline {
           estimatedTokensIn: tokensFromBytes(textBytes),
         },
         requestBytes: textBytes,
-        targets,
-        first,
+        plan,
+        planAgain: () => planWith(resolveModel(facts.model, key, catalogue)),
         startedMs: run.startedMs,
         overheadMs,
         timeouts,
@@ -309,6 +302,27 @@ export class Pipeline {
       },
     );
     run.relay.start();
+  }
+
+  /** Steps 9 and the start of 10. Null while engines load the model and the request may wait for them. */
+  #plan(targets: readonly Target[], head: CallerHead, source: AttemptSource, startedMs: number): RelayPlan | null {
+    const { clock, timeouts } = this.#deps;
+    try {
+      const planned = planAttempts({
+        targets,
+        canAsk: (operations) => this.#formatFor(source.operation.id, operations) !== null,
+        mayLeave: !head.isLocalOnly,
+        pinnedNode: head.node,
+        turn: this.#turn++,
+      });
+      const first = prepareAttempt(source, planned);
+      if (first === null) throw new PosternError("no_target");
+      return { targets: planned, first };
+    } catch (error) {
+      const isLoading = error instanceof PosternError && error.code === "engine_loading";
+      if (isLoading && clock.monotonicMs() - startedMs < timeouts.loadingMs) return null;
+      throw error;
+    }
   }
 
   /**

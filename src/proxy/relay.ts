@@ -7,7 +7,7 @@ import type { DialectCodec, StreamTap, Usage } from "../dialects/dialect.ts";
 import { statusFor } from "../dialects/error-body.ts";
 import { isPassableError, streamTypeOf } from "../dialects/pass-through.ts";
 import { toldError } from "../dialects/told-error.ts";
-import { type ErrorCode, PosternError } from "../errors.ts";
+import { type ErrorCode, PosternError, toPosternError } from "../errors.ts";
 import type { CancelReason, Exchange, ExchangeFailure, ExchangeHandler, ExchangeHeaders } from "../lib/exchange.ts";
 import { type AttemptFailure, classifyAnswer, classifyFailure } from "../routing/classify-failure.ts";
 import { planRetry } from "../routing/retry.ts";
@@ -36,6 +36,14 @@ const RETRY_AFTER_SECONDS = "2";
 const NO_BYTES = Buffer.alloc(0);
 const JSON_TYPE = "application/json";
 
+/** Where a request may go. */
+export interface RelayPlan {
+  /** In the order of the plan; at least one. */
+  targets: readonly Target[];
+  /** The attempt to begin with. */
+  first: PreparedAttempt;
+}
+
 /** Everything that is decided by the time a request may go out. */
 export interface RelayJob {
   id: string;
@@ -47,10 +55,10 @@ export interface RelayJob {
   source: AttemptSource;
   context: AnswerContext;
   requestBytes: number;
-  /** In the order of the plan; at least one. */
-  targets: readonly Target[];
-  /** The attempt to begin with. */
-  first: PreparedAttempt;
+  /** Null: engines load the model, and the request may wait for them. */
+  plan: RelayPlan | null;
+  /** Plans again while it waits; throws what ends the wait. */
+  planAgain(): RelayPlan | null;
   /** Monotonic time of the request's arrival. */
   startedMs: number;
   /** Milliseconds between the whole request and its dispatch. */
@@ -136,21 +144,34 @@ export class Relay implements ExchangeHandler, Watched {
   #firstTokenMs: number | null = null;
   #attempts: AttemptRecord[] = [];
   readonly #tried = new Set<string>();
+  #plan: RelayPlan | null;
 
   constructor(job: RelayJob, host: RelayHost) {
     this.#job = job;
+    this.#plan = job.plan;
     this.#host = host;
   }
 
-  /** Starts the first attempt. Call once. */
+  /** Starts the first attempt, or the wait for an engine that it can go to. Call once. */
   start(): void {
     const { response } = this.#job;
     response.on("drain", this.#onDrain);
     response.on("close", () => this.#onCallerGone());
     this.#host.sweeper.watch(this);
     this.#record = this.#host.open(() => {
-      if (!this.#isSettled) this.#attempt(this.#job.first);
+      if (!this.#isSettled && this.#plan !== null) this.#attempt(this.#plan.first);
     });
+  }
+
+  /** While engines load the model: whether one has come to it. */
+  #lookAgain(): void {
+    try {
+      this.#plan = this.#job.planAgain();
+    } catch (thrown) {
+      const error = toPosternError(thrown);
+      return this.#end(error.code, "failed", null, error);
+    }
+    if (this.#plan !== null) this.#attempt(this.#plan.first);
   }
 
   /** Ends the request from our side: revocation, shutdown. The caller is told in its dialect. */
@@ -378,7 +399,7 @@ export class Relay implements ExchangeHandler, Watched {
   /** Null when no target is left that could be asked. */
   #prepareNext(): PreparedAttempt | null {
     if (this.#isBodyDropped) return null;
-    const left = this.#job.targets.filter((one) => !this.#tried.has(one.id) && one.canAccept());
+    const left = (this.#plan?.targets ?? []).filter((one) => !this.#tried.has(one.id) && one.canAccept());
     try {
       return prepareAttempt(this.#job.source, left);
     } catch {
@@ -542,7 +563,10 @@ export class Relay implements ExchangeHandler, Watched {
       return;
     }
     if (this.#firstTokenMs === null) {
-      if (nowMs - this.#attemptStartedMs > this.#firstTokenLimitMs()) {
+      if (this.#plan === null) {
+        this.#lookAgain();
+        if (this.#isSettled) return;
+      } else if (this.#attemptIndex >= 0 && nowMs - this.#attemptStartedMs > this.#firstTokenLimitMs()) {
         return this.#giveUp("engine_timeout", { limitMs: this.#firstTokenLimitMs() }, "deadline");
       }
       if (facts.isStream && !this.#isCommitted && nowMs - startedMs > timeouts.holdMs) this.#commit();
@@ -578,6 +602,7 @@ export class Relay implements ExchangeHandler, Watched {
    */
   #usageSoFar(outcome: Outcome): Usage {
     if (this.#tap !== null) return this.#tap.usage();
+    if (this.#attemptIndex === -1) return NO_USAGE;
     return outcome === "failed" ? NO_USAGE : estimateUsage(this.#job.requestBytes, 0);
   }
 
