@@ -35,6 +35,7 @@ const ALLOWED: Record<string, readonly string[]> = {
     "config",
     "engines/engine.ts",
     "storage/store.ts",
+    "storage/audit-chain.ts",
     "tunnel/link.ts",
   ],
   gateway: [

@@ -11,6 +11,7 @@ import { defaultConfig } from "../config/resolved.ts";
 import type { PosternError } from "../errors.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { Secret } from "../lib/secret.ts";
+import type { AuditDraft } from "../storage/audit-chain.ts";
 import type { InvitationRecord, NodeRecord, Store, UsageRow } from "../storage/store.ts";
 import type { Link, NodeReport } from "../tunnel/link.ts";
 import { ownerOfFolder } from "./caller.ts";
@@ -23,14 +24,14 @@ import { adminSocketPath } from "./socket-path.ts";
 import { injectTransport, remoteTransport, socketTransport } from "./transport.ts";
 
 /** Keeps lists in memory. Unlike a real store it locks nothing, checks nothing and survives nothing. */
-function memoryStore(rows: UsageRow[] = []): Store {
+function memoryStore(rows: UsageRow[] = [], entries: AuditDraft[] = []): Store {
   const keys: KeyRecord[] = [];
   const nodes: NodeRecord[] = [];
   const invitations: InvitationRecord[] = [];
   const nothing = async (): Promise<never> => {
     throw new Error("not part of this fake");
   };
-  return {
+  const store: Store = {
     keys: {
       insert: async (key) => void keys.push(key),
       list: async () => structuredClone(keys),
@@ -64,9 +65,15 @@ function memoryStore(rows: UsageRow[] = []): Store {
       prune: nothing,
     },
     backup: async (path) => writeFileSync(path, "copy", { flag: "wx" }),
+    audit: { append: async (entry) => void entries.push(entry), list: nothing, verify: nothing },
+    audited(entry) {
+      entries.push(entry);
+      return store;
+    },
     health: async () => null,
     close: async () => {},
   };
+  return store;
 }
 
 class FakeGateway implements LiveGateway {

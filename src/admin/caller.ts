@@ -1,3 +1,4 @@
+import type { AuditActor } from "../storage/audit-chain.ts";
 import type { Grant } from "./access/role.ts";
 
 /** Who calls the admin API, once that is certain. */
@@ -15,4 +16,9 @@ export interface Caller extends Grant {
 export function ownerOfFolder(kind: "socket" | "offline"): Caller {
   const uid = process.getuid?.();
   return { kind, name: uid === undefined ? "owner" : `uid ${uid}`, role: "owner", scopes: null };
+}
+
+/** The caller as the audit trail names them. */
+export function actorOf({ kind, name }: Caller): AuditActor {
+  return { kind, id: null, name, address: null };
 }

@@ -4,8 +4,9 @@ import type { ResolvedConfig } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Secret } from "../lib/secret.ts";
-import type { Store } from "../storage/store.ts";
-import type { Caller } from "./caller.ts";
+import type { AuditDraft } from "../storage/audit-chain.ts";
+import type { Changes, Store } from "../storage/store.ts";
+import { actorOf, type Caller } from "./caller.ts";
 import type { AdminContext, LiveGateway } from "./context.ts";
 import { createKeyAdmin } from "./key-admin.ts";
 import { createNodeAdmin } from "./node-admin.ts";
@@ -25,9 +26,14 @@ export interface AdminParts {
   settleUsage(): Promise<void>;
 }
 
+/** What a change is, for the audit trail: no secrets, not even their hashes. */
+export type Change = Pick<AuditDraft, "action" | "subject" | "before" | "after">;
+
 /** The same with who calls. */
 export interface CallParts extends AdminParts {
   caller: Caller;
+  /** The store for one change by this caller, written together with its entry in the audit trail. */
+  changing(change: Change): Changes;
 }
 
 /**
@@ -36,7 +42,13 @@ export interface CallParts extends AdminParts {
  * @returns the contract in the name of a caller. Cheap: made for each call.
  */
 export function createAdmin(parts: AdminParts): (caller: Caller) => AdminContext {
-  return (caller) => createAdminContext({ ...parts, caller });
+  const { store, clock } = parts;
+  return (caller) =>
+    createAdminContext({
+      ...parts,
+      caller,
+      changing: (change) => store.audited({ atMs: clock.nowMs(), actor: actorOf(caller), ...change }),
+    });
 }
 
 function createAdminContext(parts: CallParts): AdminContext {
@@ -92,7 +104,11 @@ function createAdminContext(parts: CallParts): AdminContext {
         throw new PosternError("invalid_input", { message: `The backup's path must be absolute, got "${path}"` });
       }
       await store.backup(path);
-      return { path, bytes: statSync(path).size };
+      const after = { path, bytes: statSync(path).size };
+      const actor = actorOf(parts.caller);
+      const entry = { action: "backup.create", subject: "store", before: null, after };
+      await store.audit.append({ atMs: parts.clock.nowMs(), actor, ...entry });
+      return after;
     },
   };
 }

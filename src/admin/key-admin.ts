@@ -12,7 +12,7 @@ type KeyMethods = Pick<AdminContext, "listKeys" | "showKey" | "createKey" | "rev
 const DEFAULT_ENDPOINT = "default";
 
 /** Keys: the store has them, a running gateway is told of each change. */
-export function createKeyAdmin({ store, clock, live }: CallParts): KeyMethods {
+export function createKeyAdmin({ store, clock, live, changing }: CallParts): KeyMethods {
   return {
     async listKeys() {
       const keys = await store.keys.list();
@@ -34,18 +34,20 @@ export function createKeyAdmin({ store, clock, live }: CallParts): KeyMethods {
         expiresAtMs: expiresInMs === null ? null : nowMs + expiresInMs,
         revokedAtMs: null,
       };
-      await store.keys.insert(key);
+      const view = toKeyView(key, nowMs);
+      await changing({ action: "keys.create", subject: `key ${id}`, before: null, after: view }).keys.insert(key);
       live?.keyCreated(key);
-      return { key: toKeyView(key, nowMs), secret: secret.reveal() };
+      return { key: view, secret: secret.reveal() };
     },
     async revokeKey(idOrName) {
       const key = await findKey(idOrName);
       if (key.revokedAtMs !== null) return toKeyView(key, clock.nowMs());
       const nowMs = clock.nowMs();
-      await store.keys.revoke(key.id, nowMs);
       const revoked = { ...key, revokedAtMs: nowMs };
+      const [before, after] = [toKeyView(key, nowMs), toKeyView(revoked, nowMs)];
+      await changing({ action: "keys.revoke", subject: `key ${key.id}`, before, after }).keys.revoke(key.id, nowMs);
       live?.keyRevoked(revoked);
-      return toKeyView(revoked, nowMs);
+      return after;
     },
   };
 

@@ -13,7 +13,7 @@ type NodeMethods = Pick<AdminContext, "listNodes" | "showNode" | "inviteNode" | 
 
 /** Nodes, their invitations and their removal. */
 export function createNodeAdmin(parts: CallParts): NodeMethods {
-  const { store, clock, live, config } = parts;
+  const { store, clock, live, config, changing } = parts;
   return {
     async listNodes() {
       const [nodes, connectors, invitations] = await Promise.all([
@@ -62,7 +62,8 @@ export function createNodeAdmin(parts: CallParts): NodeMethods {
       refuseFileNode(name);
       const node = await findNode(name);
       if (node === undefined) throw noSuchNode(name);
-      await store.nodes.remove(node.id);
+      const subject = `node ${node.name}`;
+      await changing({ action: "nodes.remove", subject, before: node, after: null }).nodes.remove(node.id);
       return { name: node.name, linksClosed: (await live?.nodeRemoved(node)) ?? 0 };
     },
   };
@@ -73,7 +74,7 @@ export function createNodeAdmin(parts: CallParts): NodeMethods {
 
   async function addNode({ name, models }: InviteNodeInput): Promise<NodeRecord> {
     const node: NodeRecord = { id: randomUUID(), name, createdAtMs: clock.nowMs(), grants: models };
-    await store.nodes.insert(node);
+    await changing({ action: "nodes.create", subject: `node ${name}`, before: null, after: node }).nodes.insert(node);
     live?.nodeAdded(node);
     return node;
   }
@@ -91,7 +92,9 @@ export function createNodeAdmin(parts: CallParts): NodeMethods {
       uses: 0,
       isEphemeral: input.isEphemeral,
     };
-    await store.nodes.insertInvitation(record);
+    const after = { node: node.name, ...toInvitationView(record) };
+    const change = { action: "nodes.invite", subject: `node ${node.name}`, before: null, after };
+    await changing(change).nodes.insertInvitation(record);
     return { code: code.reveal(), record };
   }
 

@@ -69,12 +69,15 @@ export class Directory implements ConnectorDirectory {
       lastSeenAtMs: nowMs,
       lastEpoch: 0,
     };
-    const node = await this.#store.nodes.redeemInvitation(
-      redemption.invitationId,
-      redemption.secretHash,
-      connector,
-      nowMs,
-    );
+    const audited = this.#store.audited({
+      atMs: nowMs,
+      actor: { kind: "agent", id: connector.id, name: "agent", address: null },
+      action: "nodes.join",
+      subject: `invitation ${redemption.invitationId}`,
+      before: null,
+      after: { connector: connector.id },
+    });
+    const node = await audited.nodes.redeemInvitation(redemption.invitationId, redemption.secretHash, connector, nowMs);
     if (node === null) return null;
     // Only the store knows whether the invitation was for pods, and whether the connector had joined before.
     const joined = (await this.#store.nodes.connectors()).find((one) => one.id === connector.id);
@@ -96,7 +99,15 @@ export class Directory implements ConnectorDirectory {
   async forget(connectorId: string): Promise<void> {
     this.#connectors.delete(connectorId);
     this.#touchedAtMs.delete(connectorId);
-    await this.#store.nodes.removeConnector(connectorId);
+    const audited = this.#store.audited({
+      atMs: this.#nowMs(),
+      actor: { kind: "gateway", id: null, name: "gateway", address: null },
+      action: "nodes.forget-connector",
+      subject: `connector ${connectorId}`,
+      before: { connector: connectorId },
+      after: null,
+    });
+    await audited.nodes.removeConnector(connectorId);
   }
 
   seen(connectorId: string, epoch: number): void {

@@ -9,6 +9,8 @@ export interface ColumnTypes {
   tableSuffix: RawBuilder<unknown> | null;
   /** Appended to tables that live in the order of their primary key. */
   clusteredSuffix: RawBuilder<unknown> | null;
+  /** What makes the database itself refuse to change or delete a row of the table. */
+  appendOnly(table: string): RawBuilder<unknown>[];
 }
 
 /** One forward step of the schema. Runs in a transaction of its own; once released it is never changed. */
@@ -22,6 +24,7 @@ export interface Migration {
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: "first", up: createFirstTables },
   { version: 2, name: "tokens of thinking", up: addReasoningTokens },
+  { version: 3, name: "audit trail", up: createAudit },
 ];
 
 const required = (column: ColumnDefinitionBuilder) => column.notNull();
@@ -156,6 +159,19 @@ async function addReasoningTokens(db: Kysely<unknown>, { integer }: ColumnTypes)
     .execute();
 }
 
+async function createAudit(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
+  await withSuffix(db.schema.createTable("audit"), types.tableSuffix)
+    .addColumn("seq", types.integer, primary)
+    .addColumn("at_ms", types.integer, required)
+    .addColumn("actor", "text", required)
+    .addColumn("action", "text", required)
+    .addColumn("subject", "text", required)
+    .addColumn("body", "text", required)
+    .addColumn("hash", "text", required)
+    .execute();
+  for (const statement of types.appendOnly("audit")) await statement.execute(db);
+}
+
 function withSuffix<T extends { modifyEnd(modifier: RawBuilder<unknown>): T }>(
   builder: T,
   suffix: RawBuilder<unknown> | null,
@@ -169,4 +185,10 @@ export const SQLITE_TYPES: ColumnTypes = {
   integer: "integer",
   tableSuffix: sql`strict`,
   clusteredSuffix: sql`strict, without rowid`,
+  appendOnly: (table) =>
+    ["update", "delete"].map((change) =>
+      sql.raw(
+        `create trigger ${table}_no_${change} before ${change} on ${table} begin select raise(abort, '${table} is append-only'); end`,
+      ),
+    ),
 };

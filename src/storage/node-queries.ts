@@ -1,6 +1,7 @@
 import { timingSafeEqual } from "node:crypto";
 import type { Kysely, Transaction } from "kysely";
 import { PosternError } from "../errors.ts";
+import { inTransaction } from "./in-transaction.ts";
 import { readList } from "./key-queries.ts";
 import type { Tables } from "./schema.ts";
 import type { ConnectorRecord, InvitationRecord, NodeRecord, NodeStore } from "./store.ts";
@@ -81,7 +82,7 @@ export function createNodeStore(db: Kysely<Tables>): NodeStore {
     },
 
     async redeemInvitation(id, hash, connector, nowMs) {
-      return db.transaction().execute((transaction) => redeem(transaction, id, hash, connector, nowMs));
+      return inTransaction(db, (transaction) => redeem(transaction, id, hash, connector, nowMs));
     },
   };
 }

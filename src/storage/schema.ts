@@ -1,3 +1,5 @@
+import type { AuditRow } from "./audit-chain.ts";
+
 /**
  * The tables as Kysely sees them, one set for every database.
  *
@@ -38,6 +40,7 @@ export interface Tables {
     uses: number;
     is_ephemeral: number;
   };
+  audit: AuditRow;
   requests: RequestTable;
   attempts: AttemptTable;
   daily_usage: DailyUsageTable;

@@ -5,9 +5,10 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { KeyRecord } from "../access/key.ts";
 import type { Outcome, RequestClosed } from "../usage/record.ts";
+import type { AuditDraft } from "./audit-chain.ts";
 import { closedLine, encodeOpened, type SettledRequest } from "./journal-line.ts";
 import { openSqliteStore } from "./sqlite/open-store.ts";
-import type { InvitationRecord, NodeRecord, Store, UsageRow } from "./store.ts";
+import type { AuditQuery, InvitationRecord, NodeRecord, Store, UsageRow } from "./store.ts";
 import { DAY_MS, generationOf } from "./usage-ingest.ts";
 
 /** Every store keeps these promises. Another database is one more entry here. */
@@ -35,6 +36,67 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
     await store.close();
     store = await open(folder);
   }
+
+  describe("the audit trail", () => {
+    const draft = (subject: string, after: unknown = null): AuditDraft => ({
+      atMs: NOW_MS,
+      actor: { kind: "token", id: "aaaaaaaaaaaa", name: "ci", address: "192.0.2.7" },
+      action: "keys.create",
+      subject,
+      before: null,
+      after,
+    });
+    const all: AuditQuery = { actor: null, action: null, sinceMs: null, beforeSeq: null, limit: 100 };
+
+    it("has an entry for each audited change, in its transaction: a change that fails leaves none", async () => {
+      await store.audited(draft("first", { models: ["a"] })).keys.insert(key("aaaaaaaaaaaa"));
+      await expect(store.audited(draft("again")).keys.insert(key("aaaaaaaaaaaa"))).rejects.toMatchObject({
+        code: "already_exists",
+      });
+      await store.audited(draft("second")).keys.revoke("aaaaaaaaaaaa", NOW_MS);
+      expect(await store.audited(draft("nothing")).keys.revoke("aaaaaaaaaaaa", NOW_MS)).toBe(false);
+      await reopen();
+      const entries = await store.audit.list(all);
+      expect(entries.map(({ seq, subject }) => [seq, subject])).toEqual([
+        [2, "second"],
+        [1, "first"],
+      ]);
+      expect(entries[1]).toMatchObject({ ...draft("first", { models: ["a"] }), previous: "0".repeat(64) });
+      expect(entries[0]?.previous).toBe(entries[1]?.hash);
+    });
+
+    it("takes an entry about a change that has a transaction of its own", async () => {
+      await store.nodes.insert(node("n1", "forge"));
+      await store.nodes.insertInvitation(invitation("i1", "n1"));
+      const redeem = (id: string) =>
+        store.audited(draft("join")).nodes.redeemInvitation(id, HASH, connector("c1"), NOW_MS);
+      expect(await redeem("unknown")).toBeNull();
+      expect(await redeem("i1")).toMatchObject({ name: "forge" });
+      expect(await store.audit.list(all)).toHaveLength(1);
+    });
+
+    it("is listed by actor, action and time, and page by page", async () => {
+      for (let at = 0; at < 5; at += 1) await store.audit.append({ ...draft(`n${at}`), atMs: NOW_MS + at });
+      await store.audit.append({ ...draft("other"), action: "refused", actor: { ...draft("").actor, id: null } });
+      const subjects = async (query: Partial<AuditQuery>) =>
+        (await store.audit.list({ ...all, ...query })).map((entry) => entry.subject);
+      expect(await subjects({ action: "refused" })).toEqual(["other"]);
+      expect(await subjects({ actor: "token ci" })).toEqual(["other"]);
+      expect(await subjects({ actor: "token aaaaaaaaaaaa", limit: 2 })).toEqual(["n4", "n3"]);
+      expect(await subjects({ beforeSeq: 4, limit: 2 })).toEqual(["n2", "n1"]);
+      expect(await subjects({ sinceMs: NOW_MS + 3, action: "keys.create" })).toEqual(["n4", "n3"]);
+    });
+
+    it("verifies, also against a head that was kept elsewhere", async () => {
+      expect(await store.audit.verify(null)).toMatchObject({ entries: 0, fault: null });
+      for (let at = 0; at < 120; at += 1) await store.audit.append(draft(`n${at}`));
+      const { head } = await store.audit.verify(null);
+      await store.audit.append(draft("later"));
+      expect(await store.audit.verify(head)).toMatchObject({ entries: 121, head: { seq: 121 }, fault: null });
+      expect((await store.audit.verify({ ...head, hash: "f".repeat(64) })).fault).toMatchObject({ seq: 120 });
+      expect((await store.audit.verify({ seq: 130, hash: head.hash })).fault).toMatchObject({ seq: 122 });
+    });
+  });
 
   describe("keys", () => {
     it("come back as they were put in, over a restart, oldest first", async () => {

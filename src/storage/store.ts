@@ -1,5 +1,6 @@
 import type { KeyRecord } from "../access/key.ts";
 import type { RequestClosed, RequestOpened } from "../usage/record.ts";
+import type { AuditDraft, AuditEntry, AuditHead } from "./audit-chain.ts";
 
 /**
  * Everything durable that a gateway knows. Asynchronous, off the request path; one implementation per database.
@@ -11,11 +12,51 @@ export interface Store {
   nodes: NodeStore;
   settings: SettingStore;
   usage: UsageStore;
+  audit: AuditStore;
+  /**
+   * The parts of the store that can be changed, such that the one change that is made through them and the entry about it are
+   * written in one transaction: neither is ever there without the other. A call that changes nothing (its answer is `false` or
+   * `null`) writes no entry.
+   */
+  audited(entry: AuditDraft): Changes;
   /** Writes a consistent copy to `path` while serving. Rejects if the file exists. */
   backup(path: string): Promise<void>;
   /** Null when well; otherwise plain words with the next step. */
   health(): Promise<string | null>;
   close(): Promise<void>;
+}
+
+/** What people and agents change. */
+export type Changes = Pick<Store, "keys" | "nodes" | "settings">;
+
+/** The audit trail: append-only, each entry chained to the one before by its hash. */
+export interface AuditStore {
+  /** For what is no change of the store: refused calls, and changes of what is only in memory. */
+  append(entry: AuditDraft): Promise<void>;
+  /** Newest first. */
+  list(query: AuditQuery): Promise<AuditEntry[]>;
+  /** Walks the whole chain. @param anchor A head that was kept elsewhere; the chain must still hold it. */
+  verify(anchor: AuditHead | null): Promise<AuditVerdict>;
+}
+
+/** Null is no limit. */
+export interface AuditQuery {
+  /** `token 1a2b3c4d5e6f`: kind, and id or name. */
+  actor: string | null;
+  action: string | null;
+  sinceMs: number | null;
+  /** Only entries before this one, for the next page. */
+  beforeSeq: number | null;
+  limit: number;
+}
+
+export interface AuditVerdict {
+  /** Entries that are as they were written. */
+  entries: number;
+  /** The last of them. */
+  head: AuditHead;
+  /** The first entry that is not, and how it shows. */
+  fault: { seq: number; reason: string } | null;
 }
 
 export interface KeyStore {

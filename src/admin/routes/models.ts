@@ -16,6 +16,7 @@ export const modelRoutes = [
     method: "POST",
     path: "/models/probe",
     resource: "models",
+    access: "read",
     role: "operator",
     summary: "Sends one smallest request to a model, on the way that a caller's request takes.",
     body: probeInput,

@@ -3,10 +3,12 @@ import { extname, join, resolve } from "node:path";
 import { PosternError } from "../../errors.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { FileLock } from "../../lib/file-lock.ts";
+import type { AuditDraft } from "../audit-chain.ts";
 import { prepareFile, prepareFolder } from "../folder.ts";
 import { lockFolder } from "../folder-lock.ts";
-import type { Store } from "../store.ts";
+import type { Changes, Store } from "../store.ts";
 import { writeWhole } from "./backup.ts";
+import { changesOver } from "./changes.ts";
 import type { CallName, StoreCalls } from "./protocol.ts";
 import { toStoreError } from "./sqlite-error.ts";
 import { WorkerClient } from "./worker-client.ts";
@@ -99,31 +101,15 @@ class SqliteStore implements Store {
     this.#writer = writer;
     this.#reader = reader;
     this.#lock = lock;
+    const { keys, nodes, settings } = changesOver((name, args) => this.#write(name, args));
+    this.keys = keys;
+    this.nodes = nodes;
+    this.settings = settings;
   }
 
-  readonly keys: Store["keys"] = {
-    insert: (key) => this.#write("keys.insert", [key]),
-    list: () => this.#write("keys.list", []),
-    revoke: (id, atMs) => this.#write("keys.revoke", [id, atMs]),
-  };
-
-  readonly nodes: Store["nodes"] = {
-    list: () => this.#write("nodes.list", []),
-    insert: (node) => this.#write("nodes.insert", [node]),
-    remove: (id) => this.#write("nodes.remove", [id]),
-    connectors: () => this.#write("nodes.connectors", []),
-    removeConnector: (id) => this.#write("nodes.removeConnector", [id]),
-    touchConnector: (id, seenAtMs, epoch) => this.#write("nodes.touchConnector", [id, seenAtMs, epoch]),
-    insertInvitation: (invitation) => this.#write("nodes.insertInvitation", [invitation]),
-    invitations: () => this.#write("nodes.invitations", []),
-    redeemInvitation: (id, hash, connector, nowMs) =>
-      this.#write("nodes.redeemInvitation", [id, hash, connector, nowMs]),
-  };
-
-  readonly settings: Store["settings"] = {
-    get: (name) => this.#write("settings.get", [name]),
-    set: (name, value) => this.#write("settings.set", [name, value]),
-  };
+  readonly keys: Store["keys"];
+  readonly nodes: Store["nodes"];
+  readonly settings: Store["settings"];
 
   readonly usage: Store["usage"] = {
     ingest: (lines) => this.#write("usage.ingest", [lines], movable(lines)),
@@ -131,6 +117,20 @@ class SqliteStore implements Store {
     request: (id) => this.#reader.call("usage.request", [id]),
     prune: (beforeMs) => this.#prune(beforeMs),
   };
+
+  readonly audit: Store["audit"] = {
+    append: (entry) => this.#write("audit.append", [entry]),
+    list: (query) => this.#reader.call("audit.list", [query]),
+    verify: (anchor) => this.#reader.call("audit.verify", [anchor]),
+  };
+
+  audited(entry: AuditDraft): Changes {
+    return changesOver(
+      <Name extends CallName>(name: Name, args: Parameters<StoreCalls[Name]>) =>
+        // What `audited` answers is what the call that it makes answers.
+        this.#write("audited", [entry, name, args]) as Promise<Awaited<ReturnType<StoreCalls[Name]>>>,
+    );
+  }
 
   async backup(path: string): Promise<void> {
     const target = resolve(path);

@@ -1,5 +1,6 @@
 import { type ErrorCode, PosternError } from "../../errors.ts";
-import type { KeyStore, NodeStore, SettingStore, UsageStore } from "../store.ts";
+import type { AuditDraft } from "../audit-chain.ts";
+import type { AuditStore, KeyStore, NodeStore, SettingStore, UsageStore } from "../store.ts";
 
 /**
  * What the main thread may ask of a worker: one entry per call, with the types of the store's own methods.
@@ -20,6 +21,11 @@ export interface StoreCalls {
   "nodes.redeemInvitation": NodeStore["redeemInvitation"];
   "settings.get": SettingStore["get"];
   "settings.set": SettingStore["set"];
+  "audit.append": AuditStore["append"];
+  "audit.list": AuditStore["list"];
+  "audit.verify": AuditStore["verify"];
+  /** Makes another call and writes the entry about it, in one transaction. The answer is the other call's. */
+  audited: (entry: AuditDraft, name: CallName, args: unknown[]) => Promise<unknown>;
   "usage.ingest": UsageStore["ingest"];
   "usage.report": UsageStore["report"];
   "usage.request": UsageStore["request"];

@@ -2,6 +2,7 @@ import { constants, setPriority } from "node:os";
 import type { DatabaseSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
 import { Kysely } from "kysely";
+import { appendAudit, listAudit, verifyAudit } from "../audit-queries.ts";
 import { createKeyStore } from "../key-queries.ts";
 import { migrate } from "../migrate.ts";
 import { SQLITE_TYPES } from "../migrations.ts";
@@ -13,7 +14,14 @@ import { findRequest, pruneStep } from "../usage-queries.ts";
 import { reportUsage } from "../usage-report.ts";
 import { createSqliteDialect } from "./dialect.ts";
 import { findDamage, openDatabase } from "./open-database.ts";
-import { type FromWorker, packError, type StoreCalls, type ToWorker, type WorkerData } from "./protocol.ts";
+import {
+  type CallName,
+  type FromWorker,
+  packError,
+  type StoreCalls,
+  type ToWorker,
+  type WorkerData,
+} from "./protocol.ts";
 import { toStoreError } from "./sqlite-error.ts";
 
 // The program of the store's threads: one writer, which owns the schema, and readers for what may take long. Everything that
@@ -40,6 +48,15 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
     "nodes.redeemInvitation": nodes.redeemInvitation,
     "settings.get": settings.get,
     "settings.set": settings.set,
+    "audit.append": (entry) => appendAudit(db, entry),
+    "audit.list": (query) => listAudit(db, query),
+    "audit.verify": (anchor) => verifyAudit(db, anchor),
+    audited: (entry, name, args) =>
+      db.transaction().execute(async (transaction) => {
+        const value = await handlerOf(createHandlers(transaction, database), name)(...args);
+        if (value !== false && value !== null) await appendAudit(transaction, entry);
+        return value;
+      }),
     "usage.ingest": createIngest(db),
     "usage.report": (query) => reportUsage(db, query),
     "usage.request": (id) => findRequest(db, id),
@@ -48,6 +65,11 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
     findDamage: async () => findDamage(database),
     copyInto: async (path) => void database.prepare("vacuum into ?").run(path),
   };
+}
+
+// The main thread's types vouch for name and arguments: both ends are this program.
+function handlerOf(handlers: Handlers, name: CallName): (...args: unknown[]) => Promise<unknown> {
+  return handlers[name] as (...args: unknown[]) => Promise<unknown>;
 }
 
 async function serve(port: NonNullable<typeof parentPort>, { role, path, busyTimeoutMs }: WorkerData): Promise<void> {
@@ -80,9 +102,10 @@ function listen(
       return;
     }
     const { id, name, args } = message;
-    // The main thread's types vouch for name and arguments: both ends are this program.
-    const handler = handlers[name] as (...args: unknown[]) => Promise<unknown>;
-    handler(...args).then(
+    handlerOf(
+      handlers,
+      name,
+    )(...args).then(
       (value) => send({ kind: "answer", id, value }),
       (error: unknown) => send({ kind: "refusal", id, error: packError(toStoreError(error, "use the store", path)) }),
     );

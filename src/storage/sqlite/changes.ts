@@ -1,0 +1,36 @@
+import type { Changes } from "../store.ts";
+import type { CallName, StoreCalls } from "./protocol.ts";
+
+/** Makes one call in the database's thread. */
+export type StoreCall = <Name extends CallName>(
+  name: Name,
+  args: Parameters<StoreCalls[Name]>,
+) => Promise<Awaited<ReturnType<StoreCalls[Name]>>>;
+
+/** The parts of the store that people and agents change, each method being one call. */
+export function changesOver(call: StoreCall): Changes {
+  return {
+    keys: {
+      insert: (key) => call("keys.insert", [key]),
+      list: () => call("keys.list", []),
+      revoke: (id, atMs) => call("keys.revoke", [id, atMs]),
+    },
+
+    nodes: {
+      list: () => call("nodes.list", []),
+      insert: (node) => call("nodes.insert", [node]),
+      remove: (id) => call("nodes.remove", [id]),
+      connectors: () => call("nodes.connectors", []),
+      removeConnector: (id) => call("nodes.removeConnector", [id]),
+      touchConnector: (id, seenAtMs, epoch) => call("nodes.touchConnector", [id, seenAtMs, epoch]),
+      insertInvitation: (invitation) => call("nodes.insertInvitation", [invitation]),
+      invitations: () => call("nodes.invitations", []),
+      redeemInvitation: (id, hash, connector, nowMs) => call("nodes.redeemInvitation", [id, hash, connector, nowMs]),
+    },
+
+    settings: {
+      get: (name) => call("settings.get", [name]),
+      set: (name, value) => call("settings.set", [name, value]),
+    },
+  };
+}
