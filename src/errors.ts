@@ -61,6 +61,7 @@ export const ERRORS = {
     anthropic: "authentication_error",
   },
   address_denied: refusal(403, "This address may not use this endpoint", "address_denied", "permission_error"),
+  endpoint_denied: refusal(403, "This key may not be used at this endpoint", "endpoint_denied", "permission_error"),
   operation_denied: refusal(403, "This key may not use this operation", "operation_denied", "permission_error"),
   too_many_failures: {
     status: 429,

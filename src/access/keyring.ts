@@ -16,6 +16,7 @@ export type Identified = { key: KeyRecord; failure: null } | { key: null; failur
 export class Keyring {
   #keys = new Map<string, KeyRecord>();
   readonly #watchers = new Map<string, LiveSet<Watcher>>();
+  #changes = 0;
 
   get size(): number {
     return this.#keys.size;
@@ -37,9 +38,24 @@ export class Keyring {
     const isSame = timingSafeEqual(hashKey(presented), key === undefined ? NOBODY : key.hash);
     if (key === undefined) return failed("unknown");
     if (!isSame) return failed("wrong");
-    if (key.revokedAtMs !== null) return failed("revoked");
-    if (key.expiresAtMs !== null && key.expiresAtMs <= nowMs) return failed("expired");
-    return { key, failure: null };
+    const failure = this.failureOf(key, nowMs);
+    return failure === null ? { key, failure } : failed(failure);
+  }
+
+  /** Why a key opens nothing now, or null where it does. */
+  failureOf(key: KeyRecord, nowMs: number): "revoked" | "expired" | null {
+    if (key.revokedAtMs !== null) return "revoked";
+    return key.expiresAtMs !== null && key.expiresAtMs <= nowMs ? "expired" : null;
+  }
+
+  /** Grows with every change, so that what was looked up before can be known to be old. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** Keys of this name that were not revoked. Goes through all of them. */
+  named(name: string): KeyRecord[] {
+    return [...this.#keys.values()].filter((key) => key.name === name && key.revokedAtMs === null);
   }
 
   /** The key with this public id, revoked and expired ones included. */
@@ -56,6 +72,7 @@ export class Keyring {
     checkHash(key);
     const before = this.#keys.get(key.id);
     this.#keys.set(key.id, key);
+    this.#changes++;
     if (before !== undefined && hasEnded(before, key)) this.#notify(key.id);
   }
 
@@ -65,6 +82,7 @@ export class Keyring {
     if (key === undefined) return false;
     if (key.revokedAtMs === null) {
       this.#keys.set(id, { ...key, revokedAtMs: atMs });
+      this.#changes++;
       this.#notify(id);
     }
     return true;
@@ -83,6 +101,7 @@ export class Keyring {
     }
     const before = this.#keys;
     this.#keys = next;
+    this.#changes++;
     for (const id of [...this.#watchers.keys()]) {
       const was = before.get(id);
       if (was !== undefined && hasEnded(was, next.get(id))) this.#notify(id);

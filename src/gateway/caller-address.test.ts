@@ -8,7 +8,7 @@ function request(peer: string, forwarded?: string): IncomingMessage {
 }
 
 describe("callerAddresses()", () => {
-  const { addressOf, cameThroughProxy } = callerAddresses(["10.0.0.0/8", "2001:db8::1"]);
+  const { originOf, cameThroughProxy } = callerAddresses(["10.0.0.0/8", "2001:db8::1"]);
 
   it.each([
     ["a stranger's header is not believed", "203.0.113.9", "198.51.100.1", "203.0.113.9"],
@@ -23,12 +23,12 @@ describe("callerAddresses()", () => {
     ["IPv6 proxies and callers too", "2001:db8::1", "2001:db8::77", "2001:db8::77"],
     ["a chain of proxies alone is the peer", "10.1.2.3", "10.1.1.1", "10.1.2.3"],
   ])("%s", (_name, peer, forwarded, address) => {
-    expect(addressOf(request(peer, forwarded))).toBe(address);
+    expect(originOf(request(peer, forwarded)).address).toBe(address);
   });
 
   it("refuses a proxy's header that holds no address, instead of guessing", () => {
-    expect(() => addressOf(request("10.1.2.3", "unknown"))).toThrow(/X-Forwarded-For/);
-    expect(() => addressOf(request("10.1.2.3", "1.2.3.4:99"))).toThrow(/X-Forwarded-For/);
+    expect(() => originOf(request("10.1.2.3", "unknown"))).toThrow(/X-Forwarded-For/);
+    expect(() => originOf(request("10.1.2.3", "1.2.3.4:99"))).toThrow(/X-Forwarded-For/);
   });
 
   it("tells an agent on the proxy's own machine from what the proxy passes on", () => {

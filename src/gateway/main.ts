@@ -3,7 +3,10 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
+import { AddressRules } from "../access/address-rules.ts";
+import { AmbientKeys } from "../access/ambient.ts";
 import { Concurrency } from "../access/concurrency.ts";
+import { EndpointTable } from "../access/endpoint-table.ts";
 import { FailureLimiter } from "../access/failure-limiter.ts";
 import { Keyring } from "../access/keyring.ts";
 import { ownerOfFolder } from "../admin/caller.ts";
@@ -127,9 +130,13 @@ async function compose(
     logRequest(log, summary);
   });
   closers.add(() => summaries.flush());
+  const addresses = new AddressRules();
   const pipeline = new Pipeline({
     clock,
     keyring,
+    endpoints: new EndpointTable(gateway.publicUrl === null ? null : new URL(gateway.publicUrl).hostname.toLowerCase()),
+    addresses,
+    ambient: new AmbientKeys(addresses, keyring),
     failures: new FailureLimiter({ maxFailures: gateway.limits.authFailuresPerMinute }),
     concurrency: new Concurrency(),
     catalogue,
@@ -145,9 +152,8 @@ async function compose(
     fields: gateway.fields,
     optedIn: new Set(gateway.optional),
     newId,
-    publicHost: gateway.publicUrl === null ? null : new URL(gateway.publicUrl).hostname.toLowerCase(),
   });
-  const addresses = callerAddresses(gateway.trustedProxies);
+  const callers = callerAddresses(gateway.trustedProxies);
   let isDraining = false;
   const acceptor = new Acceptor({
     identity,
@@ -158,17 +164,17 @@ async function compose(
       register: (accepted) => links.register(accepted),
     },
     instance: { id: randomUUID(), count: () => 1 },
-    addressOf: addresses.addressOf,
-    isBehindProxy: addresses.cameThroughProxy,
+    addressOf: (request) => callers.originOf(request).address,
+    isBehindProxy: callers.cameThroughProxy,
     limits: { concurrent: gateway.limits.handshakes },
   });
   const answerPublicRoute = createPublicRoutes({ agentPackage, isReady: () => notReady().length === 0 });
 
   function onRequest(request: IncomingMessage, response: ServerResponse): void {
     try {
-      const address = addresses.addressOf(request);
+      const origin = callers.originOf(request);
       if (request.url === CONNECT_PATH) acceptor.handleRequest(request, response);
-      else if (!answerPublicRoute(request, response, address)) pipeline.handle(request, response, address);
+      else if (!answerPublicRoute(request, response, origin.address)) pipeline.handle(request, response, origin);
     } catch (error) {
       refuse(request, response, toPosternError(error), "openai", newId(), null);
     }
@@ -188,7 +194,7 @@ async function compose(
       if (request.url === CONNECT_PATH) return acceptor.handleRequest(request, response);
       try {
         // A new agent fetches its package where it will dial.
-        if (answerPublicRoute(request, response, addresses.addressOf(request))) return;
+        if (answerPublicRoute(request, response, callers.originOf(request).address)) return;
         throw new PosternError("unknown_operation");
       } catch (error) {
         refuse(request, response, toPosternError(error), "openai", newId(), null);

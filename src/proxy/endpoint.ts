@@ -1,31 +1,53 @@
+import type { AddressRules } from "../access/address-rules.ts";
+import type { Endpoint } from "../access/endpoint.ts";
+import type { EndpointTable, Place } from "../access/endpoint-table.ts";
+import type { KeyRecord } from "../access/key.ts";
 import { PosternError } from "../errors.ts";
 
-/** A named public hostname with its rules. One called `default` exists from the start; more come with address rules. */
-export interface Endpoint {
-  id: string;
-}
-
-const DEFAULT_ENDPOINT: Endpoint = { id: "default" };
-const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);
-
 /**
- * Step 2: which endpoint a request is for. A host that is not ours is refused, so that a page in somebody's browser cannot
- * reach a gateway on loopback or in a private network under a name of its own (DNS rebinding).
- *
- * Ours are the loopback names, the host of the public URL, and the address that the connection came in on.
+ * Step 2, first half: which endpoint a request is for, and what is left of its target there.
  *
  * @param host Lower case, without port.
- * @param publicHost Host of `gateway.publicUrl`, or null.
  * @param localAddress Address of our end of the connection.
- * @throws PosternError `bad_host`.
+ * @throws PosternError `bad_host` where the host is not ours, `unknown_operation` where it is and no endpoint has the path.
  */
-export function findEndpoint(host: string, publicHost: string | null, localAddress: string | undefined): Endpoint {
-  if (host === publicHost || LOOPBACK_HOSTS.has(host) || isAddress(host, localAddress)) return DEFAULT_ENDPOINT;
-  throw new PosternError("bad_host", { hint: "Set gateway.publicUrl to the address that callers use." });
+export function findPlace(
+  endpoints: EndpointTable,
+  host: string,
+  target: string,
+  localAddress: string | undefined,
+): Place {
+  const place = endpoints.find(host, target, localAddress);
+  if (place !== null) return place;
+  if (endpoints.isOurs(host, localAddress)) throw new PosternError("unknown_operation");
+  throw new PosternError("bad_host", {
+    hint: "Set gateway.publicUrl to the address that callers use, or make an endpoint for it.",
+    detail: { host },
+  });
 }
 
-function isAddress(host: string, address: string | undefined): boolean {
-  if (address === undefined) return false;
-  const plain = address.startsWith("::ffff:") ? address.slice(7) : address;
-  return host === (plain.includes(":") ? `[${plain}]` : plain);
+/**
+ * Step 2, second half: whether the address may use the endpoint. The caller is told which address was seen, which `/.postern/ip`
+ * tells everybody; the rule that decided is for the log.
+ *
+ * @throws PosternError `address_denied`.
+ */
+export function checkAddress(rules: AddressRules, address: string, endpoint: string, nowMs: number): void {
+  const denial = rules.deny(address, endpoint, nowMs);
+  if (denial === null) return;
+  throw new PosternError("address_denied", {
+    message: `The address ${address === "" ? "of this connection" : address} may not use this endpoint`,
+    hint: `\`postern access test ${address} --endpoint ${endpoint}\` says why.`,
+    detail: { address, endpoint, reason: denial.reason, rule: denial.rule?.name ?? null },
+  });
+}
+
+/**
+ * Step 4: whether a key may be used at the endpoint.
+ *
+ * @throws PosternError `endpoint_denied`.
+ */
+export function checkKeyAt(key: KeyRecord, endpoint: Endpoint): void {
+  if (key.endpointId === endpoint.name) return;
+  throw new PosternError("endpoint_denied", { detail: { endpoint: endpoint.name, keyEndpoint: key.endpointId } });
 }

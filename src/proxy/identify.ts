@@ -1,3 +1,5 @@
+import type { AddressRule } from "../access/address-rule.ts";
+import type { AddressSource, AmbientKeys } from "../access/ambient.ts";
 import { readCredential } from "../access/credentials.ts";
 import type { FailureLimiter } from "../access/failure-limiter.ts";
 import type { KeyRecord } from "../access/key.ts";
@@ -5,25 +7,51 @@ import type { Keyring } from "../access/keyring.ts";
 import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 
+/** Where a request comes from, as far as we know. */
+export interface Origin {
+  /** Canonical; empty where the connection is gone already. */
+  address: string;
+  /** How the address was found; only the caller's own may stand for a key. */
+  source: AddressSource;
+}
+
+export interface IdentifyDeps {
+  keyring: Keyring;
+  ambient: AmbientKeys;
+  failures: FailureLimiter;
+  clock: Clock;
+}
+
+/** Who is asking. */
+export interface Identity {
+  key: KeyRecord;
+  /** The rule that put the address in the place of a key; null where the caller showed one. */
+  ambient: AddressRule | null;
+}
+
 /**
  * Step 3: who is asking. No database, and the same answer whatever was wrong; the reason is for the log only.
  *
- * @param address The caller's address, under which failures are counted.
+ * @param origin Where it comes from; failures are counted by address.
  * @throws PosternError `unauthorized`, `too_many_failures`, `bad_request` (two `Authorization` headers).
  */
 export function identify(
   rawHeaders: readonly string[],
-  address: string,
-  keyring: Keyring,
-  failures: FailureLimiter,
-  clock: Clock,
-): KeyRecord {
-  const { key, failure } = keyring.identify(readCredential(rawHeaders), clock.nowMs());
-  if (key !== null) return key;
-  const retryAfterSeconds = failures.recordFailure(address, clock.monotonicMs());
+  origin: Origin,
+  endpoint: string,
+  { keyring, ambient, failures, clock }: IdentifyDeps,
+): Identity {
+  const nowMs = clock.nowMs();
+  const credential = readCredential(rawHeaders);
+  const { key, failure } = keyring.identify(credential, nowMs);
+  if (key !== null) return { key, ambient: null };
+  const stand =
+    credential === null ? ambient.identify(origin.address, origin.source, endpoint, rawHeaders, nowMs) : null;
+  if (stand?.key) return { key: stand.key, ambient: stand.rule };
+  const retryAfterSeconds = failures.recordFailure(origin.address, clock.monotonicMs());
   if (retryAfterSeconds !== null) throw new PosternError("too_many_failures", { retryAfterSeconds });
   throw new PosternError("unauthorized", {
     hint: "Send a key in `Authorization: Bearer pst_…`; `postern keys create` makes one.",
-    detail: { reason: failure },
+    detail: { reason: failure, ...(stand === null ? {} : { ambient: stand.rule.name, ambientReason: stand.failure }) },
   });
 }

@@ -10,7 +10,11 @@ export interface RequestSummary {
   /** Id of the operation; null for an unknown one (the path itself is the caller's text and stays out of logs). */
   operation: string | null;
   dialect: string | null;
+  /** Null where the host was not ours. */
+  endpoint: string | null;
   keyId: string | null;
+  /** Name of the rule that put the caller's address in the place of a key. */
+  ambient: string | null;
   remoteAddress: string;
   status: number;
   errorCode: string | null;

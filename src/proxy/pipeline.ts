@@ -1,5 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressRule } from "../access/address-rule.ts";
+import type { AddressRules } from "../access/address-rules.ts";
+import type { AmbientKeys } from "../access/ambient.ts";
 import type { Concurrency } from "../access/concurrency.ts";
+import type { Endpoint } from "../access/endpoint.ts";
+import type { EndpointTable } from "../access/endpoint-table.ts";
 import type { FailureLimiter } from "../access/failure-limiter.ts";
 import type { KeyRecord } from "../access/key.ts";
 import type { Keyring } from "../access/keyring.ts";
@@ -24,9 +29,9 @@ import { planAttempts } from "../routing/plan.ts";
 import type { Ledger } from "../usage/record.ts";
 import { BodyMemory } from "./body-memory.ts";
 import { decodeBody } from "./decode-body.ts";
-import { findEndpoint } from "./endpoint.ts";
+import { checkAddress, checkKeyAt, findPlace } from "./endpoint.ts";
 import { type CallerHead, readHead } from "./head.ts";
-import { identify } from "./identify.ts";
+import { identify, type Origin } from "./identify.ts";
 import type { ProxyObserver } from "./observer.ts";
 import { ownAnswer } from "./own-answers.ts";
 import { type AttemptSource, prepareAttempt } from "./prepare-attempt.ts";
@@ -43,6 +48,9 @@ import type { Catalogue, CatalogueEntry, Target } from "./target.ts";
 export interface PipelineDeps {
   clock: Clock;
   keyring: Keyring;
+  endpoints: EndpointTable;
+  addresses: AddressRules;
+  ambient: AmbientKeys;
   failures: FailureLimiter;
   concurrency: Concurrency;
   catalogue: Catalogue;
@@ -55,8 +63,6 @@ export interface PipelineDeps {
   optedIn: ReadonlySet<string>;
   /** Makes UUIDv7s. */
   newId: () => string;
-  /** Host of `gateway.publicUrl`, lower case, or null. */
-  publicHost: string | null;
 }
 
 /** Operations in which Ollama's clients ask for nothing but that a model be loaded. */
@@ -67,16 +73,21 @@ export interface Run extends Placed {
   readonly id: string;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly remoteAddress: string;
+  readonly origin: Origin;
   readonly startedMs: number;
   readonly startedAtMs: number;
   readonly reservations: Reservations;
   head: CallerHead | null;
+  endpoint: Endpoint | null;
+  /** The raw request target, once the endpoint is known without its prefix. */
+  target: string;
   operation: Operation | null;
   key: KeyRecord | null;
+  /** The rule that put the caller's address in the place of a key. */
+  ambient: AddressRule | null;
   relay: Relay | null;
-  /** The key was revoked after it had been accepted. */
-  isRevoked: boolean;
+  /** Key or address were accepted and are no longer. */
+  ended: "revoked" | "address_denied" | null;
 }
 
 /**
@@ -110,24 +121,27 @@ export class Pipeline {
   /**
    * Serves one request, to its end.
    *
-   * @param remoteAddress The caller's address as far as it is known (behind a trusted proxy: what that proxy says).
+   * @param origin Where it comes from as far as it is known (behind a trusted proxy: what that proxy says).
    */
-  handle(request: IncomingMessage, response: ServerResponse, remoteAddress: string): void {
+  handle(request: IncomingMessage, response: ServerResponse, origin: Origin): void {
     const { clock } = this.#deps;
     const startedAtMs = clock.nowMs();
     const run: Run = {
       id: this.#deps.newId(),
       request,
       response,
-      remoteAddress,
+      origin,
       startedMs: clock.monotonicMs(),
       startedAtMs,
       reservations: new Reservations(),
       head: null,
+      endpoint: null,
+      target: request.url ?? "",
       operation: null,
       key: null,
+      ambient: null,
       relay: null,
-      isRevoked: false,
+      ended: null,
       place: -1,
     };
     try {
@@ -169,22 +183,27 @@ export class Pipeline {
 
   /** Steps 1 to 5, and the start of 6. Null when the request has its answer. */
   #beforeBody(run: Run): Promise<HeldBody> | null {
-    const { request, remoteAddress } = run;
-    const { clock, keyring, failures, limits, publicHost } = this.#deps;
+    const { request, origin } = run;
+    const { clock, keyring, endpoints, addresses, limits } = this.#deps;
     run.head = readHead(request);
-    const { operation, modelId } = classify(request.method ?? "", request.url ?? "", this.#deps.optedIn);
+    const { endpoint, target } = findPlace(endpoints, run.head.host, run.target, request.socket.localAddress);
+    run.endpoint = endpoint;
+    run.target = target;
+    const { operation, modelId } = classify(request.method ?? "", target, this.#deps.optedIn);
     run.operation = operation;
-    findEndpoint(run.head.host, publicHost, request.socket.localAddress);
+    checkAddress(addresses, origin.address, endpoint.name, clock.nowMs());
     // A client's "is anybody there", before it has a key to show (Claude Code, Ollama's clients). Tells nothing.
     if (operation.kind === "hello") {
       this.#answerOwn(run, null);
       return null;
     }
-    const key = identify(request.rawHeaders, remoteAddress, keyring, failures, clock);
+    const { key, ambient } = identify(request.rawHeaders, origin, endpoint.name, this.#deps);
     run.key = key;
+    run.ambient = ambient;
+    checkKeyAt(key, endpoint);
     if (this.#isDraining) throw new PosternError("shutting_down", { retryAfterSeconds: 5 });
     if (operation.method !== "POST") {
-      this.#answerOwn(run, modelId === null ? null : resolveModel(modelId, key, this.#deps.catalogue));
+      this.#answerOwn(run, modelId === null ? null : resolveModel(modelId, key, endpoint, this.#deps.catalogue));
       return null;
     }
     if (this.#runs.size >= limits.requests) throw new PosternError("overloaded", { retryAfterSeconds: 2 });
@@ -193,7 +212,7 @@ export class Pipeline {
     const lease = this.#deps.concurrency.acquire(key.id, limits.requestsPerKey);
     if (lease === null) throw new PosternError("too_many_requests", { retryAfterSeconds: 1 });
     run.reservations.add(lease.release);
-    run.reservations.add(keyring.watch(key.id, () => this.#onRevoked(run)));
+    run.reservations.add(keyring.watch(key.id, () => this.#end(run, "revoked")));
     const { coding, contentLength } = run.head;
     const body = readBody(request, contentLength, limits.bodyBytes, this.#bodies, this.#turns);
     return coding === null ? body : body.then((held) => decodeBody(held, coding, limits.bodyBytes, this.#bodies));
@@ -216,8 +235,8 @@ export class Pipeline {
   *#afterBody(run: Run, body: HeldBody): Generator<boolean, void> {
     run.reservations.add(() => body.release());
     const { limits, timeouts, catalogue, clock, ledger } = this.#deps;
-    const { operation, key, head, response } = run;
-    if (operation === null || key === null || head === null) throw new PosternError("internal");
+    const { operation, endpoint, key, head, response } = run;
+    if (operation === null || endpoint === null || key === null || head === null) throw new PosternError("internal");
     const arrivedMs = clock.monotonicMs();
     const requestBytes = body.bytes.length;
     yield requestBytes > INLINE_BYTES;
@@ -229,14 +248,14 @@ export class Pipeline {
     const isLarge = requestBytes > INLINE_BYTES || scan.values > INLINE_VALUES;
     yield isLarge;
     if (operation.kind === "show") {
-      const shown = resolveModel(readShowRequest(scan), key, catalogue);
+      const shown = resolveModel(readShowRequest(scan), key, endpoint, catalogue);
       run.reservations.release();
       return this.#answerOwn(run, shown);
     }
     if (codec === undefined) throw new PosternError("internal");
     const facts = codec.inspect(scan);
     yield isLarge;
-    const entry = resolveModel(facts.model, key, catalogue);
+    const entry = resolveModel(facts.model, key, endpoint, catalogue);
     const own = this.#ownWords(operation, scan, facts.model, entry);
     if (own !== null) {
       run.reservations.release();
@@ -244,18 +263,20 @@ export class Pipeline {
     }
     yield isLarge;
     const source = { operation, scan, facts, formatFor: this.#formatFor };
-    const planWith = ({ targets }: CatalogueEntry) => this.#plan(targets, head, source, run.startedMs);
+    const mayLeave = !head.isLocalOnly && endpoint.mayLeave !== "no";
+    const planWith = ({ targets }: CatalogueEntry) => this.#plan(targets, head, mayLeave, source, run.startedMs);
     const plan = planWith(entry);
     // Much may have happened while the body came in.
     if (response.destroyed) return run.reservations.release();
-    if (run.isRevoked) throw new PosternError("unauthorized", { detail: { reason: "revoked" } });
+    if (run.ended === "revoked") throw new PosternError("unauthorized", { detail: { reason: "revoked" } });
+    if (run.ended !== null) throw new PosternError(run.ended);
     if (this.#isStopped) throw new PosternError("shutting_down", { retryAfterSeconds: 5 });
 
     const textBytes = facts.textBytes ?? requestBytes;
     const openedAtMs = clock.nowMs();
     const opened = {
       id: run.id,
-      endpointId: key.endpointId,
+      endpointId: endpoint.name,
       keyId: key.id,
       operation: operation.id,
       model: entry.name,
@@ -281,7 +302,7 @@ export class Pipeline {
         },
         requestBytes: textBytes,
         plan,
-        planAgain: () => planWith(resolveModel(facts.model, key, catalogue)),
+        planAgain: () => planWith(resolveModel(facts.model, key, endpoint, catalogue)),
         startedMs: run.startedMs,
         overheadMs,
         timeouts,
@@ -305,13 +326,19 @@ export class Pipeline {
   }
 
   /** Steps 9 and the start of 10. Null while engines load the model and the request may wait for them. */
-  #plan(targets: readonly Target[], head: CallerHead, source: AttemptSource, startedMs: number): RelayPlan | null {
+  #plan(
+    targets: readonly Target[],
+    head: CallerHead,
+    mayLeave: boolean,
+    source: AttemptSource,
+    startedMs: number,
+  ): RelayPlan | null {
     const { clock, timeouts } = this.#deps;
     try {
       const planned = planAttempts({
         targets,
         canAsk: (operations) => this.#formatFor(source.operation.id, operations) !== null,
-        mayLeave: !head.isLocalOnly,
+        mayLeave,
         pinnedNode: head.node,
         turn: this.#turn++,
       });
@@ -340,9 +367,10 @@ export class Pipeline {
 
   /** Answers from the catalogue, filtered by what the key may use. */
   #answerOwn(run: Run, wanted: CatalogueEntry | null): void {
-    const { operation, key, head } = run;
-    if (operation === null || head === null) throw new PosternError("internal");
-    const visible = key === null ? [] : visibleModels(key, this.#deps.catalogue).map((entry) => entry.listed());
+    const { operation, endpoint, key, head } = run;
+    if (operation === null || endpoint === null || head === null) throw new PosternError("internal");
+    const entries = key === null ? [] : visibleModels(key, endpoint, this.#deps.catalogue);
+    const visible = entries.map((entry) => entry.listed());
     this.#sendOwn(
       run,
       ownAnswer({ operation, visible, wanted: wanted?.listed() ?? null, isAnthropic: head.isAnthropic }),
@@ -367,9 +395,31 @@ export class Pipeline {
     refuse(run.request, run.response, error, familyOfRun(run), run.id, run.head?.contentLength ?? null);
   }
 
-  #onRevoked(run: Run): void {
-    run.isRevoked = true;
-    run.relay?.stop("revoked");
+  /**
+   * Ends what runs and would not be let in now, after the rules about addresses have changed.
+   *
+   * @returns how many requests that were.
+   */
+  recheckAddresses(): number {
+    const { clock, addresses, ambient } = this.#deps;
+    const nowMs = clock.nowMs();
+    let ended = 0;
+    for (const run of this.#runs.all()) {
+      const { endpoint, origin, key } = run;
+      if (run.ended !== null || endpoint === null) continue;
+      const isDenied = addresses.deny(origin.address, endpoint.name, nowMs) !== null;
+      const rule = run.ambient === null ? null : addresses.ambient(origin.address, endpoint.name, nowMs);
+      const isStill = run.ambient === null || (rule !== null && ambient.keyOf(rule, nowMs).key?.id === key?.id);
+      if (!isDenied && isStill) continue;
+      this.#end(run, isDenied ? "address_denied" : "revoked");
+      ended++;
+    }
+    return ended;
+  }
+
+  #end(run: Run, why: NonNullable<Run["ended"]>): void {
+    run.ended = why;
+    run.relay?.stop(why);
   }
 
   #forget(run: Run): void {
@@ -382,8 +432,8 @@ export class Pipeline {
  * The dialect that a request is refused in, also where its operation is not known yet. Both families list models at one path:
  * there the caller's version header decides, for the error as for the list.
  */
-function familyOfRun({ operation, request, head }: Run): Family {
-  const family = operation?.family ?? familyOf(request.url ?? "");
+function familyOfRun({ operation, target, head }: Run): Family {
+  const family = operation?.family ?? familyOf(target);
   const isShared = operation?.kind === "list" || operation?.kind === "item";
   return isShared && family === "openai" && head?.isAnthropic === true ? "anthropic" : family;
 }

@@ -175,9 +175,11 @@ export class Relay implements ExchangeHandler, Watched {
   }
 
   /** Ends the request from our side: revocation, shutdown. The caller is told in its dialect. */
-  stop(code: "revoked" | "shutting_down" | "deadline"): void {
+  stop(code: "revoked" | "address_denied" | "shutting_down" | "deadline"): void {
     if (this.#isSettled) return;
-    this.#cancel(code === "revoked" ? "revoked" : code === "deadline" ? "deadline" : "shutdown");
+    this.#cancel(
+      code === "revoked" || code === "address_denied" ? "revoked" : code === "deadline" ? "deadline" : "shutdown",
+    );
     this.#end(code, "stopped", null);
   }
 

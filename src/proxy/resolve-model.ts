@@ -1,3 +1,4 @@
+import type { Endpoint } from "../access/endpoint.ts";
 import type { KeyRecord } from "../access/key.ts";
 import { mayUse } from "../access/model-rules.ts";
 import { modelNotFoundMessage } from "../dialects/error-body.ts";
@@ -6,22 +7,23 @@ import { PosternError } from "../errors.ts";
 import type { Catalogue, CatalogueEntry } from "./target.ts";
 
 /**
- * Step 7: from the name that the caller wrote to the model, with the key's policy applied to the name after resolution.
- * A model that does not exist and one that the key may not use look the same.
+ * Step 7: from the name that the caller wrote to the model, with the policy of key and endpoint applied to the name after
+ * resolution. A model that does not exist and one that may not be used look the same.
  *
  * @throws PosternError `model_not_found`, naming what the key may use.
  */
-export function resolveModel(name: string, key: KeyRecord, catalogue: Catalogue): CatalogueEntry {
+export function resolveModel(name: string, key: KeyRecord, endpoint: Endpoint, catalogue: Catalogue): CatalogueEntry {
   const entry = catalogue.find(name) ?? findVariant(name, catalogue) ?? catalogue.match(name);
-  if (entry !== undefined && mayUse(key, entry.name)) return entry;
-  const usable = visibleModels(key, catalogue).map((one) => one.name);
+  if (entry !== undefined && mayUse(key, entry.name) && mayUse(endpoint, entry.name)) return entry;
+  const usable = visibleModels(key, endpoint, catalogue).map((one) => one.name);
   throw new PosternError("model_not_found", { message: modelNotFoundMessage(name, usable), param: "model" });
 }
 
-/** What a key sees in lists. */
-export function visibleModels(key: KeyRecord, catalogue: Catalogue): CatalogueEntry[] {
+/** What a key sees in lists at an endpoint. */
+export function visibleModels(key: KeyRecord, endpoint: Endpoint, catalogue: Catalogue): CatalogueEntry[] {
   const visible: CatalogueEntry[] = [];
-  for (const entry of catalogue.list()) if (mayUse(key, entry.name)) visible.push(entry);
+  for (const entry of catalogue.list())
+    if (mayUse(key, entry.name) && mayUse(endpoint, entry.name)) visible.push(entry);
   return visible;
 }
 

@@ -83,7 +83,9 @@ function who(run: Run) {
     method: run.request.method ?? "",
     operation: run.operation?.id ?? null,
     dialect: run.operation?.dialect ?? null,
+    endpoint: run.endpoint?.name ?? null,
     keyId: run.key?.id ?? null,
-    remoteAddress: run.remoteAddress,
+    ambient: run.ambient?.name ?? null,
+    remoteAddress: run.origin.address,
   };
 }

@@ -1,7 +1,12 @@
 import { randomBytes } from "node:crypto";
-import type { Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
+import type { AddressRule } from "../../src/access/address-rule.ts";
+import { AddressRules } from "../../src/access/address-rules.ts";
+import { AmbientKeys } from "../../src/access/ambient.ts";
 import { Concurrency } from "../../src/access/concurrency.ts";
+import type { Endpoint } from "../../src/access/endpoint.ts";
+import { EndpointTable } from "../../src/access/endpoint-table.ts";
 import { FailureLimiter } from "../../src/access/failure-limiter.ts";
 import { createKey } from "../../src/access/key-format.ts";
 import { Keyring } from "../../src/access/keyring.ts";
@@ -11,6 +16,7 @@ import { startPublicListener } from "../../src/gateway/public-listener.ts";
 import { ManualClock } from "../../src/lib/clock.ts";
 import type { CancelReason, Exchange, ExchangeHandler, ExchangeRequest } from "../../src/lib/exchange.ts";
 import { createUuidV7 } from "../../src/lib/uuidv7.ts";
+import type { Origin } from "../../src/proxy/identify.ts";
 import type { RequestSummary } from "../../src/proxy/observer.ts";
 import { Pipeline } from "../../src/proxy/pipeline.ts";
 import type { Catalogue, CatalogueEntry, Target } from "../../src/proxy/target.ts";
@@ -25,6 +31,7 @@ export interface DataPlane {
   readonly port: number;
   readonly clock: ManualClock;
   readonly keyring: Keyring;
+  readonly addresses: AddressRules;
   readonly pipeline: Pipeline;
   readonly server: Server;
   readonly opened: RequestOpened[];
@@ -35,7 +42,7 @@ export interface DataPlane {
   readonly keyId: string;
   /** Adds a model with one played target per node name. */
   serve(model: string, ...nodes: string[]): PlayedTarget[];
-  addKey(models: string[] | null, fields?: { expiresAtMs?: number }): { key: string; id: string };
+  addKey(models: string[] | null, fields?: { expiresAtMs?: number; endpointId?: string }): { key: string; id: string };
   /** Sends bytes on a new connection. */
   raw(bytes: string | Buffer): RawConnection;
   close(): Promise<void>;
@@ -45,6 +52,10 @@ export interface DataPlaneOptions {
   limits?: Partial<LimitConfig>;
   timeouts?: Partial<TimeoutConfig>;
   publicHost?: string;
+  endpoints?: readonly Endpoint[];
+  rules?: readonly AddressRule[];
+  /** Where callers come from, as the listener would have found it. Default: the connection's other end. */
+  originOf?: (request: IncomingMessage) => Origin;
   /** Ids of opt-in operations that are served. Default none. */
   optedIn?: readonly string[];
 }
@@ -76,6 +87,10 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
   };
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
+  const addresses = new AddressRules();
+  addresses.replaceAll(options.rules ?? [], clock.nowMs());
+  const originOf =
+    options.originOf ?? (({ socket }) => ({ address: socket.remoteAddress ?? "", source: "peer" }) as const);
   const pipeline = new Pipeline({
     clock,
     keyring,
@@ -89,7 +104,9 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     fields: DEFAULT_FIELD_POLICY,
     optedIn: new Set(options.optedIn),
     newId: createUuidV7(),
-    publicHost: options.publicHost ?? null,
+    endpoints: new EndpointTable(options.publicHost ?? null, options.endpoints),
+    addresses,
+    ambient: new AmbientKeys(addresses, keyring),
   });
   const server = await startPublicListener({
     listen: { host: "127.0.0.1", port: 0 },
@@ -98,18 +115,18 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     maxHeadBytes: limits.headersBytes,
     requestHeadMs: timeouts.requestHeadMs,
     requestBodyMs: timeouts.requestBodyMs,
-    onRequest: (request, response) => pipeline.handle(request, response, request.socket.remoteAddress ?? ""),
+    onRequest: (request, response) => pipeline.handle(request, response, originOf(request)),
     onUpgrade: (_request, socket) => socket.destroy(),
   });
   const { port } = server.address() as AddressInfo;
 
-  function addKey(models: string[] | null, fields: { expiresAtMs?: number } = {}) {
+  function addKey(models: string[] | null, fields: { expiresAtMs?: number; endpointId?: string } = {}) {
     const { key, id, hash } = createKey((size) => randomBytes(size));
     keyring.add({
       id,
       name: id,
       hash,
-      endpointId: "default",
+      endpointId: fields.endpointId ?? "default",
       models,
       createdAtMs: clock.nowMs(),
       expiresAtMs: fields.expiresAtMs ?? null,
@@ -123,6 +140,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     port,
     clock,
     keyring,
+    addresses,
     pipeline,
     server,
     opened,
