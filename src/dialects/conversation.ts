@@ -217,4 +217,6 @@ export interface WriteOptions {
   model: string;
   /** Kind of the engine (`ollama`, `llama-server`, …), for quirks. */
   engineKind: string;
+  /** Whether a stream is asked for its usage, in a dialect where that has to be asked for. Default true. */
+  asksUsage?: boolean;
 }

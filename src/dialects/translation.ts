@@ -69,6 +69,7 @@ function encode(
   const written = engine.writeRequest(conversation, {
     model: edits.model,
     engineKind: edits.engineKind ?? ANY_ENGINE,
+    asksUsage: edits.forceUsage,
   });
   return {
     body: Buffer.from(JSON.stringify(written)),

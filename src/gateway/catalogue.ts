@@ -296,6 +296,7 @@ class LiveTarget implements Target {
   contextLength: number | null = null;
   isRemote = false;
   isLoading = false;
+  isUsageRefused = false;
   operations: ReadonlySet<string> = new Set();
   inFlight = 0;
   #isReady = false;

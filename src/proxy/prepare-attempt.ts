@@ -11,6 +11,8 @@ export interface PreparedAttempt {
   target: Target;
   format: AttemptFormat;
   request: EncodedRequest;
+  /** The stream is asked for its usage although the caller did not ask for it. */
+  isUsageForced: boolean;
 }
 
 /** What every attempt of one request is made from. */
@@ -26,23 +28,30 @@ export interface AttemptSource {
  * for it that the next one has.
  *
  * @param targets In the order of the plan, those that may be tried.
+ * @param asksUsage Whether a stream may be asked for its usage; some servers refuse that. Default true.
  * @returns Null when there are no targets.
  * @throws PosternError `untranslatable`, `body_invalid`, `field_refused`, with `param`, `body_too_large`: why the last of them
  *   could not be asked.
  */
-export function prepareAttempt(source: AttemptSource, targets: Iterable<Target>): PreparedAttempt | null {
+export function prepareAttempt(
+  source: AttemptSource,
+  targets: Iterable<Target>,
+  asksUsage = true,
+): PreparedAttempt | null {
   const { scan, facts } = source;
   let refusal: unknown = null;
   // What one target could not be told, others of its kind cannot either; each try would cost as much as the first.
   const failed = new Set<string>();
   for (const target of targets) {
-    const edits = { model: target.engineModel, forceUsage: facts.isStream, engineKind: target.engineKind };
+    const forceUsage = facts.isStream && asksUsage && !target.isUsageRefused;
+    const edits = { model: target.engineModel, forceUsage, engineKind: target.engineKind };
     for (const format of formatsFor(source, target)) {
       const way = `${format.operation.id} ${target.engineKind}`;
       if (failed.has(way)) continue;
       try {
         if (format.isTranslated) refuseTooMuchWork(scan);
-        return { target, format, request: format.encode(scan, facts, edits) };
+        const isUsageForced = forceUsage && (format.isTranslated || !facts.wantsUsage);
+        return { target, format, request: format.encode(scan, facts, edits), isUsageForced };
       } catch (error) {
         refusal = error;
         failed.add(way);

@@ -144,6 +144,9 @@ export class Relay implements ExchangeHandler, Watched {
   #firstTokenMs: number | null = null;
   #attempts: AttemptRecord[] = [];
   readonly #tried = new Set<string>();
+  #isUsageForced = false;
+  /** This attempt leaves out what the one before it was refused for. */
+  #isUsageLeftOut = false;
   #plan: RelayPlan | null;
 
   constructor(job: RelayJob, host: RelayHost) {
@@ -185,10 +188,12 @@ export class Relay implements ExchangeHandler, Watched {
 
   // Attempts
 
-  #attempt({ target, format, request }: PreparedAttempt): void {
+  #attempt({ target, format, request, isUsageForced }: PreparedAttempt, isUsageLeftOut = false): void {
     this.#target = target;
     this.#format = format;
     this.#removedFields = request.removedFields;
+    this.#isUsageForced = isUsageForced;
+    this.#isUsageLeftOut = isUsageLeftOut;
     this.#tried.add(target.id);
     this.#attemptIndex += 1;
     this.#kind = "none";
@@ -248,6 +253,7 @@ export class Relay implements ExchangeHandler, Watched {
     } else if (this.#job.source.facts.isStream && this.#format !== null) {
       if (!isStreamOf(this.#format.streamType, type)) return this.#giveUp("engine_bad_answer", { contentType: type });
       this.#kind = "stream";
+      if (this.#isUsageLeftOut && this.#target !== null) this.#target.isUsageRefused = true;
       this.#tap = this.#format.tap(this.#job.source.facts, this.#job.requestBytes, this.#job.context);
     } else {
       if (this.#wholeType() === null) return this.#giveUp("engine_bad_answer", { contentType: type });
@@ -334,11 +340,12 @@ export class Relay implements ExchangeHandler, Watched {
   }
 
   #onErrorEnd(): void {
+    const body = Buffer.concat(this.#held, this.#heldBytes);
+    if (this.#retryWithoutUsage(body)) return;
     const failure = classifyAnswer(this.#status);
     if (this.#retry(failure)) return;
     // The engine's own words are what its client's author needs to see.
     const type = this.#headers["content-type"] ?? "";
-    const body = Buffer.concat(this.#held, this.#heldBytes);
     if (this.#isCommitted) {
       const told = isPassableError(this.#status, type, body) ? toldError(this.#status, body) : null;
       return this.#end(failure.code, "failed", { status: this.#status }, told);
@@ -395,6 +402,22 @@ export class Relay implements ExchangeHandler, Watched {
     this.#closeAttempt(failure.code);
     this.#host.failover(`node/${from}`, `node/${prepared.target.nodeName}`, failure.code);
     this.#attempt(prepared);
+    return true;
+  }
+
+  /**
+   * Some servers refuse a stream that is asked for its usage, which is our doing and not the caller's: the same target is asked
+   * without (reference: engine-apis §8, 1). That it answers then shows that nothing else was wrong.
+   */
+  #retryWithoutUsage(body: Buffer): boolean {
+    const target = this.#target;
+    const isRefusal = this.#status === 400 || this.#status === 422;
+    if (target === null || !isRefusal || !this.#isUsageForced) return false;
+    if (!/stream_options|include_usage/.test(body.toString("latin1"))) return false;
+    const prepared = prepareAttempt(this.#job.source, [target], false);
+    if (prepared === null) return false;
+    this.#closeAttempt("engine_failed");
+    this.#attempt(prepared, true);
     return true;
   }
 

@@ -23,6 +23,8 @@ export interface Target extends Exchanger {
   readonly isRemote: boolean;
   /** The engine is up and loads its model; it takes no attempts. */
   readonly isLoading: boolean;
+  /** A stream was refused there for being asked for its usage, and answered without. Written by the relay. */
+  isUsageRefused: boolean;
   /** Whether a new attempt may go there now. */
   canAccept(): boolean;
   /** Attempts running there, counted by the relay through `began` and `ended`. */

@@ -180,6 +180,7 @@ export class PlayedTarget implements Target {
   inFlight = 0;
   isRemote = false;
   isLoading = false;
+  isUsageRefused = false;
   isAccepting = true;
   readonly attempts: PlayedAttempt[] = [];
   #waiting: Array<(attempt: PlayedAttempt) => void> = [];

@@ -42,7 +42,7 @@ export function writeChatRequest(conversation: Conversation, options: WriteOptio
     if (conversation.topLogprobs > 0) body["top_logprobs"] = conversation.topLogprobs;
   }
   body["stream"] = conversation.isStream;
-  if (conversation.isStream) body["stream_options"] = { include_usage: true };
+  if (conversation.isStream && options.asksUsage !== false) body["stream_options"] = { include_usage: true };
   return body;
 }
 
