@@ -14,7 +14,9 @@ export default defineConfig({
             "test/in-step/**/*.test.ts",
             "test/support/**/*.test.ts",
           ],
-          testTimeout: 20_000,
+          // Ends what hangs, and judges no speed: a busy machine may take ten times as long as an idle one.
+          testTimeout: 90_000,
+          hookTimeout: 90_000,
         },
       },
       {

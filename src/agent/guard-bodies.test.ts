@@ -149,6 +149,6 @@ describe("Guard.inspectInTurns()", () => {
       }
       expect(over).toEqual([]);
     },
-    60_000,
+    240_000,
   );
 });

@@ -149,6 +149,25 @@ describe("a caller of another dialect than the engine", () => {
   });
 });
 
+// From 2026-10-21 on sampling settings are refused. Own engines know no versions, and what is built for them is of 2023-06-01.
+it("trap 19: no API version is passed on, and sampling settings are kept whatever the caller's is", async () => {
+  const { serve } = await start();
+  const [target] = serve("llama", "forge");
+  target!.operations = new Set(["anthropic.messages"]);
+  const settings = { max_tokens: 9, temperature: 0.5, top_p: 0.9 };
+  for (const [path, headers] of [
+    ["/v1/messages", { "anthropic-version": "2026-10-21", "anthropic-beta": "x" }],
+    ["/v1/chat/completions", {}],
+  ] as const) {
+    const answering = post(path, chatBody("llama", settings), headers);
+    const { request, handler } = await target!.next();
+    expect(JSON.parse(String(request.body))).toMatchObject(settings);
+    expect(Object.keys(request.headers).filter((name) => name.startsWith("anthropic"))).toEqual([]);
+    handler.onFailure({ phase: "connect", kind: "unreachable", detail: "gone" });
+    await answering;
+  }
+});
+
 describe("what the gateway says itself", () => {
   it("lists models in the shape of who asks", async () => {
     const { serve } = await start();
