@@ -93,7 +93,7 @@ it("SIGKILL at any moment loses no acknowledged record and doubles none", async 
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}, 60_000);
+}, 240_000);
 
 /** Whole lines that the child said before it died. */
 async function killAfter(child: ChildProcess, lines: number): Promise<string[]> {

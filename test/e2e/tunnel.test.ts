@@ -170,7 +170,6 @@ describe("through gateway, tunnel and agent to llama.cpp", () => {
     const first = await reader?.read();
     expect(new TextDecoder().decode(first?.value)).toContain("data:");
     await it_.cli("keys", "revoke", key.id);
-    const startedMs = performance.now();
     let text = "";
     try {
       for (;;) {
@@ -181,8 +180,13 @@ describe("through gateway, tunnel and agent to llama.cpp", () => {
     } catch {
       // The connection is broken off on purpose.
     }
-    expect(performance.now() - startedMs).toBeLessThan(1000);
     expect(text).not.toContain("[DONE]");
+    // By the gateway's own clock, because how soon a busy machine hands the end over to this process says nothing of it.
+    const id = response.headers.get("x-request-id") ?? "";
+    const record = await eventually(async () => it_.request(id), "the record of the stopped stream");
+    const { revokedAtMs } = await it_.cli<{ revokedAtMs: number }>("keys", "show", key.id);
+    expect(record).toMatchObject({ outcome: "stopped", errorCode: "revoked" });
+    expect(record.closedAtMs - revokedAtMs).toBeLessThan(1000);
     await expect(client.models.list()).rejects.toBeInstanceOf(OpenAI.AuthenticationError);
   });
 

@@ -186,7 +186,7 @@ describe.skipIf(engineFolder === null)("the embedded engine with the demo model"
       startEmbedded({ ...options, variant: "endless", sequences: 1, contextLength: 512 }),
     ]);
     url = engine.url;
-  }, 60_000);
+  }, 240_000);
 
   afterAll(async () => {
     await Promise.all([engine?.stop(), endless?.stop()]);
