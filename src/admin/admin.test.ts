@@ -56,6 +56,15 @@ function memoryStore(rows: UsageRow[] = [], entries: AuditDraft[] = []): Store {
       invitations: async () => [...invitations],
       redeemInvitation: nothing,
     },
+    places: {
+      endpoints: async () => [],
+      insertEndpoint: nothing,
+      updateEndpoint: nothing,
+      removeEndpoint: nothing,
+      rules: async () => [],
+      insertRule: nothing,
+      removeRule: nothing,
+    },
     settings: { get: nothing, set: nothing },
     usage: {
       ingest: nothing,

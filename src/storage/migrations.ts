@@ -25,6 +25,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: "first", up: createFirstTables },
   { version: 2, name: "tokens of thinking", up: addReasoningTokens },
   { version: 3, name: "audit trail", up: createAudit },
+  { version: 4, name: "endpoints and address rules", up: createPlaces },
 ];
 
 const required = (column: ColumnDefinitionBuilder) => column.notNull();
@@ -170,6 +171,33 @@ async function createAudit(db: Kysely<unknown>, types: ColumnTypes): Promise<voi
     .addColumn("hash", "text", required)
     .execute();
   for (const statement of types.appendOnly("audit")) await statement.execute(db);
+}
+
+async function createPlaces(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
+  await withSuffix(db.schema.createTable("endpoints"), types.tableSuffix)
+    .addColumn("name", "text", primary)
+    .addColumn("host", "text")
+    .addColumn("path", "text")
+    .addColumn("models", "text")
+    .addColumn("may_leave", types.integer, required)
+    .addColumn("owner", "text")
+    .addColumn("purpose", "text")
+    .addColumn("review_on", "text")
+    .addColumn("created_at_ms", types.integer, required)
+    .execute();
+  await withSuffix(db.schema.createTable("address_rules"), types.tableSuffix)
+    .addColumn("name", "text", primary)
+    .addColumn("effect", "text", required)
+    .addColumn("range", "text", required)
+    .addColumn("endpoint", "text")
+    .addColumn("key", "text")
+    .addColumn("label", "text")
+    .addColumn("purpose", "text")
+    .addColumn("owner", "text")
+    .addColumn("may_rotate", types.integer, required)
+    .addColumn("created_at_ms", types.integer, required)
+    .addColumn("expires_at_ms", types.integer)
+    .execute();
 }
 
 function withSuffix<T extends { modifyEnd(modifier: RawBuilder<unknown>): T }>(

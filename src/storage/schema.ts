@@ -41,6 +41,33 @@ export interface Tables {
     is_ephemeral: number;
   };
   audit: AuditRow;
+  endpoints: {
+    name: string;
+    host: string | null;
+    path: string | null;
+    /** JSON array of globs, or null for every model. */
+    models: string | null;
+    may_leave: number;
+    owner: string | null;
+    purpose: string | null;
+    /** `YYYY-MM-DD`. */
+    review_on: string | null;
+    created_at_ms: number;
+  };
+  address_rules: {
+    name: string;
+    effect: string;
+    range: string;
+    /** Null: all endpoints. No foreign key: the endpoint may be one of the file. */
+    endpoint: string | null;
+    key: string | null;
+    label: string | null;
+    purpose: string | null;
+    owner: string | null;
+    may_rotate: number;
+    created_at_ms: number;
+    expires_at_ms: number | null;
+  };
   requests: RequestTable;
   attempts: AttemptTable;
   daily_usage: DailyUsageTable;

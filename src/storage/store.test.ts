@@ -3,12 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { DEFAULT_ENDPOINT } from "../access/endpoint.ts";
 import type { KeyRecord } from "../access/key.ts";
 import type { Outcome, RequestClosed } from "../usage/record.ts";
 import type { AuditDraft } from "./audit-chain.ts";
 import { closedLine, encodeOpened, type SettledRequest } from "./journal-line.ts";
 import { openSqliteStore } from "./sqlite/open-store.ts";
-import type { AuditQuery, InvitationRecord, NodeRecord, Store, UsageRow } from "./store.ts";
+import type { AuditQuery, EndpointRecord, InvitationRecord, NodeRecord, RuleRecord, Store, UsageRow } from "./store.ts";
 import { DAY_MS, generationOf } from "./usage-ingest.ts";
 
 /** Every store keeps these promises. Another database is one more entry here. */
@@ -122,6 +123,52 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
       expect(await store.keys.revoke("aaaaaaaaaaaa", NOW_MS + 2)).toBe(false);
       expect(await store.keys.revoke("nobody", NOW_MS)).toBe(false);
       expect((await store.keys.list())[0]?.revokedAtMs).toBe(NOW_MS + 1);
+    });
+  });
+
+  describe("endpoints and address rules", () => {
+    it("come back as they were put in, over a restart", async () => {
+      const vm = endpoint("vm", { host: "vm.example.org", models: ["llama*"], mayLeave: "no", reviewOn: "2027-01-31" });
+      await store.places.insertEndpoint(vm);
+      await store.places.insertEndpoint(endpoint("team", { path: "/team-a", owner: "ops", purpose: "apps of team A" }));
+      const later = rule("office", { effect: "allow", createdAtMs: NOW_MS + 1, mayRotate: true, label: "office" });
+      await store.places.insertRule(later);
+      const lan = rule("lan", {
+        effect: "ambient",
+        range: "10.1.0.0/16",
+        endpoint: "vm",
+        key: "abc",
+        expiresAtMs: NOW_MS,
+      });
+      await store.places.insertRule(lan);
+      await reopen();
+      expect((await store.places.endpoints()).map(({ name }) => name)).toEqual(["team", "vm"]);
+      expect((await store.places.endpoints())[1]).toEqual(vm);
+      expect(await store.places.rules()).toEqual([lan, later]);
+    });
+
+    it("have a name each: a second one is already_exists and changes nothing", async () => {
+      await store.places.insertEndpoint(endpoint("vm"));
+      await store.places.insertRule(rule("office"));
+      const refused = { code: "already_exists" };
+      await expect(store.places.insertEndpoint(endpoint("vm", { path: "/x" }))).rejects.toMatchObject(refused);
+      await expect(store.places.insertRule(rule("office", { effect: "allow" }))).rejects.toMatchObject(refused);
+      expect((await store.places.endpoints())[0]?.path).toBeNull();
+      expect((await store.places.rules())[0]?.effect).toBe("deny");
+    });
+
+    it("are replaced and removed, an endpoint with the rules that are about it", async () => {
+      await store.places.insertEndpoint(endpoint("vm"));
+      await store.places.insertRule(rule("here", { endpoint: "vm" }));
+      await store.places.insertRule(rule("everywhere"));
+      expect(await store.places.updateEndpoint(endpoint("vm", { owner: "ops", createdAtMs: 1 }))).toBe(true);
+      expect((await store.places.endpoints())[0]).toMatchObject({ owner: "ops", createdAtMs: NOW_MS });
+      expect(await store.places.updateEndpoint(endpoint("none"))).toBe(false);
+      expect(await store.places.removeEndpoint("vm")).toBe(true);
+      expect(await store.places.removeEndpoint("vm")).toBe(false);
+      expect((await store.places.rules()).map(({ name }) => name)).toEqual(["everywhere"]);
+      expect(await store.places.removeRule("everywhere")).toBe(true);
+      expect(await store.places.removeRule("everywhere")).toBe(false);
     });
   });
 
@@ -370,6 +417,27 @@ function key(id: string, fields: Partial<KeyRecord> = {}): KeyRecord {
     createdAtMs: NOW_MS,
     expiresAtMs: null,
     revokedAtMs: null,
+    ...fields,
+  };
+}
+
+function endpoint(name: string, fields: Partial<EndpointRecord> = {}): EndpointRecord {
+  return { ...DEFAULT_ENDPOINT, name, createdAtMs: NOW_MS, ...fields };
+}
+
+function rule(name: string, fields: Partial<RuleRecord> = {}): RuleRecord {
+  return {
+    name,
+    effect: "deny",
+    range: "192.0.2.0/24",
+    endpoint: null,
+    key: null,
+    label: null,
+    purpose: null,
+    owner: null,
+    mayRotate: false,
+    createdAtMs: NOW_MS,
+    expiresAtMs: null,
     ...fields,
   };
 }

@@ -1,3 +1,5 @@
+import type { AddressRule } from "../access/address-rule.ts";
+import type { Endpoint } from "../access/endpoint.ts";
 import type { KeyRecord } from "../access/key.ts";
 import type { RequestClosed, RequestOpened } from "../usage/record.ts";
 import type { AuditDraft, AuditEntry, AuditHead } from "./audit-chain.ts";
@@ -10,6 +12,7 @@ import type { AuditDraft, AuditEntry, AuditHead } from "./audit-chain.ts";
 export interface Store {
   keys: KeyStore;
   nodes: NodeStore;
+  places: PlaceStore;
   settings: SettingStore;
   usage: UsageStore;
   audit: AuditStore;
@@ -27,7 +30,7 @@ export interface Store {
 }
 
 /** What people and agents change. */
-export type Changes = Pick<Store, "keys" | "nodes" | "settings">;
+export type Changes = Pick<Store, "keys" | "nodes" | "places" | "settings">;
 
 /** The audit trail: append-only, each entry chained to the one before by its hash. */
 export interface AuditStore {
@@ -64,6 +67,29 @@ export interface KeyStore {
   list(): Promise<KeyRecord[]>;
   /** Sets the time of revocation once; returns false if there is no such key or it was revoked before. */
   revoke(id: string, atMs: number): Promise<boolean>;
+}
+
+export interface EndpointRecord extends Endpoint {
+  createdAtMs: number;
+}
+
+export interface RuleRecord extends AddressRule {
+  createdAtMs: number;
+}
+
+/** Endpoints and rules about addresses, those of the configuration file left out. */
+export interface PlaceStore {
+  /** By name. */
+  endpoints(): Promise<EndpointRecord[]>;
+  insertEndpoint(endpoint: EndpointRecord): Promise<void>;
+  /** Replaces the one of that name, its time of creation left alone. Returns false if there is none. */
+  updateEndpoint(endpoint: EndpointRecord): Promise<boolean>;
+  /** Removes the endpoint with the rules that are about it. Returns false if there is none. */
+  removeEndpoint(name: string): Promise<boolean>;
+  /** Oldest first. */
+  rules(): Promise<RuleRecord[]>;
+  insertRule(rule: RuleRecord): Promise<void>;
+  removeRule(name: string): Promise<boolean>;
 }
 
 export interface NodeRecord {

@@ -28,6 +28,16 @@ export function changesOver(call: StoreCall): Changes {
       redeemInvitation: (id, hash, connector, nowMs) => call("nodes.redeemInvitation", [id, hash, connector, nowMs]),
     },
 
+    places: {
+      endpoints: () => call("places.endpoints", []),
+      insertEndpoint: (endpoint) => call("places.insertEndpoint", [endpoint]),
+      updateEndpoint: (endpoint) => call("places.updateEndpoint", [endpoint]),
+      removeEndpoint: (name) => call("places.removeEndpoint", [name]),
+      rules: () => call("places.rules", []),
+      insertRule: (rule) => call("places.insertRule", [rule]),
+      removeRule: (name) => call("places.removeRule", [name]),
+    },
+
     settings: {
       get: (name) => call("settings.get", [name]),
       set: (name, value) => call("settings.set", [name, value]),

@@ -101,14 +101,16 @@ class SqliteStore implements Store {
     this.#writer = writer;
     this.#reader = reader;
     this.#lock = lock;
-    const { keys, nodes, settings } = changesOver((name, args) => this.#write(name, args));
+    const { keys, nodes, places, settings } = changesOver((name, args) => this.#write(name, args));
     this.keys = keys;
     this.nodes = nodes;
+    this.places = places;
     this.settings = settings;
   }
 
   readonly keys: Store["keys"];
   readonly nodes: Store["nodes"];
+  readonly places: Store["places"];
   readonly settings: Store["settings"];
 
   readonly usage: Store["usage"] = {
@@ -205,6 +207,8 @@ const READS: ReadonlySet<CallName> = new Set<CallName>([
   "nodes.list",
   "nodes.connectors",
   "nodes.invitations",
+  "places.endpoints",
+  "places.rules",
   "settings.get",
 ]);
 

@@ -1,6 +1,6 @@
 import { type ErrorCode, PosternError } from "../../errors.ts";
 import type { AuditDraft } from "../audit-chain.ts";
-import type { AuditStore, KeyStore, NodeStore, SettingStore, UsageStore } from "../store.ts";
+import type { AuditStore, KeyStore, NodeStore, PlaceStore, SettingStore, UsageStore } from "../store.ts";
 
 /**
  * What the main thread may ask of a worker: one entry per call, with the types of the store's own methods.
@@ -19,6 +19,13 @@ export interface StoreCalls {
   "nodes.insertInvitation": NodeStore["insertInvitation"];
   "nodes.invitations": NodeStore["invitations"];
   "nodes.redeemInvitation": NodeStore["redeemInvitation"];
+  "places.endpoints": PlaceStore["endpoints"];
+  "places.insertEndpoint": PlaceStore["insertEndpoint"];
+  "places.updateEndpoint": PlaceStore["updateEndpoint"];
+  "places.removeEndpoint": PlaceStore["removeEndpoint"];
+  "places.rules": PlaceStore["rules"];
+  "places.insertRule": PlaceStore["insertRule"];
+  "places.removeRule": PlaceStore["removeRule"];
   "settings.get": SettingStore["get"];
   "settings.set": SettingStore["set"];
   "audit.append": AuditStore["append"];

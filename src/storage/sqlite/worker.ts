@@ -7,6 +7,7 @@ import { createKeyStore } from "../key-queries.ts";
 import { migrate } from "../migrate.ts";
 import { SQLITE_TYPES } from "../migrations.ts";
 import { createNodeStore } from "../node-queries.ts";
+import { createPlaceStore } from "../place-queries.ts";
 import type { Tables } from "../schema.ts";
 import { createSettingStore } from "../setting-queries.ts";
 import { createIngest } from "../usage-ingest.ts";
@@ -32,6 +33,7 @@ type Handlers = { [Name in keyof StoreCalls]: StoreCalls[Name] };
 function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
   const keys = createKeyStore(db);
   const nodes = createNodeStore(db);
+  const places = createPlaceStore(db);
   const settings = createSettingStore(db);
   return {
     "keys.insert": keys.insert,
@@ -46,6 +48,13 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
     "nodes.insertInvitation": nodes.insertInvitation,
     "nodes.invitations": nodes.invitations,
     "nodes.redeemInvitation": nodes.redeemInvitation,
+    "places.endpoints": places.endpoints,
+    "places.insertEndpoint": places.insertEndpoint,
+    "places.updateEndpoint": places.updateEndpoint,
+    "places.removeEndpoint": places.removeEndpoint,
+    "places.rules": places.rules,
+    "places.insertRule": places.insertRule,
+    "places.removeRule": places.removeRule,
     "settings.get": settings.get,
     "settings.set": settings.set,
     "audit.append": (entry) => appendAudit(db, entry),
