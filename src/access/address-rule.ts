@@ -23,6 +23,9 @@ export interface AddressRule {
   expiresAtMs: number | null;
 }
 
+/** Most rules that are not in the file. */
+export const MAX_RULES = 10_000;
+
 /** Networks that are no stranger's: loopback, private and unique local, link-local. */
 export const LOOPBACK_RANGES: readonly string[] = ["127.0.0.0/8", "::1"];
 export const PRIVATE_RANGES: readonly string[] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];

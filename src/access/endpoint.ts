@@ -27,6 +27,12 @@ export const DEFAULT_ENDPOINT: Endpoint = {
   reviewOn: null,
 };
 
+/** Most endpoints that are not in the file. */
+export const MAX_ENDPOINTS = 256;
+
+/** Names of endpoints and rules: they stand in logs, paths and on the command line. */
+export const PLACE_NAME = /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/;
+
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
 const PATH = /^(?:\/[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?){1,4}$/;
 /** First segments under which the gateway has paths of its own. */
@@ -47,6 +53,13 @@ export function pathFault(path: string): string | null {
     return 'must be one to four names after slashes, of lower-case letters, digits, "-" and "_", like "/team-a"';
   const first = path.split("/", 2)[1] ?? "";
   return TAKEN.has(first) ? `must not begin with /${first}, where the gateway has paths of its own` : null;
+}
+
+/** What is wrong with a date as the rest of a sentence, or null. */
+export function dateFault(text: string): string | null {
+  const atMs = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(text) : Number.NaN;
+  const isDate = !Number.isNaN(atMs) && new Date(atMs).toISOString().startsWith(text);
+  return isDate ? null : 'must be a day like "2027-01-31"';
 }
 
 /** Two endpoints cannot answer at one place. The other one's name, or null. */

@@ -7,6 +7,8 @@ import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { KeyRecord } from "../access/key.ts";
+import { Keyring } from "../access/keyring.ts";
+import { Places } from "../access/places.ts";
 import { defaultConfig } from "../config/resolved.ts";
 import type { PosternError } from "../errors.ts";
 import { ManualClock } from "../lib/clock.ts";
@@ -114,6 +116,13 @@ class FakeGateway implements LiveGateway {
   }
   models() {
     return [{ name: "m", ready: true, source: "node" as const, operations: ["openai.chat"], targets: [] }];
+  }
+  places() {
+    return new Places(null, new Keyring());
+  }
+  async placesChanged() {
+    this.calls.push("placesChanged");
+    return 0;
   }
   async probeModel(input: ProbeInput) {
     return { model: input.model, ok: true, reason: null, target: "node/forge", durationMs: 5 };

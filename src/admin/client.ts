@@ -32,9 +32,26 @@ import {
   type UsageReport,
   usageReport,
 } from "./contract.ts";
+import {
+  type AddressTest,
+  addressTest,
+  type ChangedRule,
+  type CreateEndpointInput,
+  type CreateRuleInput,
+  changedRule,
+  type EndpointView,
+  endpointList,
+  endpointView,
+  type RemovedEndpoint,
+  type RuleView,
+  removedEndpoint,
+  ruleList,
+  type TestAddressInput,
+  type UpdateEndpointInput,
+} from "./places-contract.ts";
 
 export interface AdminRequest {
-  method: "GET" | "POST" | "DELETE";
+  method: "GET" | "POST" | "PATCH" | "DELETE";
   /** With prefix and query. */
   path: string;
   /** Sent as JSON; undefined: no body. */
@@ -86,6 +103,42 @@ export class AdminClient {
 
   revokeKey(idOrName: string): Promise<KeyView> {
     return this.#ask("POST", `/keys/${encodeURIComponent(idOrName)}/revoke`, keyView);
+  }
+
+  async listEndpoints(): Promise<EndpointView[]> {
+    return (await this.#ask("GET", "/endpoints", endpointList)).endpoints;
+  }
+
+  showEndpoint(name: string): Promise<EndpointView> {
+    return this.#ask("GET", `/endpoints/${encodeURIComponent(name)}`, endpointView);
+  }
+
+  createEndpoint(input: Pick<CreateEndpointInput, "name"> & Input<CreateEndpointInput>): Promise<EndpointView> {
+    return this.#ask("POST", "/endpoints", endpointView, input);
+  }
+
+  updateEndpoint(name: string, input: UpdateEndpointInput): Promise<EndpointView> {
+    return this.#ask("PATCH", `/endpoints/${encodeURIComponent(name)}`, endpointView, input);
+  }
+
+  removeEndpoint(name: string): Promise<RemovedEndpoint> {
+    return this.#ask("DELETE", `/endpoints/${encodeURIComponent(name)}`, removedEndpoint);
+  }
+
+  async listRules(): Promise<RuleView[]> {
+    return (await this.#ask("GET", "/access/rules", ruleList)).rules;
+  }
+
+  createRule(input: Pick<CreateRuleInput, "effect" | "range"> & Input<CreateRuleInput>): Promise<ChangedRule> {
+    return this.#ask("POST", "/access/rules", changedRule, input);
+  }
+
+  removeRule(name: string): Promise<ChangedRule> {
+    return this.#ask("DELETE", `/access/rules/${encodeURIComponent(name)}`, changedRule);
+  }
+
+  testAddress(input: Pick<TestAddressInput, "address"> & Input<TestAddressInput>): Promise<AddressTest> {
+    return this.#ask("POST", "/access/test", addressTest, input);
   }
 
   async listNodes(): Promise<NodeView[]> {

@@ -1,4 +1,5 @@
 import type { KeyRecord } from "../access/key.ts";
+import type { Places } from "../access/places.ts";
 import type { NodeRecord } from "../storage/store.ts";
 import type { Link, NodeReport } from "../tunnel/link.ts";
 import type {
@@ -18,6 +19,17 @@ import type {
   UsageGroup,
   UsageReport,
 } from "./contract.ts";
+import type {
+  AddressTest,
+  ChangedRule,
+  CreateEndpointInput,
+  CreateRuleInput,
+  EndpointView,
+  RemovedEndpoint,
+  RuleView,
+  TestAddressInput,
+  UpdateEndpointInput,
+} from "./places-contract.ts";
 
 /**
  * What the routes of `/admin/v1` call, in the name of one caller. Made by `createAdmin` for a running gateway and for the offline CLI
@@ -33,6 +45,17 @@ export interface AdminContext {
   createKey(input: CreateKeyInput): Promise<CreatedKey>;
   /** Idempotent. When it resolves, the key opens nothing any more and its streams have been told to end. */
   revokeKey(idOrName: string): Promise<KeyView>;
+  listEndpoints(): Promise<EndpointView[]>;
+  showEndpoint(name: string): Promise<EndpointView>;
+  createEndpoint(input: CreateEndpointInput): Promise<EndpointView>;
+  updateEndpoint(name: string, input: UpdateEndpointInput): Promise<EndpointView>;
+  /** Refused while a key that works belongs to it. */
+  removeEndpoint(name: string): Promise<RemovedEndpoint>;
+  listRules(): Promise<RuleView[]>;
+  /** When it resolves, the rule decides and what runs against it has been told to end. */
+  createRule(input: CreateRuleInput): Promise<ChangedRule>;
+  removeRule(name: string): Promise<ChangedRule>;
+  testAddress(input: TestAddressInput): Promise<AddressTest>;
   listNodes(): Promise<NodeView[]>;
   showNode(name: string): Promise<NodeView>;
   /** Makes the node when there is none of that name. */
@@ -70,6 +93,10 @@ export interface LiveGateway {
   keyCreated(key: KeyRecord): void;
   /** The key opens nothing from now on and its streams end. */
   keyRevoked(key: KeyRecord): void;
+  /** Endpoints and rules as requests meet them. */
+  places(): Places;
+  /** Reads endpoints and rules again and applies them. Resolves with the number of requests that were ended by them. */
+  placesChanged(): Promise<number>;
   nodeAdded(node: NodeRecord): void;
   /** Ends the node's links and attempts at once. Resolves with the number of links ended. */
   nodeRemoved(node: NodeRecord): Promise<number>;

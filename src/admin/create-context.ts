@@ -6,8 +6,10 @@ import type { Clock } from "../lib/clock.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { AuditDraft } from "../storage/audit-chain.ts";
 import type { Changes, Store } from "../storage/store.ts";
+import { createAccessAdmin } from "./access-admin.ts";
 import { actorOf, type Caller } from "./caller.ts";
 import type { AdminContext, LiveGateway } from "./context.ts";
+import { createEndpointAdmin } from "./endpoint-admin.ts";
 import { createKeyAdmin } from "./key-admin.ts";
 import { createNodeAdmin } from "./node-admin.ts";
 import { reportUsage } from "./usage-report.ts";
@@ -58,6 +60,8 @@ function createAdminContext(parts: CallParts): AdminContext {
   return {
     ...keys,
     ...nodes,
+    ...createEndpointAdmin(parts),
+    ...createAccessAdmin(parts),
     async status() {
       const [keyList, nodeList, storeTrouble] = await Promise.all([keys.listKeys(), nodes.listNodes(), store.health()]);
       const models = live?.models() ?? [];

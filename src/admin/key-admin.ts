@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { KeyRecord } from "../access/key.ts";
 import { createKey } from "../access/key-format.ts";
-import { PosternError } from "../errors.ts";
 import type { AdminContext } from "./context.ts";
 import type { KeyView } from "./contract.ts";
 import type { CallParts } from "./create-context.ts";
+import { findKey } from "./find-key.ts";
 
 type KeyMethods = Pick<AdminContext, "listKeys" | "showKey" | "createKey" | "revokeKey">;
 
@@ -19,7 +19,7 @@ export function createKeyAdmin({ store, clock, live, changing }: CallParts): Key
       return keys.toSorted((a, b) => a.createdAtMs - b.createdAtMs).map((key) => toKeyView(key, clock.nowMs()));
     },
     async showKey(idOrName) {
-      return toKeyView(await findKey(idOrName), clock.nowMs());
+      return toKeyView(await findKey(store, idOrName), clock.nowMs());
     },
     async createKey({ name, models, expiresInMs }) {
       const nowMs = clock.nowMs();
@@ -40,7 +40,7 @@ export function createKeyAdmin({ store, clock, live, changing }: CallParts): Key
       return { key: view, secret: secret.reveal() };
     },
     async revokeKey(idOrName) {
-      const key = await findKey(idOrName);
+      const key = await findKey(store, idOrName);
       if (key.revokedAtMs !== null) return toKeyView(key, clock.nowMs());
       const nowMs = clock.nowMs();
       const revoked = { ...key, revokedAtMs: nowMs };
@@ -50,27 +50,6 @@ export function createKeyAdmin({ store, clock, live, changing }: CallParts): Key
       return after;
     },
   };
-
-  async function findKey(idOrName: string): Promise<KeyRecord> {
-    const keys = await store.keys.list();
-    const byId = keys.find((key) => key.id === idOrName);
-    if (byId !== undefined) return byId;
-    const named = keys.filter((key) => key.name === idOrName);
-    const [first, second] = named;
-    if (first === undefined) {
-      throw new PosternError("not_found", {
-        message: `There is no key with the id or name "${idOrName}"`,
-        hint: "`postern keys list` shows them.",
-      });
-    }
-    if (second !== undefined) {
-      throw new PosternError("invalid_input", {
-        message: `${named.length} keys have the name "${idOrName}"`,
-        hint: `Say which by its id: ${named.map((key) => key.id).join(", ")}.`,
-      });
-    }
-    return first;
-  }
 }
 
 /** A key as it may be shown: everything but its hash. */

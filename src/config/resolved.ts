@@ -1,3 +1,5 @@
+import type { AddressRule } from "../access/address-rule.ts";
+import type { Endpoint } from "../access/endpoint.ts";
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { EngineKind } from "../tunnel/link.ts";
@@ -14,6 +16,9 @@ export interface ResolvedConfig {
   dataFolder: string;
   logLevel: LogLevel;
   gateway: GatewayConfig;
+  /** Those that the file defines; they cannot be changed elsewhere. */
+  endpoints: readonly FileEndpoint[];
+  access: AccessConfig;
   storage: StorageConfig;
   /** Nodes that the gateway reaches by URL without an agent. */
   nodes: readonly DirectNodeConfig[];
@@ -113,6 +118,19 @@ export interface TimeoutConfig {
   requestBodyMs: number;
   /** How long running requests may finish when a process or link drains. */
   drainMs: number;
+}
+
+/** Where in the file something is defined, for refusals: `/etc/postern/postern.yaml:12`. */
+interface FromFile {
+  place: string;
+}
+
+export interface FileEndpoint extends Endpoint, FromFile {}
+export interface FileRule extends AddressRule, FromFile {}
+
+interface AccessConfig {
+  /** `access.rules` and `access.ambient` together. */
+  rules: readonly FileRule[];
 }
 
 export interface StorageConfig {
@@ -265,6 +283,8 @@ export function defaultConfig(dataFolder: string): ResolvedConfig {
       fields: DEFAULT_FIELD_POLICY,
       optional: [],
     },
+    endpoints: [],
+    access: { rules: [] },
     storage: DEFAULT_STORAGE,
     nodes: [],
     models: [],

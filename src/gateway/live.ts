@@ -7,6 +7,7 @@ import type { Ledger } from "../usage/record.ts";
 import type { AgentPackageSource } from "./agent-package.ts";
 import type { LiveCatalogue } from "./catalogue.ts";
 import type { Directory } from "./directory.ts";
+import type { LivePlaces } from "./places.ts";
 import { probeModel } from "./probe-model.ts";
 
 /** What the live part of the admin contract is made of. */
@@ -14,6 +15,7 @@ export interface LiveParts {
   clock: Clock;
   newId: () => string;
   keyring: Keyring;
+  places: LivePlaces;
   directory: Directory;
   links: Links;
   catalogue: LiveCatalogue;
@@ -35,6 +37,8 @@ export function createLiveGateway(parts: LiveParts): LiveGateway {
     probeModel: (input, signal) => probeModel(input, signal, catalogue, clock, parts.newId),
     keyCreated: (key) => keyring.add(key),
     keyRevoked: (key) => void keyring.revoke(key.id, key.revokedAtMs ?? clock.nowMs()),
+    places: () => parts.places.places,
+    placesChanged: () => parts.places.reload(),
     nodeAdded(node) {
       directory.addNode(node);
       catalogue.setNode(node);

@@ -3,10 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
-import { AddressRules } from "../access/address-rules.ts";
-import { AmbientKeys } from "../access/ambient.ts";
 import { Concurrency } from "../access/concurrency.ts";
-import { EndpointTable } from "../access/endpoint-table.ts";
 import { FailureLimiter } from "../access/failure-limiter.ts";
 import { Keyring } from "../access/keyring.ts";
 import { ownerOfFolder } from "../admin/caller.ts";
@@ -39,6 +36,7 @@ import { openListeners } from "./listeners.ts";
 import { createLiveGateway } from "./live.ts";
 import { Metrics } from "./metrics.ts";
 import { openNodes } from "./nodes.ts";
+import { openPlaces } from "./places.ts";
 import { closeWith } from "./public-listener.ts";
 import { createPublicRoutes } from "./public-routes.ts";
 import { keepRetention } from "./retention.ts";
@@ -119,6 +117,8 @@ async function compose(
 
   const identity = await loadGatewayIdentity(store.settings);
   const agentPackage = new AgentPackageSource();
+  const livePlaces = await openPlaces({ config, store, keyring, clock, log });
+  closers.add(() => livePlaces.stop());
   const { catalogue, directory, links } = await openNodes({ config, store, clock, log, closers });
 
   // The data plane.
@@ -130,13 +130,10 @@ async function compose(
     logRequest(log, summary);
   });
   closers.add(() => summaries.flush());
-  const addresses = new AddressRules();
   const pipeline = new Pipeline({
     clock,
     keyring,
-    endpoints: new EndpointTable(gateway.publicUrl === null ? null : new URL(gateway.publicUrl).hostname.toLowerCase()),
-    addresses,
-    ambient: new AmbientKeys(addresses, keyring),
+    places: livePlaces.places,
     failures: new FailureLimiter({ maxFailures: gateway.limits.authFailuresPerMinute }),
     concurrency: new Concurrency(),
     catalogue,
@@ -153,6 +150,7 @@ async function compose(
     optedIn: new Set(gateway.optional),
     newId,
   });
+  livePlaces.watch(() => pipeline.recheckAddresses());
   const callers = callerAddresses(gateway.trustedProxies);
   let isDraining = false;
   const acceptor = new Acceptor({
@@ -231,6 +229,7 @@ async function compose(
     clock,
     newId,
     keyring,
+    places: livePlaces,
     directory,
     links,
     catalogue,

@@ -1,9 +1,10 @@
 import type { AddressRule } from "../access/address-rule.ts";
-import type { AddressSource, AmbientKeys } from "../access/ambient.ts";
+import type { AddressSource } from "../access/ambient.ts";
 import { readCredential } from "../access/credentials.ts";
 import type { FailureLimiter } from "../access/failure-limiter.ts";
 import type { KeyRecord } from "../access/key.ts";
 import type { Keyring } from "../access/keyring.ts";
+import type { Places } from "../access/places.ts";
 import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 
@@ -17,7 +18,7 @@ export interface Origin {
 
 export interface IdentifyDeps {
   keyring: Keyring;
-  ambient: AmbientKeys;
+  places: Places;
   failures: FailureLimiter;
   clock: Clock;
 }
@@ -39,14 +40,14 @@ export function identify(
   rawHeaders: readonly string[],
   origin: Origin,
   endpoint: string,
-  { keyring, ambient, failures, clock }: IdentifyDeps,
+  { keyring, places, failures, clock }: IdentifyDeps,
 ): Identity {
   const nowMs = clock.nowMs();
   const credential = readCredential(rawHeaders);
   const { key, failure } = keyring.identify(credential, nowMs);
   if (key !== null) return { key, ambient: null };
   const stand =
-    credential === null ? ambient.identify(origin.address, origin.source, endpoint, rawHeaders, nowMs) : null;
+    credential === null ? places.ambient.identify(origin.address, origin.source, endpoint, rawHeaders, nowMs) : null;
   if (stand?.key) return { key: stand.key, ambient: stand.rule };
   const retryAfterSeconds = failures.recordFailure(origin.address, clock.monotonicMs());
   if (retryAfterSeconds !== null) throw new PosternError("too_many_failures", { retryAfterSeconds });

@@ -1,13 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressRule } from "../access/address-rule.ts";
-import type { AddressRules } from "../access/address-rules.ts";
-import type { AmbientKeys } from "../access/ambient.ts";
 import type { Concurrency } from "../access/concurrency.ts";
 import type { Endpoint } from "../access/endpoint.ts";
-import type { EndpointTable } from "../access/endpoint-table.ts";
 import type { FailureLimiter } from "../access/failure-limiter.ts";
 import type { KeyRecord } from "../access/key.ts";
 import type { Keyring } from "../access/keyring.ts";
+import type { Places } from "../access/places.ts";
 import type { LimitConfig, TimeoutConfig } from "../config/resolved.ts";
 import { countTokensBody, countTokensEstimate } from "../dialects/anthropic/count-tokens.ts";
 import { classify, familyOf } from "../dialects/classify.ts";
@@ -48,9 +46,7 @@ import type { Catalogue, CatalogueEntry, Target } from "./target.ts";
 export interface PipelineDeps {
   clock: Clock;
   keyring: Keyring;
-  endpoints: EndpointTable;
-  addresses: AddressRules;
-  ambient: AmbientKeys;
+  places: Places;
   failures: FailureLimiter;
   concurrency: Concurrency;
   catalogue: Catalogue;
@@ -184,14 +180,14 @@ export class Pipeline {
   /** Steps 1 to 5, and the start of 6. Null when the request has its answer. */
   #beforeBody(run: Run): Promise<HeldBody> | null {
     const { request, origin } = run;
-    const { clock, keyring, endpoints, addresses, limits } = this.#deps;
+    const { clock, keyring, places, limits } = this.#deps;
     run.head = readHead(request);
-    const { endpoint, target } = findPlace(endpoints, run.head.host, run.target, request.socket.localAddress);
+    const { endpoint, target } = findPlace(places.endpoints, run.head.host, run.target, request.socket.localAddress);
     run.endpoint = endpoint;
     run.target = target;
     const { operation, modelId } = classify(request.method ?? "", target, this.#deps.optedIn);
     run.operation = operation;
-    checkAddress(addresses, origin.address, endpoint.name, clock.nowMs());
+    checkAddress(places.rules, origin.address, endpoint.name, clock.nowMs());
     // A client's "is anybody there", before it has a key to show (Claude Code, Ollama's clients). Tells nothing.
     if (operation.kind === "hello") {
       this.#answerOwn(run, null);
@@ -401,14 +397,15 @@ export class Pipeline {
    * @returns how many requests that were.
    */
   recheckAddresses(): number {
-    const { clock, addresses, ambient } = this.#deps;
+    const { clock, places } = this.#deps;
+    const { rules, ambient } = places;
     const nowMs = clock.nowMs();
     let ended = 0;
     for (const run of this.#runs.all()) {
       const { endpoint, origin, key } = run;
       if (run.ended !== null || endpoint === null) continue;
-      const isDenied = addresses.deny(origin.address, endpoint.name, nowMs) !== null;
-      const rule = run.ambient === null ? null : addresses.ambient(origin.address, endpoint.name, nowMs);
+      const isDenied = rules.deny(origin.address, endpoint.name, nowMs) !== null;
+      const rule = run.ambient === null ? null : rules.ambient(origin.address, endpoint.name, nowMs);
       const isStill = run.ambient === null || (rule !== null && ambient.keyOf(rule, nowMs).key?.id === key?.id);
       if (!isDenied && isStill) continue;
       this.#end(run, isDenied ? "address_denied" : "revoked");

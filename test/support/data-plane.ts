@@ -2,14 +2,13 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import type { AddressRule } from "../../src/access/address-rule.ts";
-import { AddressRules } from "../../src/access/address-rules.ts";
-import { AmbientKeys } from "../../src/access/ambient.ts";
+import type { AddressRules } from "../../src/access/address-rules.ts";
 import { Concurrency } from "../../src/access/concurrency.ts";
 import type { Endpoint } from "../../src/access/endpoint.ts";
-import { EndpointTable } from "../../src/access/endpoint-table.ts";
 import { FailureLimiter } from "../../src/access/failure-limiter.ts";
 import { createKey } from "../../src/access/key-format.ts";
 import { Keyring } from "../../src/access/keyring.ts";
+import { Places } from "../../src/access/places.ts";
 import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, type LimitConfig, type TimeoutConfig } from "../../src/config/resolved.ts";
 import { DEFAULT_FIELD_POLICY } from "../../src/dialects/field-policy.ts";
 import { startPublicListener } from "../../src/gateway/public-listener.ts";
@@ -87,8 +86,8 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
   };
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
-  const addresses = new AddressRules();
-  addresses.replaceAll(options.rules ?? [], clock.nowMs());
+  const places = new Places(options.publicHost ?? null, keyring);
+  places.replaceAll(options.endpoints ?? [], options.rules ?? [], clock.nowMs());
   const originOf =
     options.originOf ?? (({ socket }) => ({ address: socket.remoteAddress ?? "", source: "peer" }) as const);
   const pipeline = new Pipeline({
@@ -104,9 +103,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     fields: DEFAULT_FIELD_POLICY,
     optedIn: new Set(options.optedIn),
     newId: createUuidV7(),
-    endpoints: new EndpointTable(options.publicHost ?? null, options.endpoints),
-    addresses,
-    ambient: new AmbientKeys(addresses, keyring),
+    places,
   });
   const server = await startPublicListener({
     listen: { host: "127.0.0.1", port: 0 },
@@ -140,7 +137,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     port,
     clock,
     keyring,
-    addresses,
+    addresses: places.rules,
     pipeline,
     server,
     opened,

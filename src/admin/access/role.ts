@@ -3,7 +3,7 @@ export const ROLES = ["viewer", "operator", "owner"] as const;
 export type Role = (typeof ROLES)[number];
 
 /** What a route is about; the first half of a scope. */
-export const RESOURCES = ["system", "keys", "nodes", "models", "usage", "requests"] as const;
+export const RESOURCES = ["system", "keys", "endpoints", "access", "nodes", "models", "usage", "requests"] as const;
 export type Resource = (typeof RESOURCES)[number];
 
 /** Whether a route changes something. `write` includes `read` in a scope. */

@@ -1,3 +1,5 @@
+import { accessRoutes } from "./access.ts";
+import { endpointRoutes } from "./endpoints.ts";
 import { keyRoutes } from "./keys.ts";
 import { modelRoutes } from "./models.ts";
 import { nodeRoutes } from "./nodes.ts";
@@ -11,4 +13,12 @@ import { usageRoutes } from "./usage.ts";
  *
  * A new resource is a file beside this one that exports its routes, a line here, and a word in `RESOURCES`.
  */
-export const ROUTES: readonly Route[] = [...systemRoutes, ...keyRoutes, ...nodeRoutes, ...modelRoutes, ...usageRoutes];
+export const ROUTES: readonly Route[] = [
+  ...systemRoutes,
+  ...keyRoutes,
+  ...endpointRoutes,
+  ...accessRoutes,
+  ...nodeRoutes,
+  ...modelRoutes,
+  ...usageRoutes,
+];

@@ -1,0 +1,89 @@
+import type { AddressRule } from "../access/address-rule.ts";
+import { DEFAULT_ENDPOINT } from "../access/endpoint.ts";
+import type { KeyRecord } from "../access/key.ts";
+import type { FileEndpoint, FileRule, ResolvedConfig } from "../config/resolved.ts";
+import { PosternError } from "../errors.ts";
+import type { EndpointRecord, RuleRecord, Store } from "../storage/store.ts";
+import type { EndpointView, RuleView } from "./places-contract.ts";
+
+/** Endpoints and rules of file and store, as they stand now. */
+export interface AllPlaces {
+  /** `default` is always among them. */
+  endpoints: ReadonlyArray<FileEndpoint | EndpointRecord>;
+  rules: ReadonlyArray<FileRule | RuleRecord>;
+}
+
+export async function readAllPlaces(store: Store, config: ResolvedConfig): Promise<AllPlaces> {
+  const [endpoints, rules] = await Promise.all([store.places.endpoints(), store.places.rules()]);
+  const all = [...config.endpoints, ...endpoints];
+  const hasDefault = all.some(({ name }) => name === DEFAULT_ENDPOINT.name);
+  return {
+    endpoints: hasDefault ? all : [{ ...DEFAULT_ENDPOINT, createdAtMs: 0 }, ...all],
+    rules: [...config.access.rules, ...rules],
+  };
+}
+
+/** Refuses to change what the file defines. */
+export function refuseFile(what: string, one: { name: string } | { name: string; place: string }): void {
+  if (!("place" in one)) return;
+  throw new PosternError("invalid_input", {
+    message: `The ${what} "${one.name}" is defined at ${one.place} and can only be changed there`,
+    hint: "Change the file and restart the gateway.",
+  });
+}
+
+export function toEndpointView(
+  one: FileEndpoint | EndpointRecord,
+  { rules }: AllPlaces,
+  keys: readonly KeyRecord[],
+  nowMs: number,
+): EndpointView {
+  const own = rules.filter(({ endpoint }) => endpoint === one.name);
+  const isFile = "place" in one;
+  return {
+    name: one.name,
+    origin: isFile ? "file" : "store",
+    place: isFile ? one.place : null,
+    host: one.host,
+    path: one.path,
+    models: one.models,
+    mayLeave: one.mayLeave,
+    owner: one.owner,
+    purpose: one.purpose,
+    reviewOn: one.reviewOn,
+    isReviewDue: one.reviewOn !== null && Date.parse(one.reviewOn) <= nowMs,
+    keys: keys.filter((key) => key.endpointId === one.name && isActive(key, nowMs)).length,
+    rules: own.length,
+    isClosed: rules.some((rule) => isAllowAt(rule, one.name)),
+    createdAtMs: isFile || one.createdAtMs === 0 ? null : one.createdAtMs,
+  };
+}
+
+/** Whether a rule closes the endpoint for everybody who is not listed. */
+export function isAllowAt({ effect, endpoint }: AddressRule, name: string): boolean {
+  return effect === "allow" && (endpoint === null || endpoint === name);
+}
+
+export function isActive(key: KeyRecord, nowMs: number): boolean {
+  return key.revokedAtMs === null && (key.expiresAtMs === null || key.expiresAtMs > nowMs);
+}
+
+export function toRuleView(rule: FileRule | RuleRecord, nowMs: number): RuleView {
+  const isFile = "place" in rule;
+  return {
+    name: rule.name,
+    origin: isFile ? "file" : "store",
+    place: isFile ? rule.place : null,
+    effect: rule.effect,
+    range: rule.range,
+    endpoint: rule.endpoint,
+    key: rule.key,
+    label: rule.label,
+    purpose: rule.purpose,
+    owner: rule.owner,
+    mayRotate: rule.mayRotate,
+    state: rule.expiresAtMs !== null && rule.expiresAtMs <= nowMs ? "expired" : "active",
+    createdAtMs: isFile ? null : rule.createdAtMs,
+    expiresAtMs: rule.expiresAtMs,
+  };
+}
