@@ -120,6 +120,22 @@ describe("LiveCatalogue", () => {
     expect(catalogue.find("llama")?.targets[0]?.isRemote).toBe(false);
   });
 
+  // Ollama answers 400 to a chat with such a model, in words of its own.
+  it("asks a model that is for embeddings for nothing else", async () => {
+    const catalogue = await make();
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
+    const told = report(["nomic", "llama", "both", "silent"]);
+    const [engine] = told.engines;
+    engine!.operations = ["openai.chat", "openai.embeddings", "anthropic.messages", "ollama.embed", "openai.rerank"];
+    engine!.models[0]!.capabilities = ["embedding"];
+    engine!.models[1]!.capabilities = ["completion", "tools"];
+    engine!.models[2]!.capabilities = ["embedding", "completion"];
+    catalogue.setReport("a", "c1", told);
+    const operations = (name: string) => [...(catalogue.find(name)?.targets[0]?.operations ?? [])];
+    expect(operations("nomic")).toEqual(["openai.embeddings", "ollama.embed", "openai.rerank"]);
+    for (const name of ["llama", "both", "silent"]) expect(operations(name)).toEqual(engine!.operations);
+  });
+
   it("resolves aliases to the targets of what they stand for", async () => {
     const catalogue = await make();
     catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });

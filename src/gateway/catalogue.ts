@@ -2,6 +2,7 @@ import { matchesGlob } from "../access/model-rules.ts";
 import type { ModelTargetView, ModelView } from "../admin/contract.ts";
 import type { ListedModel } from "../dialects/listed-model.ts";
 import { ollamaNameVariants } from "../dialects/ollama/model-names.ts";
+import { modelOperations } from "../engines/model-operations.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
 import type { Catalogue, CatalogueEntry, Target } from "../proxy/target.ts";
 import type { EngineKind, EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
@@ -333,7 +334,7 @@ class LiveTarget implements Target {
     this.#isReady = true;
     this.engineKind = engine.kind;
     this.#connectors.add(connectorId);
-    this.operations = new Set(engine.operations);
+    this.operations = modelOperations(engine.operations, model.capabilities);
     this.isLoaded = this.isLoaded === true ? true : model.loaded;
     this.sizeBytes = model.sizeBytes;
     this.contextLength = model.contextLength;

@@ -94,6 +94,11 @@ describe("planAttempts()", () => {
   test("says that the model is being loaded where that is all that is missing", () => {
     const loading = [target("a", { isLoading: true, canAccept: () => false }), target("b", { canAccept: () => false })];
     expect(refusal(loading)).toMatchObject({ code: "engine_loading", retryAfterSeconds: 5 });
+    // One that was never ready has told no operations yet.
+    const fresh = target("c", { isLoading: true, canAccept: () => false, operations: new Set() });
+    expect(refusal([fresh]).code).toBe("engine_loading");
+    const other = target("d", { isLoading: true, canAccept: () => false, operations: new Set(["openai.embeddings"]) });
+    expect(refusal([other, target("e", { canAccept: () => false })]).code).toBe("no_target");
   });
 
   test("does not change what it was given", () => {

@@ -58,7 +58,8 @@ export function planAttempts<T extends PlanTarget>({ targets, canAsk, mayLeave, 
   }
   const ready = able.filter((one) => one.canAccept());
   if (ready.length === 0) {
-    if (able.some((one) => one.isLoading))
+    // Of one that has never been ready it is not known yet what it can be asked.
+    if (wanted.some((one) => one.isLoading && (one.operations.size === 0 || able.includes(one))))
       throw new PosternError("engine_loading", { retryAfterSeconds: RETRY_AFTER_SECONDS });
     throw noTarget(pinnedNode);
   }
