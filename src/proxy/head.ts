@@ -18,6 +18,8 @@ export interface CallerHead {
   isAnthropic: boolean;
   /** How the body is compressed; null where it is not. */
   coding: BodyCoding | null;
+  /** The caller sends its body only when it is told to go on: curl does so from 1 MiB (RFC 9110 §10.1.1). */
+  expectsContinue: boolean;
 }
 
 interface RawRequest {
@@ -52,6 +54,7 @@ export function readHead(request: RawRequest): CallerHead {
     session: null,
     isAnthropic: false,
     coding: null,
+    expectsContinue: false,
   };
   for (let index = 0; index < raw.length; index += 2) {
     const value = raw[index + 1] ?? "";
@@ -76,7 +79,9 @@ export function readHead(request: RawRequest): CallerHead {
         head.isAnthropic = true;
         break;
       case "expect":
-        throw bad("Expect is not served");
+        if (head.expectsContinue || value.toLowerCase() !== "100-continue") throw bad("Expect knows only 100-continue");
+        head.expectsContinue = true;
+        break;
       case "upgrade":
         throw bad("Upgrade is not served here");
       case "x-postern-node":

@@ -481,9 +481,9 @@ describe("raw requests that are not acceptable", () => {
     ],
     ["bare LF", (k: string) => `GET /v1/models HTTP/1.1\nHost: localhost\n${auth(k)}\n`, 400],
     [
-      "Expect",
+      "an Expect that nobody knows",
       (k: string) =>
-        `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n${auth(k)}Expect: 100-continue\r\nContent-Length: 2\r\n\r\n`,
+        `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n${auth(k)}Expect: 200-ok\r\nContent-Length: 2\r\n\r\n`,
       400,
     ],
     ["CONNECT", () => "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],

@@ -82,6 +82,8 @@ export interface Run extends Placed {
   /** The rule that put the caller's address in the place of a key. */
   ambient: AddressRule | null;
   relay: Relay | null;
+  /** Its caller was told to go on with the body. */
+  isAwaited: boolean;
   /** Key or address were accepted and are no longer. */
   ended: "revoked" | "address_denied" | null;
 }
@@ -137,6 +139,7 @@ export class Pipeline {
       key: null,
       ambient: null,
       relay: null,
+      isAwaited: false,
       ended: null,
       place: -1,
     };
@@ -210,6 +213,10 @@ export class Pipeline {
     run.reservations.add(lease.release);
     run.reservations.add(keyring.watch(key.id, () => this.#end(run, "revoked")));
     const { coding, contentLength } = run.head;
+    if (run.head.expectsContinue && (contentLength ?? 0) <= limits.bodyBytes) {
+      run.isAwaited = true;
+      run.response.writeContinue();
+    }
     const body = readBody(request, contentLength, limits.bodyBytes, this.#bodies, this.#turns);
     return coding === null ? body : body.then((held) => decodeBody(held, coding, limits.bodyBytes, this.#bodies));
   }
@@ -388,7 +395,10 @@ export class Pipeline {
   }
 
   #answerError(run: Run, error: PosternError): void {
-    refuse(run.request, run.response, error, familyOfRun(run), run.id, run.head?.contentLength ?? null);
+    const { head, isAwaited } = run;
+    // A body that was not asked for may never come, and then the next request stands in its place.
+    const declaredBytes = head === null || (head.expectsContinue && !isAwaited) ? null : head.contentLength;
+    refuse(run.request, run.response, error, familyOfRun(run), run.id, declaredBytes);
   }
 
   /**
