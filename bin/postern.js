@@ -14,7 +14,7 @@ function isSupported(version) {
 
 if (!isSupported(process.versions.node)) {
   process.stderr.write(
-    `postern: Node.js ${process.versions.node} is too old (HTTP/2 security fixes and node:sqlite are missing).\n` +
+    `postern: Node.js ${process.versions.node} is too old (security fixes and node:sqlite are missing).\n` +
       "Next step: install Node.js 26.5.1 or newer (or 24.18.1 or newer in the 24 line). In this repository, run it through npm: `npm start` or `npm exec postern`.\n",
   );
   process.exit(1);

@@ -251,7 +251,7 @@ test("a node shows its links, its engines once however many connectors share the
   const link = (connectorId: string, state: Link["state"]): Link => ({
     id: { nodeId, connectorId, slot: 0, epoch: 1 },
     remoteAddress: "192.0.2.7",
-    carrier: "h2",
+    carrier: "direct",
     connectedAtMs: 5,
     state,
     canAccept: () => true,

@@ -63,7 +63,7 @@ const linkView = z.object({
   connectorId: z.string(),
   slot: z.int(),
   state: z.enum(["probing", "ready", "suspect", "draining", "closed"]),
-  carrier: z.enum(["h2", "websocket"]),
+  carrier: z.enum(["direct", "websocket"]),
   remoteAddress: z.string(),
   connectedAtMs: timestamp,
   lastPingMs: z.number().nullable(),

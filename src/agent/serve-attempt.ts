@@ -52,7 +52,7 @@ class EngineAnswer implements ExchangeHandler {
     const { connections } = this.#engine;
     if (connections === null || this.#attempt.isOver) return;
     this.#exchange = connections.start(request, this);
-    this.#attempt.onDrain = () => this.#exchange?.resume();
+    this.#attempt.onResume = () => this.#exchange?.resume();
     this.#attempt.onCancel = () => this.#exchange?.cancel("caller_left");
   }
 

@@ -129,11 +129,11 @@ describe("startGateway()", () => {
     for (const head of [
       `GET /v1/models HTTP/1.1\r\n${upgrade}websocket\r\n\r\n`,
       `GET / HTTP/1.1\r\n${upgrade}h2c\r\n\r\n`,
-      `POST /.postern/connect HTTP/1.1\r\n${upgrade}postern-h2\r\nContent-Length: 0\r\n\r\n`,
+      `POST /.postern/connect HTTP/1.1\r\n${upgrade}postern-link\r\nContent-Length: 0\r\n\r\n`,
     ]) {
       expect(await exchange(gateway.publicUrl, head)).toMatch(/^HTTP\/1\.1 400 /);
     }
-    const bare = await exchange(gateway.publicUrl, `GET /.postern/connect HTTP/1.1\r\n${upgrade}postern-h2\r\n\r\n`);
+    const bare = await exchange(gateway.publicUrl, `GET /.postern/connect HTTP/1.1\r\n${upgrade}postern-link\r\n\r\n`);
     expect(bare).toMatch(/^HTTP\/1\.1 40[01] /);
   });
 

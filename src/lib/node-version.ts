@@ -12,7 +12,7 @@ export function refuseOldNode(version: string): string | null {
     NODE_FLOORS.some((floor) => major === floor[0] && (minor > floor[1] || (minor === floor[1] && patch >= floor[2])));
   if (isSupported) return null;
   return [
-    `postern: Node.js ${version} is too old for the agent (HTTP/2 security fixes are missing).`,
+    `postern: Node.js ${version} is too old for the agent (security fixes are missing).`,
     "Next step: install Node.js 26.5.1 or newer (or 24.18.1 or newer in the 24 line) and paste the line again.",
     "",
   ].join("\n");

@@ -120,7 +120,7 @@ class HandMade {
     });
   }
 
-  upgrade(proof: object | string, token = "postern-h2"): ReturnType<HandMade["get"]> {
+  upgrade(proof: object | string, token = "postern-link"): ReturnType<HandMade["get"]> {
     const text = typeof proof === "string" ? proof : `Postern ${writeHeader(proof)}`;
     return this.get({ connection: "Upgrade", upgrade: token, authorization: text });
   }
@@ -264,7 +264,7 @@ describe("a proof", () => {
       const proof = writeHeader({ nonce: challenge.nonce, signature });
       const answer = await target.ask([
         "Connection: Upgrade",
-        "Upgrade: postern-h2",
+        "Upgrade: postern-link",
         `Authorization: Postern ${proof}`,
       ]);
       expect(answer.split(" ")[1]).toBe(status);
@@ -371,10 +371,10 @@ describe("garbage on the connection", () => {
     const proof = writeHeader({ nonce: challenge.nonce, signature: hand.signature(challenge) });
     const socket = await rawSocket(hand.gateway);
     socket.write(
-      `GET ${CONNECT_PATH} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: postern-h2\r\nAuthorization: Postern ${proof}\r\n\r\n${"garbage".repeat(1000)}`,
+      `GET ${CONNECT_PATH} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: postern-link\r\nAuthorization: Postern ${proof}\r\n\r\n${"garbage".repeat(1000)}`,
     );
     await hand.gateway.when(() => hand.gateway.closed.length === 1);
-    expect(hand.gateway.closed[0]).toMatchObject({ reason: "peer" });
+    expect(hand.gateway.closed[0]).toMatchObject({ reason: "protocol" });
     expect((await hand.get({ "postern-hello": hand.hello() })).status).toBe(200);
   });
 
@@ -384,7 +384,7 @@ describe("garbage on the connection", () => {
     const proof = writeHeader({ nonce: challenge.nonce, signature: hand.signature(challenge) });
     const socket = await rawSocket(hand.gateway);
     socket.write(
-      `GET ${CONNECT_PATH} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: postern-h2\r\nAuthorization: Postern ${proof}\r\n\r\n`,
+      `GET ${CONNECT_PATH} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: postern-link\r\nAuthorization: Postern ${proof}\r\n\r\n`,
     );
     socket.resetAndDestroy();
     await expect.poll(() => hand.gateway.sockets.size).toBe(0);
@@ -398,7 +398,7 @@ describe("dial()", () => {
     const gateway = await listening({ tls: certificate });
     const options = dialOptions(gateway);
     gateway.directory.approve(options.identity);
-    const result = await dial(options, "h2");
+    const result = await dial(options, "direct");
     expect(result).toMatchObject({ ok: true, value: { acceptance: { node: { name: "forge" }, version: 1 } } });
     if (result.ok) cleanups.push(() => result.value.carrier.destroy());
   });
@@ -406,7 +406,7 @@ describe("dial()", () => {
   test("refuses a gateway with another identity, before it says who it is", async () => {
     const gateway = await listening({ tls: certificate });
     const options = dialOptions(gateway, { gatewayFingerprint: Identity.create().fingerprint });
-    const result = await dial(options, "h2");
+    const result = await dial(options, "direct");
     expect(result).toMatchObject({ ok: false, failure: { permanent: false, error: { code: "gateway_not_trusted" } } });
     expect(gateway.acceptor.stats().pending).toBe(1);
   });
@@ -429,7 +429,7 @@ describe("dial()", () => {
     });
     const options = dialOptions(interceptor, { gatewayFingerprint: gateway.identity.fingerprint });
     gateway.directory.approve(options.identity);
-    const result = await dial(options, "h2");
+    const result = await dial(options, "direct");
     expect(result).toMatchObject({ ok: false, failure: { error: { code: "gateway_not_trusted" } } });
     if (!result.ok) expect(result.failure.error.message).toContain("signature");
   });
@@ -438,9 +438,9 @@ describe("dial()", () => {
     const gateway = await listening({ tls: certificate, acceptor: { isBehindProxy: () => true } });
     const options = dialOptions(gateway);
     gateway.directory.approve(options.identity);
-    const refused = await dial(options, "h2");
+    const refused = await dial(options, "direct");
     expect(refused).toMatchObject({ ok: false, failure: { error: { code: "gateway_not_trusted" } } });
-    const result = await dial({ ...options, ca: certificate.cert }, "h2");
+    const result = await dial({ ...options, ca: certificate.cert }, "direct");
     expect(result.ok).toBe(true);
     if (result.ok) cleanups.push(() => result.value.carrier.destroy());
   });
@@ -452,14 +452,14 @@ describe("dial()", () => {
     const gateway = await listening({ identity: present, acceptor: { chain } });
     const options = dialOptions(gateway, { gatewayFingerprint: old.fingerprint });
     gateway.directory.approve(options.identity);
-    const result = await dial(options, "h2");
+    const result = await dial(options, "direct");
     expect(result).toMatchObject({ ok: true, value: { gatewayFingerprint: present.fingerprint } });
     if (result.ok) cleanups.push(() => result.value.carrier.destroy());
   });
 
   test("is told 401 in plain words when the connector is not known", async () => {
     const gateway = await listening();
-    expect(await dial(dialOptions(gateway), "h2")).toMatchObject({
+    expect(await dial(dialOptions(gateway), "direct")).toMatchObject({
       ok: false,
       failure: { stage: "upgrade", permanent: false, error: { code: "connector_refused" } },
     });
@@ -473,9 +473,9 @@ describe("dial()", () => {
         .writeHead(426)
         .end(JSON.stringify({ code: "version_mismatch", message: "m", permanent: true, retryAfterSeconds: 0 }));
     });
-    const refused = await dial(dialOptions(gateway), "h2");
+    const refused = await dial(dialOptions(gateway), "direct");
     expect(refused).toMatchObject({ ok: false, failure: { permanent: false, error: { code: "version_mismatch" } } });
-    const verified = await dial(dialOptions(gateway, { ca: certificate.cert }), "h2");
+    const verified = await dial(dialOptions(gateway, { ca: certificate.cert }), "direct");
     expect(verified).toMatchObject({ ok: false, failure: { permanent: true } });
   });
 
@@ -492,7 +492,7 @@ describe("dial()", () => {
       socket.on("error", () => {});
       socket.end(text);
     });
-    const result = await dial(dialOptions(gateway), "h2");
+    const result = await dial(dialOptions(gateway), "direct");
     expect(result).toMatchObject({ ok: false, failure: { permanent: false, error: { code: "gateway_unreachable" } } });
   });
 
@@ -501,7 +501,7 @@ describe("dial()", () => {
     const gateway = await listening();
     gateway.server.removeAllListeners("request");
     const asked = new Promise<void>((resolve) => gateway.server.on("request", () => resolve()));
-    const result = dial(dialOptions(gateway, { clock, timeoutMs: 1000 }), "h2");
+    const result = dial(dialOptions(gateway, { clock, timeoutMs: 1000 }), "direct");
     await asked;
     clock.advance(1000);
     expect(await result).toMatchObject({ ok: false, failure: { error: { code: "gateway_unreachable" } } });
@@ -514,7 +514,7 @@ describe("dial()", () => {
     gateway.server.removeAllListeners("request");
     const abort = new AbortController();
     gateway.server.on("request", () => abort.abort());
-    const result = await dial(dialOptions(gateway, { signal: abort.signal }), "h2");
+    const result = await dial(dialOptions(gateway, { signal: abort.signal }), "direct");
     expect(result).toMatchObject({ ok: false, failure: { stage: "aborted" } });
   });
 });
@@ -536,7 +536,7 @@ describe("join()", () => {
     const options = dialOptions(gateway);
     const joined = await join(options, invitation);
     expect(joined).toMatchObject({ ok: true, value: { acceptance: { node: { id: "n9", name: "anvil" } } } });
-    const dialled = await dial(options, "h2");
+    const dialled = await dial(options, "direct");
     expect(dialled.ok).toBe(true);
     if (dialled.ok) cleanups.push(() => dialled.value.carrier.destroy());
     const other = await join(dialOptions(gateway), invitation);

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { ClientHttp2Session } from "node:http2";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import { Challenges, type ChallengesOptions, type Pending, unauthorized } from "./challenges.ts";
@@ -7,7 +6,7 @@ import {
   ACCEPT_HEADER,
   HANDSHAKE_TIMEOUT_MS,
   PING_INTERVAL_MS,
-  UPGRADE_H2,
+  UPGRADE_DIRECT,
   UPGRADE_WEBSOCKET,
   WEBSOCKET_PAYLOAD_LIMIT,
 } from "./constants.ts";
@@ -17,7 +16,7 @@ import { fingerprintOf, verifySignature } from "./identity.ts";
 import { hashInvitationSecret } from "./invitation.ts";
 import type { LinkId } from "./link.ts";
 import { refusalText, replyJson, replyRefusal } from "./refusal-reply.ts";
-import { giveBack, openGatewaySession } from "./session.ts";
+import { giveBack } from "./session.ts";
 import { agentTranscript, joinTranscript } from "./transcript.ts";
 import { WebSocketCarrier } from "./websocket-carrier.ts";
 
@@ -28,9 +27,8 @@ const REFUSED_SOCKET_MS = 1_000;
 export interface AcceptedLink {
   id: LinkId;
   nodeName: string;
-  session: ClientHttp2Session;
   carrier: Duplex;
-  carrierKind: "h2" | "websocket";
+  carrierKind: "direct" | "websocket";
   remoteAddress: string;
 }
 
@@ -52,7 +50,7 @@ interface Admission {
   pending: Pending;
   node: DirectoryNode;
   id: LinkId;
-  carrierKind: "h2" | "websocket";
+  carrierKind: "direct" | "websocket";
   remoteAddress: string;
 }
 
@@ -60,7 +58,7 @@ interface Admission {
  * The gateway's side of the handshake (SPEC "Handshake"), on the public HTTP/1.1 listener, which belongs to others: they
  * call `handleRequest` and `handleUpgrade` for `CONNECT_PATH` and nothing else.
  *
- * No HTTP/2 session exists before the agent has proved that it holds the key of an approved connector.
+ * No session exists before the agent has proved that it holds the key of an approved connector.
  */
 export class Acceptor {
   readonly #options: AcceptorOptions;
@@ -126,7 +124,6 @@ export class Acceptor {
       this.#options.links.register({
         id: admission.id,
         nodeName: admission.node.nodeName,
-        session: openGatewaySession(carrier),
         carrier,
         carrierKind: admission.carrierKind,
         remoteAddress: admission.remoteAddress,
@@ -140,7 +137,7 @@ export class Acceptor {
     const lines = [
       "HTTP/1.1 101 Switching Protocols",
       "Connection: Upgrade",
-      `Upgrade: ${UPGRADE_H2}`,
+      `Upgrade: ${UPGRADE_DIRECT}`,
       `${ACCEPT_HEADER}: ${accept}`,
     ];
     // The flip must wait for this callback: a socket with a write in flight aborts the process (tunnels.md §6.3).
@@ -160,8 +157,8 @@ export class Acceptor {
     if (connector === undefined || proof.join !== undefined) return unauthorized();
     if (!verifySignature(connector.publicKey, agentTranscript(transcript), proof.signature)) return unauthorized();
     const upgrade = request.headers.upgrade?.toLowerCase();
-    if (upgrade !== UPGRADE_H2 && upgrade !== UPGRADE_WEBSOCKET) {
-      return refusal("bad_request", "Upgrade to postern-h2 or websocket", { permanent: true });
+    if (upgrade !== UPGRADE_DIRECT && upgrade !== UPGRADE_WEBSOCKET) {
+      return refusal("bad_request", "Upgrade to postern-link or websocket", { permanent: true });
     }
     const id = { nodeId: connector.nodeId, connectorId: hello.connector, slot: hello.slot, epoch: hello.epoch };
     return (
@@ -169,7 +166,7 @@ export class Acceptor {
         pending,
         node: connector,
         id,
-        carrierKind: upgrade === UPGRADE_H2 ? "h2" : "websocket",
+        carrierKind: upgrade === UPGRADE_DIRECT ? "direct" : "websocket",
         remoteAddress: this.#options.addressOf(request),
       }
     );

@@ -1,14 +1,15 @@
-import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { LiveSet } from "../lib/live-set.ts";
-import { CONTROL_PATH, DRAIN_MS, HANDSHAKE_TIMEOUT_MS, PROBE_PATH } from "./constants.ts";
+import { DRAIN_MS, HANDSHAKE_TIMEOUT_MS, PROBE_PATH, PROMPT_WINDOW_BYTES, RESERVED_STREAMS } from "./constants.ts";
 import { type AgentMessage, ControlChannel, type GatewayMessage, readGatewayLine } from "./control.ts";
+import { STREAM_SLOTS } from "./frames.ts";
+import { readRequestHead } from "./heads.ts";
 import type { NodeReport } from "./link.ts";
 import { Liveness } from "./liveness.ts";
 import { conformReport } from "./report.ts";
-import { Attempt, type AttemptHandler, answerEmpty, answerProbe, type BodyBudget, refuseStream } from "./serve.ts";
-import { endSession } from "./session.ts";
+import { Attempt, type AttemptHandler, type BodyBudget, ownAnswer } from "./serve.ts";
+import { Session } from "./session.ts";
 
 /** How long a polite end of the session may take before the socket is destroyed. */
 const CLOSE_GRACE_MS = 1_000;
@@ -17,14 +18,14 @@ const REPORT_INTERVAL_MS = 250;
 
 /** What the agent's end of a link is made of. */
 export interface AgentLinkOptions {
-  session: ServerHttp2Session;
   carrier: Duplex;
+  /** Attempts taken at once; bounded by the slots of a link. */
   capacity: number;
   budget: BodyBudget;
   onAttempt: AttemptHandler;
   clock: Clock;
   events: {
-    /** The control stream is open; reports sent before are on their way. */
+    /** The gateway's settings have come: the link is in use. */
     onOpen(): void;
     onMessage(message: GatewayMessage): void;
     /** Once, for whatever reason. */
@@ -32,42 +33,53 @@ export interface AgentLinkOptions {
   };
 }
 
-/** A link, seen from the agent: serves HTTP/2 on the socket it dialled. */
+/** A link, seen from the agent: serves streams on the connection that it dialled. */
 export class AgentLink {
-  readonly #session: ServerHttp2Session;
+  readonly #session: Session;
   readonly #carrier: Duplex;
   readonly #clock: Clock;
   readonly #options: AgentLinkOptions;
   readonly #liveness: Liveness;
   readonly #running = new LiveSet<Attempt>();
   readonly #closed = Promise.withResolvers<void>();
-  #control: ControlChannel<AgentMessage, GatewayMessage> | null = null;
+  readonly #control: ControlChannel<AgentMessage, GatewayMessage>;
+  #isOpen = false;
   #report: NodeReport | null = null;
   #isDraining = false;
   #isClosed = false;
   #drainTimer: Timer | null = null;
   #reportTimer: Timer | null = null;
   readonly #openTimer: Timer;
+  readonly #capacity: number;
 
   constructor(options: AgentLinkOptions) {
     this.#options = options;
-    this.#session = options.session;
     this.#carrier = options.carrier;
     this.#clock = options.clock;
+    this.#capacity = Math.min(options.capacity, STREAM_SLOTS - RESERVED_STREAMS);
+    this.#session = new Session({
+      carrier: this.#carrier,
+      clock: this.#clock,
+      windowBytes: PROMPT_WINDOW_BYTES,
+      capacity: this.#capacity + RESERVED_STREAMS,
+      events: {
+        onSettings: () => this.#onOpen(),
+        onControl: (line) => this.#control.receive(line),
+        onOpen: (id, payload, isLast) => this.#onStream(id, payload, isLast),
+        onOver: (_reason, detail) => this.#end(detail),
+      },
+    });
+    this.#control = new ControlChannel((line) => this.#session.control(line), this.#clock, readGatewayLine, {
+      onMessage: (message) => {
+        if (message.type === "unsupported") return this.#end(`the gateway does not know "${message.of}"`);
+        this.#options.events.onMessage(message);
+      },
+      onTrouble: (trouble) => this.#end(`control channel: ${trouble}`),
+    });
     this.#liveness = new Liveness(this.#session, this.#clock, (state) => {
       if (state === "dead") this.#end("no answer to pings", 0);
     });
-    this.#session.on("stream", (stream, headers) => this.#onStream(stream, headers));
-    this.#session.on("error", (error) => this.#end(error.message));
-    this.#session.on("close", () => this.#end("the session closed"));
-    this.#session.on("goaway", (code) => {
-      if (code !== 0) this.#end(`the gateway ended the session with code ${code}`);
-    });
-    this.#carrier.on("end", () => this.#end("the gateway closed the connection"));
-    this.#carrier.on("close", () => this.#end("the connection closed"));
-    this.#carrier.on("lost", () => this.#end("the WebSocket closed"));
-    this.#carrier.on("error", () => {});
-    this.#openTimer = this.#clock.after(HANDSHAKE_TIMEOUT_MS, () => this.#end("the gateway opened no control stream"));
+    this.#openTimer = this.#clock.after(HANDSHAKE_TIMEOUT_MS, () => this.#end("the gateway opened no session"));
     this.#liveness.start();
   }
 
@@ -76,9 +88,9 @@ export class AgentLink {
     return this.#running.size;
   }
 
-  /** Whether the gateway has opened the control stream and the link has not ended. */
+  /** Whether the gateway has opened its session and the link has not ended. */
   get isOpen(): boolean {
-    return this.#control !== null && !this.#isClosed;
+    return this.#isOpen && !this.#isClosed;
   }
 
   get isDraining(): boolean {
@@ -91,7 +103,7 @@ export class AgentLink {
   }
 
   /**
-   * Sends a report now, or as soon as the control stream is open; only the latest one counts. Reports in quick succession
+   * Sends a report now, or as soon as the link is open; only the latest one counts. Reports in quick succession
    * become one: the gateway ends a link that sends too many lines.
    */
   report(report: NodeReport): void {
@@ -106,7 +118,7 @@ export class AgentLink {
   drain(drainMs = DRAIN_MS): Promise<void> {
     if (!this.#isClosed && !this.#isDraining) {
       this.#isDraining = true;
-      this.#control?.send({ type: "draining" });
+      this.#control.send({ type: "draining" });
       this.#drainTimer = this.#clock.after(drainMs, () => this.#end("the time to drain ran out"));
       this.#closeIfIdle();
     }
@@ -120,7 +132,7 @@ export class AgentLink {
   }
 
   #sendReport(): void {
-    if (this.#report === null || this.#control === null || this.#isClosed) return;
+    if (this.#report === null || !this.#isOpen || this.#isClosed) return;
     const sent = this.#report;
     this.#control.send({ type: "report", report: sent });
     this.#reportTimer = this.#clock.after(REPORT_INTERVAL_MS, () => {
@@ -129,38 +141,32 @@ export class AgentLink {
     });
   }
 
-  #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    const path = headers[":path"] ?? "";
-    if (path === PROBE_PATH) return answerProbe(stream);
-    if (path === CONTROL_PATH) return this.#openControl(stream);
-    if (path.startsWith("/.postern/")) return answerEmpty(stream, 404);
-    if (this.#running.size >= this.#options.capacity) return refuseStream(stream);
-    const attempt = new Attempt(stream, headers, this.#options.budget, () => {
-      this.#running.delete(attempt);
+  #onOpen(): void {
+    this.#isOpen = true;
+    this.#sendReport();
+    if (this.#isDraining) this.#control.send({ type: "draining" });
+    this.#openTimer.cancel();
+    this.#options.events.onOpen();
+  }
+
+  #onStream(id: number, payload: Buffer, isLast: boolean): void {
+    const head = readRequestHead(payload);
+    if (head === null || isLast !== (head.bodyBytes === 0)) return this.#session.violate("an unacceptable request");
+    if (head.path === PROBE_PATH) return ownAnswer(this.#session, id, isLast, 200, "ok");
+    if (head.path.startsWith("/.postern/")) return ownAnswer(this.#session, id, isLast, 404, "");
+    const isFull = this.#running.size >= this.#capacity;
+    const attempt = new Attempt(head, this.#options.budget, (ended) => {
+      this.#running.delete(ended);
       if (this.#isDraining) this.#closeIfIdle();
     });
     this.#running.add(attempt);
+    attempt.begin(this.#session.accept(id, isLast, attempt), isFull);
+    if (attempt.isOver) return;
     try {
       this.#options.onAttempt(attempt);
     } catch {
       attempt.fail("protocol", "the agent failed on the request");
     }
-  }
-
-  #openControl(stream: ServerHttp2Stream): void {
-    if (this.#control !== null) return answerEmpty(stream, 409);
-    stream.respond({ ":status": 200, "content-type": "application/x-ndjson" });
-    this.#control = new ControlChannel(stream, this.#clock, readGatewayLine, {
-      onMessage: (message) => {
-        if (message.type === "unsupported") return this.#end(`the gateway does not know "${message.of}"`);
-        this.#options.events.onMessage(message);
-      },
-      onTrouble: (trouble) => this.#end(`control stream: ${trouble}`),
-    });
-    this.#sendReport();
-    if (this.#isDraining) this.#control.send({ type: "draining" });
-    this.#openTimer.cancel();
-    this.#options.events.onOpen();
   }
 
   // The gateway ends a draining link once it has the last answer; this is for one that does not.
@@ -173,15 +179,14 @@ export class AgentLink {
   #end(detail: string, graceMs: number = CLOSE_GRACE_MS): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#control?.silence();
+    this.#control.silence();
     this.#liveness.stop();
     this.#drainTimer?.cancel();
     this.#openTimer.cancel();
     this.#reportTimer?.cancel();
-    for (const attempt of this.#running.all()) attempt.abandon();
     if (this.#carrier.closed) this.#closed.resolve();
     else this.#carrier.once("close", () => this.#closed.resolve());
-    endSession(this.#session, this.#carrier, this.#clock, graceMs);
+    this.#session.end(detail, graceMs);
     this.#options.events.onClosed(detail);
   }
 }

@@ -1,6 +1,6 @@
 import { DIRECT_RETRY_MS, FALLBACK_AFTER_DIALS } from "./constants.ts";
 
-export type CarrierKind = "h2" | "websocket";
+export type CarrierKind = "direct" | "websocket";
 
 /**
  * Which carrier the next dial uses. Direct first; WebSocket when something on the way refuses the upgrade, or breaks the
@@ -10,13 +10,13 @@ export type CarrierKind = "h2" | "websocket";
  * everybody back on the slower one.
  */
 export class CarrierChoice {
-  #kind: CarrierKind = "h2";
+  #kind: CarrierKind = "direct";
   #failures = 0;
   #fellBackAtMs = 0;
 
   /** @param hasDirectSibling Whether another link is connected directly: then the way is open. */
   choose(hasDirectSibling: boolean, nowMs: number): CarrierKind {
-    if (hasDirectSibling || this.isDirectDue(nowMs)) this.#switchTo("h2", nowMs);
+    if (hasDirectSibling || this.isDirectDue(nowMs)) this.#switchTo("direct", nowMs);
     return this.#kind;
   }
 
@@ -30,7 +30,7 @@ export class CarrierChoice {
     if (kind !== this.#kind) return;
     this.#failures += 1;
     if (isBlocked || this.#failures >= FALLBACK_AFTER_DIALS) {
-      this.#switchTo(kind === "h2" ? "websocket" : "h2", nowMs);
+      this.#switchTo(kind === "direct" ? "websocket" : "direct", nowMs);
     }
   }
 

@@ -116,22 +116,6 @@ describe("a connector", () => {
     expect(gateway.closed[0]).toMatchObject({ reason: "superseded", link: gateway.ready[0] });
   });
 
-  test("gets a new link before the old one has used up its stream ids, and nothing fails", async () => {
-    const gateway = await listening({ streamsPerLink: 20 });
-    connecting(gateway);
-    await gateway.when(() => gateway.ready.length === 1);
-    for (let n = 0; n < 100; n++) {
-      await gateway.when(() => gateway.links.pick("node-1") !== null);
-      expect(await run(gateway.links.pick("node-1")!, post("/x", `${n}`))).toMatchObject({
-        body: `${n}`,
-        failure: null,
-      });
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    expect(gateway.ready.length).toBeGreaterThanOrEqual(5);
-    expect(new Set(gateway.closed.map((one) => one.reason))).toEqual(new Set(["drained"]));
-  });
-
   test("that lost its epoch is told the floor and comes back above it", async () => {
     const gateway = await listening();
     const identity = Identity.create();
@@ -216,9 +200,9 @@ describe("a connector", () => {
 describe("the WebSocket fallback", () => {
   test("is taken when the upgrade is refused by something on the way, and left again after an hour", async () => {
     const clock = new ManualClock();
-    const gateway = await listening({ tls: certificate });
+    const gateway = await listening({ tls: certificate, clock });
     let isBlocked = true;
-    gateway.blockUpgrade = (token) => isBlocked && token === "postern-h2";
+    gateway.blockUpgrade = (token) => isBlocked && token === "postern-link";
     const retry = Promise.withResolvers<void>();
     connecting(gateway, { clock, events: { onDialFailure: () => retry.resolve() } });
     await retry.promise;
@@ -236,7 +220,7 @@ describe("the WebSocket fallback", () => {
     }
     const turning = setInterval(() => clock.advance(20), 5);
     cleanups.push(() => clearInterval(turning));
-    await gateway.when(() => gateway.ready.some((link) => link.carrier === "h2" && link.state === "ready"));
+    await gateway.when(() => gateway.ready.some((link) => link.carrier === "direct" && link.state === "ready"));
   });
 
   test("is not taken because the gateway was down", async () => {
@@ -266,7 +250,7 @@ describe("the WebSocket fallback", () => {
     const turning = setInterval(() => clock.advance(200), 5);
     cleanups.push(() => clearInterval(turning));
     await again.when(() => again.ready.length === 1);
-    expect(again.ready[0]!.carrier).toBe("h2");
+    expect(again.ready[0]!.carrier).toBe("direct");
   });
 });
 

@@ -12,7 +12,6 @@ import type { Identity } from "./identity.ts";
 import type { NodeReport } from "./link.ts";
 import { type ProxyEnvironment, proxyFor } from "./proxy-connect.ts";
 import { type AttemptHandler, BodyBudget } from "./serve.ts";
-import { openAgentSession } from "./session.ts";
 
 export interface ConnectorOptions {
   /** See `DialOptions`. */
@@ -103,7 +102,7 @@ export class Connector {
       index,
       backoff: new Backoff(this.#random),
       link: null,
-      carrier: "h2",
+      carrier: "direct",
       timer: null,
       isDialling: false,
     }));
@@ -210,7 +209,6 @@ export class Connector {
     let isOpen = false;
     let waitMs = 0;
     const link = new AgentLink({
-      session: openAgentSession(carrier, capacity),
       carrier,
       capacity,
       budget: this.#budget,
@@ -304,7 +302,7 @@ export class Connector {
   }
 
   #hasDirectSibling(slot: Slot): boolean {
-    return this.#slots.some((other) => other !== slot && other.link !== null && other.carrier === "h2");
+    return this.#slots.some((other) => other !== slot && other.link !== null && other.carrier === "direct");
   }
 
   #settle(): void {

@@ -8,13 +8,11 @@ export const PROTOCOL_MAX = 1;
 
 /** Where an agent says hello, joins and upgrades (HTTP/1.1, public listener). */
 export const CONNECT_PATH = "/.postern/connect";
-/** The control stream: JSON lines both ways (HTTP/2, on the link). */
-export const CONTROL_PATH = "/.postern/control";
-/** The data-path probe (HTTP/2, on the link). */
+/** The data-path probe (a stream on the link). */
 export const PROBE_PATH = "/.postern/probe";
 
-/** `Upgrade` tokens: HTTP/2 on the bare socket, or inside WebSocket messages. */
-export const UPGRADE_H2 = "postern-h2";
+/** `Upgrade` tokens: frames on the bare socket, or inside WebSocket messages. */
+export const UPGRADE_DIRECT = "postern-link";
 export const UPGRADE_WEBSOCKET = "websocket";
 
 /** `Authorization` scheme of the second request of the handshake. */
@@ -30,13 +28,6 @@ export const OPERATION_HEADER = "postern-operation";
 export const REQUEST_HEADER = "postern-request";
 /** Milliseconds left of the caller's deadline, when there is one. */
 export const DEADLINE_HEADER = "postern-deadline-ms";
-
-/** Headers of an answer, agent to gateway: the agent could not get an answer from the engine. */
-export const FAILURE_HEADER = "postern-failure";
-export const PHASE_HEADER = "postern-phase";
-/** Trailer that says the answer is complete; required where the answer has no `content-length`. */
-export const END_TRAILER = "postern-end";
-export const END_COMPLETE = "complete";
 
 /** Capabilities that this program knows. A hello that requires another one is refused. */
 export const CAPABILITIES: readonly string[] = ["control-1", "probe-1"];
@@ -74,40 +65,40 @@ export const PROBE_FAILURE_LIMIT = 3;
 /** Running attempts get this long to finish when a link drains. */
 export const DRAIN_MS = 600_000;
 
-/** HTTP/2 stream window for answers (set by the gateway). Bounds what a paused caller can park per stream. */
+/** Window of each answer (the gateway's setting). Bounds what a paused caller can park per stream. */
 export const ANSWER_WINDOW_BYTES = 256 * 1024;
-/** HTTP/2 stream window for prompts (set by the agent, which collects the whole prompt anyway). */
+/** Window of each prompt (the agent's setting, which collects the whole prompt anyway). */
 export const PROMPT_WINDOW_BYTES = 1024 * 1024;
-/** HTTP/2 connection window, both ends. */
-export const LINK_WINDOW_BYTES = 16 * 1024 * 1024;
-/** Node's `maxSessionMemory` in megabytes, both ends. The default of 10 destroys links with many slow readers. */
-export const SESSION_MEMORY_MB = 512;
-/** nghttp2's limit on incoming resets, agent side. The default (burst 1,000) takes a storm of cancels for an attack. */
-export const STREAM_RESET_LIMIT = 1_000_000;
+/** Most bytes of one `data` frame. */
+export const DATA_FRAME_BYTES = 64 * 1024;
+/** Bytes waiting in the socket above which bodies wait. What is ahead of a small request on a slow line. */
+export const SOCKET_HIGH_BYTES = 512 * 1024;
+/** Bytes waiting in the socket above which the far side counts as not reading. Bodies stop at `SOCKET_HIGH_BYTES`. */
+export const OUTBOX_LIMIT_BYTES = 64 * 1024 * 1024;
+/** Bytes that may come for streams that were given up, at most. */
+export const STRAY_LIMIT_BYTES = 256 * 1024 * 1024;
+/** Pings that the far side may send: this many at once, then this many a second. */
+export const PING_BURST = 64;
+export const PINGS_PER_SECOND = 8;
+/** Pings of ours that may be unanswered. */
+export const PINGS_OUTSTANDING = 16;
 /** Attempts an agent takes at once unless told otherwise. */
 export const DEFAULT_CAPACITY = 1024;
-/** Streams beside the attempts: control, probes and a reserve for streams that are just ending. */
+/** Streams beside the attempts: probes, and a reserve for streams that are just ending. */
 export const RESERVED_STREAMS = 16;
-/** Streams after which a link is replaced: HTTP/2 has about a thousand million ids per connection, and no way to reuse them. */
-export const STREAMS_PER_LINK = 500_000_000;
-/** Header fields of one request or answer, and their bytes together. */
+/** Header fields of one request or answer, and the bytes of a whole head. */
 export const HEADER_PAIRS_LIMIT = 64;
 export const HEADER_BYTES_LIMIT = 32 * 1024;
-/** Interim (1xx) answers that a stream may carry before it is reset. */
-export const INTERIM_LIMIT = 4;
 
 /** Longest prompt that an agent collects, and all prompts in collection together. */
 export const BODY_LIMIT_BYTES = 32 * 1024 * 1024;
 export const BODY_MEMORY_BYTES = 256 * 1024 * 1024;
 
-/** Longest line on the control stream, in bytes. */
+/** Longest message on the control channel, in bytes. */
 export const CONTROL_LINE_LIMIT = 512 * 1024;
-/** Control lines an end may send: this many at once, then this many a second. */
+/** Control messages an end may send: this many at once, then this many a second. */
 export const CONTROL_BURST = 64;
 export const CONTROL_PER_SECOND = 8;
-/** Unsent bytes on the control stream after which the peer counts as not reading. */
-export const CONTROL_QUEUE_LIMIT = 2 * 1024 * 1024;
-
 /** Backoff of a dial: full jitter up to `BASE * 2^n`, at most `CAP`, after two fast retries. */
 export const BACKOFF_BASE_MS = 500;
 export const BACKOFF_CAP_MS = 30_000;

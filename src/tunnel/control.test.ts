@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CONTROL_LINE_LIMIT } from "./constants.ts";
-import { LineReader, readAgentLine, readGatewayLine } from "./control.ts";
+import { ManualClock } from "../lib/clock.ts";
+import { CONTROL_BURST, CONTROL_PER_SECOND } from "./constants.ts";
+import { ControlChannel, readAgentLine, readGatewayLine } from "./control.ts";
 import type { NodeReport } from "./link.ts";
 import { conformReport, readReport } from "./report.ts";
 
@@ -140,37 +141,46 @@ describe("readAgentLine() and readGatewayLine()", () => {
   });
 });
 
-describe("LineReader", () => {
-  test("gives the same lines however the bytes are cut", () => {
-    const lines = fc.array(
-      fc.string({ unit: "grapheme", minLength: 1, maxLength: 30 }).filter((line) => !line.includes("\n")),
-      {
-        maxLength: 10,
-      },
-    );
-    fc.assert(
-      fc.property(lines, fc.array(fc.nat(400), { maxLength: 30 }), (wanted, cuts) => {
-        const bytes = Buffer.from(wanted.map((line) => `${line}\n`).join(""));
-        const points = [...new Set([0, ...cuts.map((cut) => Math.min(cut, bytes.length)), bytes.length])].sort(
-          (a, b) => a - b,
-        );
-        const reader = new LineReader();
-        const got: string[] = [];
-        points.forEach((point, index) => {
-          expect(reader.push(bytes.subarray(points[index - 1] ?? 0, point), (line) => got.push(line))).toBe(true);
-        });
-        expect(got).toEqual(wanted);
-      }),
-    );
+describe("ControlChannel", () => {
+  function channel() {
+    const sent: string[] = [];
+    const messages: unknown[] = [];
+    const troubles: string[] = [];
+    const clock = new ManualClock();
+    const made = new ControlChannel((line) => sent.push(line), clock, readAgentLine, {
+      onMessage: (message) => messages.push(message),
+      onTrouble: (trouble) => troubles.push(trouble),
+    });
+    return { made, sent, messages, troubles, clock };
+  }
+
+  test("hands messages over, ignores optional ones that it does not know, and is over after the first trouble", () => {
+    const { made, sent, messages, troubles } = channel();
+    made.receive('{"type":"weather"}');
+    made.receive('{"type":"draining"}');
+    made.receive("[]");
+    made.receive('{"type":"draining"}');
+    made.send({ type: "draining" });
+    expect(messages).toEqual([{ type: "draining" }]);
+    expect(troubles).toEqual(["bad_message"]);
+    expect(sent).toEqual([]);
   });
 
-  test("refuses a line above the limit as soon as it is above, at the limit not", () => {
-    const reader = new LineReader();
-    const got: number[] = [];
-    expect(reader.push(Buffer.alloc(CONTROL_LINE_LIMIT, "a"), () => {})).toBe(true);
-    expect(reader.push(Buffer.from("\n"), (line) => got.push(line.length))).toBe(true);
-    expect(got).toEqual([CONTROL_LINE_LIMIT]);
-    expect(reader.push(Buffer.alloc(CONTROL_LINE_LIMIT, "a"), () => {})).toBe(true);
-    expect(reader.push(Buffer.from("a"), () => {})).toBe(false);
+  test("says which required message it does not know, and gives up", () => {
+    const { made, sent, troubles } = channel();
+    made.receive('{"type":"teleport","required":true}');
+    expect(JSON.parse(sent[0] ?? "")).toMatchObject({ type: "unsupported", of: "teleport" });
+    expect(troubles).toEqual(["unsupported"]);
+  });
+
+  test(`takes ${CONTROL_BURST} messages at once and ${CONTROL_PER_SECOND} a second, not one more`, () => {
+    const { made, messages, troubles, clock } = channel();
+    for (let n = 0; n < CONTROL_BURST; n++) made.receive('{"type":"draining"}');
+    clock.advance(1_000);
+    for (let n = 0; n < CONTROL_PER_SECOND; n++) made.receive('{"type":"draining"}');
+    expect(messages).toHaveLength(CONTROL_BURST + CONTROL_PER_SECOND);
+    expect(troubles).toEqual([]);
+    made.receive('{"type":"draining"}');
+    expect(troubles).toEqual(["too_many_lines"]);
   });
 });

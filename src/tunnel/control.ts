@@ -1,12 +1,11 @@
-import type { Http2Stream } from "node:http2";
 import { z } from "zod";
 import type { Clock } from "../lib/clock.ts";
-import { CONTROL_BURST, CONTROL_LINE_LIMIT, CONTROL_PER_SECOND, CONTROL_QUEUE_LIMIT } from "./constants.ts";
+import { CONTROL_BURST, CONTROL_PER_SECOND } from "./constants.ts";
 import type { NodeReport } from "./link.ts";
 import { Rate } from "./rate.ts";
 import { readReport } from "./report.ts";
 
-/** What the gateway says on the control stream. */
+/** What the gateway says on the control channel. */
 export type GatewayMessage =
   /** No new attempts will come on this link. Dial a replacement now, after a random part of `spreadMs`. */
   | { type: "drain"; reason: string; spreadMs: number }
@@ -30,16 +29,8 @@ interface Unsupported {
   hint: string;
 }
 
-/** Why a control stream is given up. */
-export type ControlTrouble =
-  | "line_too_long"
-  | "not_json"
-  | "bad_message"
-  | "bad_report"
-  | "too_many_lines"
-  | "unsupported"
-  | "peer_not_reading"
-  | "ended";
+/** Why a control channel is given up. */
+export type ControlTrouble = "not_json" | "bad_message" | "bad_report" | "too_many_lines" | "unsupported";
 
 const shortText = z.string().max(300);
 const envelopeSchema = z.object({ type: z.string().min(1).max(64), required: z.boolean().optional() });
@@ -67,7 +58,7 @@ const agentSchema = z.discriminatedUnion("type", [
 const GATEWAY_TYPES = new Set(["drain", "models", "bye", "unsupported"]);
 const AGENT_TYPES = new Set(["report", "draining", "unsupported"]);
 
-/** One line of the control stream as it was understood. */
+/** One message of the control channel as it was understood. */
 export type ControlLine<M> =
   | { message: M }
   | { ignored: string }
@@ -110,83 +101,42 @@ function readLine<M>(
   return envelope.data.required === true ? { unsupported: envelope.data.type } : { ignored: envelope.data.type };
 }
 
-/**
- * Cuts bytes into lines of at most `CONTROL_LINE_LIMIT` bytes. Copies what it keeps: a peer that sends one byte at a time
- * must not pin the receive buffers that its bytes came in.
- */
-export class LineReader {
-  #kept = Buffer.alloc(1024);
-  #length = 0;
-
-  /** Calls `onLine` for each line that `chunk` completes (without the newline). False when a line is too long. */
-  push(chunk: Buffer, onLine: (line: string) => void): boolean {
-    let start = 0;
-    for (;;) {
-      const end = chunk.indexOf(0x0a, start);
-      const part = chunk.subarray(start, end < 0 ? chunk.length : end);
-      if (this.#length + part.length > CONTROL_LINE_LIMIT) return false;
-      this.#keep(part);
-      if (end < 0) return true;
-      const line = this.#kept.toString("utf8", 0, this.#length);
-      this.#length = 0;
-      if (line.length > 0) onLine(line);
-      start = end + 1;
-    }
-  }
-
-  #keep(part: Buffer): void {
-    const needed = this.#length + part.length;
-    if (needed > this.#kept.length) {
-      const larger = Buffer.alloc(Math.max(needed, this.#kept.length * 2));
-      this.#kept.copy(larger, 0, 0, this.#length);
-      this.#kept = larger;
-    }
-    part.copy(this.#kept, this.#length);
-    this.#length = needed;
-  }
-}
-
-/** Both ends' side of the control stream: JSON lines out and in, bounded both ways. */
+/** Both ends' side of the control channel: JSON messages out and in. Their size and what waits is bounded by the session. */
 export class ControlChannel<Out extends object, In> {
-  readonly #stream: Http2Stream;
-  readonly #onTrouble: (trouble: ControlTrouble) => void;
+  readonly #write: (line: string) => void;
+  readonly #read: (line: string) => ControlLine<In>;
+  readonly #handlers: { onMessage(message: In): void; onTrouble(trouble: ControlTrouble): void };
+  readonly #rate: Rate;
   #isOver = false;
 
   constructor(
-    stream: Http2Stream,
+    write: (line: string) => void,
     clock: Clock,
     read: (line: string) => ControlLine<In>,
     handlers: { onMessage(message: In): void; onTrouble(trouble: ControlTrouble): void },
   ) {
-    this.#stream = stream;
-    this.#onTrouble = handlers.onTrouble;
-    const lines = new LineReader();
-    const rate = new Rate(clock, CONTROL_BURST, CONTROL_PER_SECOND);
-    const onLine = (line: string) => {
-      if (this.#isOver) return;
-      if (!rate.take()) return this.#giveUp("too_many_lines");
-      const result = read(line);
-      if ("trouble" in result) return this.#giveUp(result.trouble);
-      if ("unsupported" in result) return this.#refuse(result.unsupported);
-      if ("message" in result) handlers.onMessage(result.message);
-    };
-    stream.on("data", (chunk: Buffer) => {
-      if (!this.#isOver && !lines.push(chunk, onLine)) this.#giveUp("line_too_long");
-    });
-    stream.on("error", () => {});
-    stream.on("end", () => this.#giveUp("ended"));
-    stream.on("close", () => this.#giveUp("ended"));
+    this.#write = write;
+    this.#read = read;
+    this.#handlers = handlers;
+    this.#rate = new Rate(clock, CONTROL_BURST, CONTROL_PER_SECOND);
   }
 
-  /** Sends one message; false when the stream is over. A peer that does not read ends the link. */
-  send(message: Out): boolean {
-    if (this.#isOver || this.#stream.destroyed || this.#stream.closed) return false;
-    this.#stream.write(`${JSON.stringify(message)}\n`);
-    if (this.#stream.writableLength > CONTROL_QUEUE_LIMIT) this.#giveUp("peer_not_reading");
-    return !this.#isOver;
+  /** Takes a message that came. */
+  receive(line: string): void {
+    if (this.#isOver) return;
+    if (!this.#rate.take()) return this.#giveUp("too_many_lines");
+    const result = this.#read(line);
+    if ("trouble" in result) return this.#giveUp(result.trouble);
+    if ("unsupported" in result) return this.#refuse(result.unsupported);
+    if ("message" in result) this.#handlers.onMessage(result.message);
   }
 
-  /** No more callbacks: the link is ending for another reason. */
+  /** Sends one message; nothing when the channel is over. */
+  send(message: Out): void {
+    if (!this.#isOver) this.#write(JSON.stringify(message));
+  }
+
+  /** No more callbacks and messages: the link is ending for another reason. */
   silence(): void {
     this.#isOver = true;
   }
@@ -197,13 +147,13 @@ export class ControlChannel<Out extends object, In> {
       of: type,
       hint: "Upgrade Postern on this side: it does not know this message.",
     };
-    this.#stream.write(`${JSON.stringify(message)}\n`);
+    this.#write(JSON.stringify(message));
     this.#giveUp("unsupported");
   }
 
   #giveUp(trouble: ControlTrouble): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#onTrouble(trouble);
+    this.#handlers.onTrouble(trouble);
   }
 }

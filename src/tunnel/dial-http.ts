@@ -7,7 +7,7 @@ import {
   AUTHORIZATION_SCHEME,
   CONNECT_PATH,
   HANDSHAKE_BODY_LIMIT,
-  UPGRADE_H2,
+  UPGRADE_DIRECT,
   WEBSOCKET_PAYLOAD_LIMIT,
 } from "./constants.ts";
 import { type DialStage, notGateway, refused } from "./dial-failure.ts";
@@ -44,12 +44,12 @@ export class HandshakeConnection {
     return { response, body: await readBody(response) };
   }
 
-  /** Upgrades to HTTP/2 on the bare socket. Rejects with a `DialStop` when the gateway, or a proxy, will not. */
+  /** Upgrades to frames on the bare socket. Rejects with a `DialStop` when the gateway, or a proxy, will not. */
   async upgrade(proof: string): Promise<{ carrier: Duplex; acceptance: Acceptance }> {
     const { promise, resolve, reject } = Promise.withResolvers<{ response: IncomingMessage; head: Buffer | null }>();
     const request = this.#request({
       connection: "Upgrade",
-      upgrade: UPGRADE_H2,
+      upgrade: UPGRADE_DIRECT,
       authorization: `${AUTHORIZATION_SCHEME} ${proof}`,
     });
     request.on("upgrade", (response, _socket, head) => resolve({ response, head }));

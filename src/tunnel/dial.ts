@@ -47,7 +47,7 @@ export interface DialOptions {
   signal?: AbortSignal;
 }
 
-/** A connection whose handshake is done; the next bytes on it are HTTP/2, with the agent as the server. */
+/** A connection whose handshake is done; the next bytes on it are frames. */
 export interface Dialled {
   carrier: Duplex;
   acceptance: Acceptance;
@@ -64,12 +64,12 @@ export interface Joined {
 export type DialResult<T> = { ok: true; value: T } | { ok: false; failure: DialFailure };
 
 /** Dials the gateway and proves who this connector is, on a carrier of this kind. Never rejects. */
-export function dial(options: DialOptions, carrierKind: "h2" | "websocket"): Promise<DialResult<Dialled>> {
+export function dial(options: DialOptions, carrierKind: "direct" | "websocket"): Promise<DialResult<Dialled>> {
   return run(options, async (connection) => {
     const { transcript, challenge } = await sayHello(connection, options);
     const signature = options.identity.sign(agentTranscript(transcript));
     const proof = writeHeader({ nonce: challenge.nonce, signature });
-    const upgraded = await (carrierKind === "h2" ? connection.upgrade(proof) : connection.upgradeWebSocket(proof));
+    const upgraded = await (carrierKind === "direct" ? connection.upgrade(proof) : connection.upgradeWebSocket(proof));
     return { ...upgraded, gatewayFingerprint: fingerprintOf(challenge.publicKey) };
   });
 }

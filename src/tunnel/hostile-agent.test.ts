@@ -1,18 +1,26 @@
-import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import { afterEach, describe, expect, test } from "vitest";
 import { systemClock } from "../lib/clock.ts";
+import { frame, type RawBehaviour, type RawStream, rawPeer, settings } from "./__fixtures__/raw-peer.ts";
 import { post, run, TestGateway } from "./__fixtures__/tunnel-pair.ts";
-import { CONTROL_LINE_LIMIT, CONTROL_PATH, PROBE_PATH } from "./constants.ts";
+import {
+  ANSWER_WINDOW_BYTES,
+  CONTROL_LINE_LIMIT,
+  DATA_FRAME_BYTES,
+  HEADER_BYTES_LIMIT,
+  HEADER_PAIRS_LIMIT,
+  PING_BURST,
+  PROBE_PATH,
+} from "./constants.ts";
 import { dial } from "./dial.ts";
+import { FRAME, LAST, STREAM_SLOTS, writeReset } from "./frames.ts";
 import { Identity } from "./identity.ts";
 import type { Link } from "./link.ts";
 
 /** What a hostile agent does with each stream. The defaults behave. */
-interface Behaviour {
-  control?(stream: ServerHttp2Stream): void;
-  probe?(stream: ServerHttp2Stream): void;
-  attempt?(stream: ServerHttp2Stream): void;
+interface Behaviour extends RawBehaviour {
+  probe?(stream: RawStream): void;
+  attempt?(stream: RawStream): void;
 }
 
 const cleanups: Array<() => unknown> = [];
@@ -46,7 +54,7 @@ async function carrierOf(gateway: TestGateway, node: string): Promise<Duplex> {
       attempt: 0,
       clock: systemClock,
     },
-    "h2",
+    "direct",
   );
   if (!result.ok) throw result.failure.error;
   const { carrier } = result.value;
@@ -55,22 +63,18 @@ async function carrierOf(gateway: TestGateway, node: string): Promise<Duplex> {
   return carrier;
 }
 
-async function connect(gateway: TestGateway, behaviour: Behaviour, node = "hostile"): Promise<ServerHttp2Session> {
-  const session = performServerHandshake(await carrierOf(gateway, node));
-  session.on("error", () => {});
-  session.on("stream", (stream, headers) => {
-    stream.on("error", () => {});
-    const path = headers[":path"];
-    if (path === CONTROL_PATH) return (behaviour.control ?? ((one) => one.respond({ ":status": 200 })))(stream);
-    if (path === PROBE_PATH) return (behaviour.probe ?? answerOk)(stream);
-    (behaviour.attempt ?? answerOk)(stream);
+async function connect(gateway: TestGateway, behaviour: Behaviour, node = "hostile"): Promise<Duplex> {
+  const carrier = await carrierOf(gateway, node);
+  rawPeer(carrier, {
+    ...behaviour,
+    onOpen(stream, head) {
+      const [, path] = head as [string, string];
+      if (path === PROBE_PATH) return (behaviour.probe ?? ((one) => one.ok()))(stream);
+      (behaviour.attempt ?? ((one) => one.ok()))(stream);
+    },
   });
-  return session;
-}
-
-function answerOk(stream: ServerHttp2Stream): void {
-  stream.respond({ ":status": 200, "content-length": "2" });
-  stream.end("ok");
+  carrier.write(settings());
+  return carrier;
 }
 
 async function isUnharmed(victim: Link): Promise<void> {
@@ -78,46 +82,30 @@ async function isUnharmed(victim: Link): Promise<void> {
   expect(await run(victim, post("/x"))).toMatchObject({ body: "ok", failure: null });
 }
 
-describe("a control stream", () => {
-  const bad: Array<[string, (stream: ServerHttp2Stream) => void]> = [
-    ["with an endless line", (stream) => stream.write(Buffer.alloc(CONTROL_LINE_LIMIT + 1, "a"))],
-    ["that is not JSON", (stream) => stream.write("hello\n")],
-    ["with a message that is no message", (stream) => stream.write("[1,2]\n")],
-    ["with a report that breaks a bound", (stream) => stream.write('{"type":"report","report":{"engines":null}}\n')],
-    ["with a required message that nobody knows", (stream) => stream.write('{"type":"x","required":true}\n')],
-    ["with a flood of lines", (stream) => stream.write('{"type":"x"}\n'.repeat(1000))],
-    ["that ends", (stream) => stream.end()],
-    ["that is reset", (stream) => stream.close(8)],
-  ];
-  test.each(bad)("%s costs the link and nothing else", async (_what, misbehave) => {
+describe("a control message", () => {
+  test.each<[string, Buffer]>([
+    ["that is endless", frame(FRAME.control, 0, Buffer.alloc(CONTROL_LINE_LIMIT + 1, "a"))],
+    ["that is not JSON", frame(FRAME.control, 0, "hello")],
+    ["that is no message", frame(FRAME.control, 0, "[1,2]")],
+    ["with a report that breaks a bound", frame(FRAME.control, 0, '{"type":"report","report":{"engines":null}}')],
+    ["that is required and that nobody knows", frame(FRAME.control, 0, '{"type":"x","required":true}')],
+    ["in a flood", Buffer.concat(Array.from({ length: 1000 }, () => frame(FRAME.control, 0, '{"type":"x"}')))],
+    ["on a stream", frame(FRAME.control, STREAM_SLOTS, '{"type":"draining"}')],
+  ])("%s costs the link and nothing else", async (_what, bytes) => {
     const { gateway, victim } = await gatewayWithVictim();
-    await connect(gateway, {
-      control: (stream) => {
-        stream.respond({ ":status": 200 });
-        misbehave(stream);
-      },
-    });
+    const carrier = await connect(gateway, {});
+    carrier.write(bytes);
     await gateway.when(() => gateway.closed.length === 1);
     expect(gateway.closed).toMatchObject([{ reason: "protocol", link: { id: { nodeId: "hostile" } } }]);
     expect(gateway.reports).toEqual([]);
     await isUnharmed(victim);
   });
 
-  test("that is refused costs the link", async () => {
+  test("that is unknown and optional, or has unknown members, changes nothing", async () => {
     const { gateway } = await gatewayWithVictim();
-    await connect(gateway, { control: (stream) => stream.respond({ ":status": 404 }, { endStream: true }) });
-    await gateway.when(() => gateway.closed.length === 1);
-    expect(gateway.closed).toMatchObject([{ reason: "protocol" }]);
-  });
-
-  test("with unknown optional messages and members works on", async () => {
-    const { gateway } = await gatewayWithVictim();
-    await connect(gateway, {
-      control: (stream) => {
-        stream.respond({ ":status": 200 });
-        stream.write('{"type":"weather","sun":true}\n\n{"type":"draining","why":"x"}\n');
-      },
-    });
+    const carrier = await connect(gateway, {});
+    carrier.write(frame(FRAME.control, 0, '{"type":"weather","sun":true}'));
+    carrier.write(frame(FRAME.control, 0, '{"type":"draining","why":"x"}'));
     await gateway.when(() => gateway.closed.length === 1);
     expect(gateway.closed).toMatchObject([{ reason: "drained" }]);
   });
@@ -129,7 +117,7 @@ describe("a probe", () => {
     const asked = Promise.withResolvers<void>();
     await connect(gateway, {
       probe: (stream) => {
-        stream.respond({ ":status": 500 }, { endStream: true });
+        stream.head(500, {}, true);
         asked.resolve();
       },
     });
@@ -142,7 +130,7 @@ describe("a probe", () => {
 });
 
 describe("an answer", () => {
-  async function outcomeOf(attempt: (stream: ServerHttp2Stream) => void) {
+  async function outcomeOf(attempt: (stream: RawStream) => void) {
     const { gateway, victim } = await gatewayWithVictim();
     await connect(gateway, { attempt });
     await gateway.when(() => gateway.ready.length === 2);
@@ -152,103 +140,71 @@ describe("an answer", () => {
     return { outcome, link };
   }
 
-  test("that ends without saying that it is complete is cut", async () => {
-    const { outcome, link } = await outcomeOf((stream) => {
-      stream.respond({ ":status": 200 });
-      stream.end("half");
-    });
-    expect(outcome).toMatchObject({ body: "half", failure: { phase: "body", kind: "cut" } });
-    expect(link.state).toBe("ready");
-  });
-
-  test("reset with NO_ERROR in the middle is cut", async () => {
-    const { outcome } = await outcomeOf((stream) => {
-      stream.respond({ ":status": 200 });
-      stream.write("half", () => stream.close(0));
-    });
-    expect(outcome).toMatchObject({ failure: { phase: "body", kind: "cut" } });
-  });
-
-  test("longer or shorter than its content-length is a failure", async () => {
-    for (const length of ["1", "99"]) {
-      const { outcome } = await outcomeOf((stream) => {
-        stream.respond({ ":status": 200, "content-length": length });
-        stream.end("half");
-      });
-      expect(outcome.failure?.kind).toMatch(/^(?:protocol|reset)$/);
+  test("longer or shorter than its content-length is a failure, also when there is no body at all", async () => {
+    for (const length of ["1", "99", "-1", "4, 4", "0x4"]) {
+      const { outcome } = await outcomeOf((stream) =>
+        stream.head(200, { "content-length": length }).data("half", true),
+      );
+      expect(outcome.failure).toMatchObject({ phase: "body", kind: "protocol" });
     }
+    const { outcome } = await outcomeOf((stream) => stream.head(200, { "content-length": "4" }, true));
+    expect(outcome.failure).toMatchObject({ phase: "body", kind: "protocol" });
   });
 
-  test("with a flood of interim heads is reset", async () => {
-    const { outcome, link } = await outcomeOf((stream) => {
-      for (let n = 0; n < 50; n++) stream.additionalHeaders({ ":status": 103 });
-      answerOk(stream);
-    });
-    expect(outcome).toMatchObject({ failure: { kind: "protocol" } });
+  test("that has bytes where its status allows none is a failure", async () => {
+    const { outcome } = await outcomeOf((stream) => stream.head(204).data("x", true));
+    expect(outcome.failure).toMatchObject({ kind: "protocol" });
+  });
+
+  test.each<[string, (stream: RawStream) => unknown]>([
+    ["without a head", (stream) => stream.data("x", true)],
+    ["with two heads", (stream) => stream.head(200).head(200)],
+    ["with an interim head", (stream) => stream.head(103)],
+    ["with a status that is none", (stream) => stream.head(99)],
+    ["with a status above 599", (stream) => stream.head(600)],
+    ["with a status that is no number", (stream) => stream.send(FRAME.head, '["200",{}]')],
+    ["with a head that is not JSON", (stream) => stream.send(FRAME.head, "HTTP/1.1 200 OK")],
+    ["with a head that is something else", (stream) => stream.send(FRAME.head, '{"status":200}')],
+    [
+      "with too many header fields",
+      (stream) =>
+        stream.head(200, Object.fromEntries(Array.from({ length: HEADER_PAIRS_LIMIT + 1 }, (_, n) => [`x-${n}`, "y"]))),
+    ],
+    ["with a header that splits the answer", (stream) => stream.head(200, { "x-a": "b\r\nset-cookie: c" })],
+    ["with a NUL in a header", (stream) => stream.head(200, { "x-a": "b\u0000" })],
+    ["with a header name in upper case", (stream) => stream.head(200, { "X-A": "b" })],
+    ["with a header name that is none", (stream) => stream.head(200, { "x a:": "b" })],
+    ["with a header that is a list", (stream) => stream.head(200, { "set-cookie": ["a=1", "b=2"] })],
+    ["with headers deep as a well", (stream) => stream.send(FRAME.head, `[200,${"[".repeat(10_000)}`)],
+  ])("%s is a failure of that stream alone, and nothing of it is passed on", async (_what, misbehave) => {
+    const { outcome, link } = await outcomeOf((stream) => misbehave(stream));
+    expect(outcome.failure).toMatchObject({ kind: "protocol" });
+    expect(outcome.headers).not.toHaveProperty("set-cookie");
     expect(link.state).toBe("ready");
+    expect(await link.ping()).toBeGreaterThan(0);
   });
 
-  test("with a few interim heads is fine, and they are not passed on", async () => {
-    const { outcome } = await outcomeOf((stream) => {
-      stream.additionalHeaders({ ":status": 103, link: "</x>" });
-      answerOk(stream);
-    });
-    expect(outcome).toMatchObject({ status: 200, body: "ok", failure: null });
-    expect(outcome.headers["link"]).toBeUndefined();
-  });
-
-  test("with too many header fields, or too long ones, is a failure of the stream", async () => {
-    for (const headers of [
-      Object.fromEntries(Array.from({ length: 200 }, (_, n) => [`x-${n}`, "y"])),
-      { "x-long": "y".repeat(60_000) },
-    ]) {
-      const { outcome } = await outcomeOf((stream) => {
-        try {
-          stream.respond({ ":status": 200, ...headers });
-          stream.end("ok");
-        } catch {
-          stream.close(2);
-        }
-      });
-      expect(outcome.failure).not.toBeNull();
-    }
-  });
-
-  test("that repeats Set-Cookie has none", async () => {
-    const { outcome } = await outcomeOf((stream) => {
-      stream.respond({ ":status": 200, "content-length": "0", "set-cookie": ["a=1", "b=2"] }, { endStream: true });
-    });
-    expect(outcome.failure).toBeNull();
-    expect(outcome.headers["set-cookie"]).toBeUndefined();
-  });
-
-  test("with a failure of an unknown kind, or an endless explanation, is still one plain failure", async () => {
-    const { outcome } = await outcomeOf((stream) => {
-      stream.respond({ ":status": 502, "postern-failure": "lunacy", "postern-phase": "moon" });
-      stream.end(Buffer.alloc(300_000, "x"));
-    });
+  test("with a reset of an unknown kind is one plain failure", async () => {
+    const { outcome } = await outcomeOf((stream) => stream.reset(Buffer.from([250, 250])));
     expect(outcome).toMatchObject({ failure: { phase: "request", kind: "reset", detail: "the agent gave no detail" } });
   });
 
-  test("with an explanation full of escape sequences has them taken out", async () => {
-    const { outcome } = await outcomeOf((stream) => {
-      stream.respond({ ":status": 502, "postern-failure": "denied" });
-      stream.end(JSON.stringify({ detail: `\u001b[31mred\n${"x".repeat(1000)}` }));
-    });
+  test("with an explanation full of escape sequences has them taken out, and is cut", async () => {
+    const { outcome } = await outcomeOf((stream) =>
+      stream.reset(writeReset("denied", "connect", `\u001b[31mred\n${"x".repeat(5000)}`)),
+    );
     expect(outcome.failure?.detail).toMatch(/^\?\[31mred\?x+$/);
     expect(outcome.failure?.detail.length).toBeLessThanOrEqual(300);
   });
 });
 
-describe("an agent that says GOAWAY", () => {
+describe("an agent that drains", () => {
   test("gets nothing new, and what it runs may finish", async () => {
     const { gateway } = await gatewayWithVictim();
-    let held: ServerHttp2Stream | undefined;
-    const session = await connect(gateway, {
+    let held: RawStream | undefined;
+    const carrier = await connect(gateway, {
       attempt: (stream) => {
-        held = stream;
-        stream.respond({ ":status": 200, "content-length": "5" });
-        stream.write("be");
+        held = stream.head(200, { "content-length": "5" }).data("be");
       },
     });
     await gateway.when(() => gateway.ready.length === 2);
@@ -256,70 +212,126 @@ describe("an agent that says GOAWAY", () => {
     const begun = Promise.withResolvers<void>();
     const outcome = run(link, post("/x"), () => begun.resolve());
     await begun.promise;
-    session.close();
+    carrier.write(frame(FRAME.control, 0, '{"type":"draining"}'));
     await gateway.when(() => link.state === "draining");
     expect(await run(link, post("/y"))).toMatchObject({ failure: { phase: "connect", kind: "refused" } });
-    held!.end("gin");
+    held!.data("gin", true);
     expect(await outcome).toMatchObject({ body: "begin", failure: null });
   });
+});
 
-  test("with an error loses the link at once", async () => {
+describe("data for a stream", () => {
+  test("beyond its window costs the link, and the caller that was slow held no more than the window", async () => {
     const { gateway, victim } = await gatewayWithVictim();
-    const session = await connect(gateway, {});
+    await connect(gateway, {
+      attempt: (stream) => {
+        stream.head(200);
+        for (let sent = 0; sent <= ANSWER_WINDOW_BYTES; sent += DATA_FRAME_BYTES)
+          stream.data(Buffer.alloc(DATA_FRAME_BYTES));
+      },
+    });
     await gateway.when(() => gateway.ready.length === 2);
-    session.goaway(11);
+    const failure = new Promise((resolve) => {
+      const exchange = gateway.ready[1]!.start(post("/x"), {
+        onHead: () => exchange.pause(),
+        onData: () => resolve("delivered although paused"),
+        onEnd: () => resolve("ended"),
+        onFailure: resolve,
+      });
+    });
+    expect(await failure).toMatchObject({ phase: "body", kind: "reset" });
+    expect(gateway.closed).toMatchObject([{ reason: "protocol", detail: "more data than a window" }]);
+    await isUnharmed(victim);
+  });
+
+  test("that was cancelled is dropped as far as it was under way, and beyond that costs the link", async () => {
+    const { gateway, victim } = await gatewayWithVictim();
+    let held: RawStream | undefined;
+    const reset = Promise.withResolvers<void>();
+    const carrier = await connect(gateway, {
+      attempt: (stream) => {
+        held = stream.head(200).data("x");
+      },
+      onReset: () => reset.resolve(),
+    });
+    await gateway.when(() => gateway.ready.length === 2);
+    const link = gateway.ready[1]!;
+    const exchange = link.start(post("/x"), {
+      onHead() {},
+      onData: () => exchange.cancel("caller_left"),
+      onEnd() {},
+      onFailure() {},
+    });
+    await reset.promise;
+    for (let sent = 0; sent < ANSWER_WINDOW_BYTES - 1; sent += DATA_FRAME_BYTES)
+      held!.data(Buffer.alloc(DATA_FRAME_BYTES - 1));
+    expect(await link.ping()).toBeGreaterThan(0);
+    expect(link.state).toBe("ready");
+    const block = Buffer.concat(
+      Array.from({ length: 64 }, () => frame(FRAME.data, held!.id, Buffer.alloc(DATA_FRAME_BYTES))),
+    );
+    carrier.write(block);
     await gateway.when(() => gateway.closed.length === 1);
-    expect(gateway.closed).toMatchObject([{ reason: "peer" }]);
+    expect(gateway.closed).toMatchObject([{ reason: "protocol" }]);
     await isUnharmed(victim);
   });
 });
 
 describe("frames that an agent must not send", () => {
-  const frame = (type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)) => {
-    const head = Buffer.alloc(9);
-    head.writeUIntBE(payload.length, 0, 3);
-    head.writeUInt8(type, 3);
-    head.writeUInt8(flags, 4);
-    head.writeUInt32BE(stream, 5);
-    return Buffer.concat([head, payload]);
+  const credit = (bytes: number) => {
+    const payload = Buffer.alloc(4);
+    payload.writeUInt32BE(bytes);
+    return payload;
   };
-  const settings = Buffer.concat([frame(4, 0, 0), frame(4, 1, 0)]);
-  const literal = (name: string, value: string) =>
-    Buffer.concat([Buffer.from([0, name.length]), Buffer.from(name), Buffer.from([value.length]), Buffer.from(value)]);
-  const status = (code: string) => literal(":status", code);
-  const bad: Array<[string, Buffer]> = [
-    ["a push", frame(5, 4, 1, Buffer.concat([Buffer.from([0, 0, 0, 2]), literal(":path", "/")]))],
-    ["a stream of its own", frame(1, 4, 2, status("200"))],
-    ["an answer to nothing", frame(1, 4, 99, status("200"))],
-    ["data before a head", frame(0, 0, 1, Buffer.from("x"))],
-    ["a frame above the size limit", frame(0, 0, 1, Buffer.alloc(20_000))],
-    ["a header block that is no HPACK", frame(1, 4, 1, Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff]))],
-    ["a window of zero increments", frame(8, 0, 0, Buffer.alloc(4))],
-    ["settings with a wrong length", frame(4, 0, 0, Buffer.alloc(5))],
+  test.each<[string, Buffer]>([
+    ["a stream of its own", frame(FRAME.open | LAST, STREAM_SLOTS + 1, '["GET","/",{},0]')],
+    ["an answer to nothing", frame(FRAME.head, STREAM_SLOTS + 99, "[200,{}]")],
+    ["data for nothing", frame(FRAME.data, STREAM_SLOTS * 5 + 77, "x")],
+    ["data on no stream", frame(FRAME.data, 0, "x")],
+    ["data without bytes", frame(FRAME.data, STREAM_SLOTS)],
+    ["data above the size limit", frame(FRAME.data, STREAM_SLOTS, Buffer.alloc(DATA_FRAME_BYTES + 1))],
+    ["a head above the size limit", frame(FRAME.head, STREAM_SLOTS, Buffer.alloc(HEADER_BYTES_LIMIT + 1, "a"))],
+    ["a credit of the wrong size", frame(FRAME.credit, STREAM_SLOTS, credit(1).subarray(1))],
+    ["a reset without a reason", frame(FRAME.reset, STREAM_SLOTS, "")],
+    ["a second settings frame", settings()],
+    ["settings of a wrong length", frame(FRAME.settings, 0, "abc")],
+    ["an answer to no ping", frame(FRAME.pong, 0, Buffer.alloc(8, 7))],
+    ["a ping of a wrong length", frame(FRAME.ping, 0, "abc")],
     [
-      "an endless header block",
-      Buffer.concat([
-        frame(1, 0, 1, status("200")),
-        ...Array.from({ length: 2000 }, () => frame(9, 0, 1, literal("x-a", "y"))),
-      ]),
+      "a flood of pings",
+      Buffer.concat(Array.from({ length: PING_BURST * 4 }, () => frame(FRAME.ping, 0, Buffer.alloc(8)))),
     ],
-    [
-      "a flood of ORIGIN frames and pings",
-      Buffer.concat(
-        Array.from({ length: 20_000 }, () => Buffer.concat([frame(12, 0, 0), frame(6, 0, 0, Buffer.alloc(8))])),
-      ),
-    ],
-    ["no HTTP/2 at all", Buffer.from("HTTP/1.1 200 OK\r\n\r\n")],
-  ];
-  test.each(bad)("%s cost at most their own link", async (_what, bytes) => {
+    ["an unknown frame", frame(77, 0, "x")],
+    ["a length of 16 MB", Buffer.from([FRAME.control, 0xff, 0xff, 0xff, 0, 0, 0, 0])],
+    ["no frames at all", Buffer.from("HTTP/1.1 200 OK\r\n\r\n")],
+  ])("%s cost the link and nothing else", async (_what, bytes) => {
     const { gateway, victim } = await gatewayWithVictim();
     const carrier = await carrierOf(gateway, "hostile");
     carrier.resume();
-    carrier.write(Buffer.concat([settings, bytes]));
-    carrier.end();
+    carrier.write(Buffer.concat([settings(), bytes]));
     await gateway.when(() => gateway.closed.length === 1);
-    expect(gateway.closed).toMatchObject([{ link: { id: { nodeId: "hostile" } } }]);
+    expect(gateway.closed).toMatchObject([{ reason: "protocol", link: { id: { nodeId: "hostile" } } }]);
     expect(gateway.ready).toHaveLength(1);
+    await isUnharmed(victim);
+  });
+
+  test("anything before settings costs the link", async () => {
+    const { gateway } = await gatewayWithVictim();
+    const carrier = await carrierOf(gateway, "hostile");
+    carrier.resume();
+    carrier.write(frame(FRAME.control, 0, '{"type":"draining"}'));
+    await gateway.when(() => gateway.closed.length === 1);
+    expect(gateway.closed).toMatchObject([{ reason: "protocol", detail: "no settings first" }]);
+  });
+
+  test("credit without end costs the link", async () => {
+    const { gateway, victim } = await gatewayWithVictim();
+    await connect(gateway, {
+      attempt: (stream) => stream.send(FRAME.credit, credit(0x7fff_ffff)).send(FRAME.credit, credit(0x7fff_ffff)),
+    });
+    await gateway.when(() => gateway.ready.length === 2);
+    expect(await run(gateway.ready[1]!, post("/x"))).toMatchObject({ failure: { kind: "reset" } });
+    expect(gateway.closed).toMatchObject([{ reason: "protocol", detail: "too much credit" }]);
     await isUnharmed(victim);
   });
 });

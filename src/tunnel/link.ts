@@ -3,14 +3,14 @@ import type { Exchanger } from "../lib/exchange.ts";
 /**
  * A live tunnel connection between one connector of a node and this instance, seen from the gateway.
  *
- * `proxy`, `admin` and `routing` know only this; HTTP/2, sockets and the handshake are behind it, so that another carrier
+ * `proxy`, `admin` and `routing` know only this; frames, sockets and the handshake are behind it, so that another carrier
  * can take their place.
  */
 export interface Link extends Exchanger {
   readonly id: LinkId;
   /** Address the connector dialled from, as the gateway saw it. */
   readonly remoteAddress: string;
-  readonly carrier: "h2" | "websocket";
+  readonly carrier: "direct" | "websocket";
   readonly connectedAtMs: number;
   readonly state: LinkState;
   /** Whether a new attempt may go here: ready, probed on the data path, below the connector's capacity. */

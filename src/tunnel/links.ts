@@ -1,8 +1,7 @@
 import type { Clock } from "../lib/clock.ts";
 import type { AcceptedLink } from "./accept.ts";
-import { STREAMS_PER_LINK } from "./constants.ts";
 import type { ConnectorDirectory } from "./directory.ts";
-import { H2Link } from "./h2-link.ts";
+import { GatewayLink } from "./gateway-link.ts";
 import { type Refusal, refusal } from "./handshake.ts";
 import type { Link, LinkCloseReason, LinkId, NodeReport } from "./link.ts";
 
@@ -28,22 +27,13 @@ export class Links {
   readonly #directory: ConnectorDirectory;
   readonly #events: LinkEvents;
   /** The link that holds each (connector, slot); draining links that were replaced are only in `#all`. */
-  readonly #bySlot = new Map<string, H2Link>();
-  readonly #byNode = new Map<string, Set<H2Link>>();
-  readonly #all = new Set<H2Link>();
+  readonly #bySlot = new Map<string, GatewayLink>();
+  readonly #byNode = new Map<string, Set<GatewayLink>>();
+  readonly #all = new Set<GatewayLink>();
   /** Highest epoch per (connector, slot) since the start of this process. */
   readonly #epochs = new Map<string, number>();
 
-  readonly #streamsPerLink: number;
-
-  /** @param streamsPerLink Streams after which a link is replaced by a new one. */
-  constructor(
-    clock: Clock,
-    directory: ConnectorDirectory,
-    events: LinkEvents,
-    streamsPerLink: number = STREAMS_PER_LINK,
-  ) {
-    this.#streamsPerLink = streamsPerLink;
+  constructor(clock: Clock, directory: ConnectorDirectory, events: LinkEvents) {
     this.#clock = clock;
     this.#directory = directory;
     this.#events = events;
@@ -63,14 +53,12 @@ export class Links {
     const { id } = accepted;
     const key = slotKey(id);
     this.#remember(key, id.epoch);
-    const link = new H2Link({
+    const link = new GatewayLink({
       id,
-      session: accepted.session,
       carrier: accepted.carrier,
       carrierKind: accepted.carrierKind,
       remoteAddress: accepted.remoteAddress,
       clock: this.#clock,
-      streamsLimit: this.#streamsPerLink,
       events: {
         onReady: (ready) => this.#events.onLinkReady?.(ready),
         onReport: (from, report) => this.#events.onReport?.(from.id.nodeId, from.id.connectorId, report),
@@ -97,7 +85,7 @@ export class Links {
   pick(nodeId: string, connectors?: ReadonlySet<string>): Link | null {
     const links = this.#byNode.get(nodeId);
     if (links === undefined) return null;
-    let best: H2Link | null = null;
+    let best: GatewayLink | null = null;
     for (const link of links) {
       if (connectors !== undefined && !connectors.has(link.id.connectorId)) continue;
       if (link.canAccept() && (best === null || link.streamsActive < best.streamsActive)) best = link;
@@ -159,7 +147,7 @@ export class Links {
     if (this.#epochs.size > EPOCHS_LIMIT && oldest !== undefined) this.#epochs.delete(oldest);
   }
 
-  #onClosed(link: H2Link, reason: LinkCloseReason, detail: string): void {
+  #onClosed(link: GatewayLink, reason: LinkCloseReason, detail: string): void {
     const key = slotKey(link.id);
     this.#all.delete(link);
     if (this.#bySlot.get(key) === link) this.#bySlot.delete(key);

@@ -1,17 +1,21 @@
-import type { Http2Session } from "node:http2";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { DEAD_AFTER_MS, PING_INTERVAL_MS, SUSPECT_AFTER_MS } from "./constants.ts";
 
 export type LivenessState = "alive" | "suspect" | "dead";
 
+/** What can be pinged: a session. */
+export interface Pingable {
+  /** `onAnswer` gets the round trip in milliseconds, and is never called when none comes. False when no ping was sent. Does not throw. */
+  ping(onAnswer: (roundTripMs: number) => void): boolean;
+}
+
 /**
  * Pings one session every `PING_INTERVAL_MS` and says when answers fail to come. Both ends run one: a connection may be
  * dead in one direction only, and Node has no TCP_USER_TIMEOUT (nodejs/node#7217).
- *
- * Node never times a ping out by itself, so silence is measured here, from the last answer.
+ * Silence is measured from the last answer.
  */
 export class Liveness {
-  readonly #session: Http2Session;
+  readonly #session: Pingable;
   readonly #clock: Clock;
   readonly #onChange: (state: LivenessState) => void;
   #timer: Timer | null = null;
@@ -21,7 +25,7 @@ export class Liveness {
   /** Round trip of the last ping that was answered, in milliseconds. */
   lastPingMs: number | null = null;
 
-  constructor(session: Http2Session, clock: Clock, onChange: (state: LivenessState) => void) {
+  constructor(session: Pingable, clock: Clock, onChange: (state: LivenessState) => void) {
     this.#session = session;
     this.#clock = clock;
     this.#onChange = onChange;
@@ -66,7 +70,7 @@ export class Liveness {
   }
 
   #ping(): void {
-    sendPing(this.#session, (roundTripMs) => {
+    this.#session.ping((roundTripMs) => {
       this.lastPingMs = roundTripMs;
       this.#answeredAtMs = this.#clock.monotonicMs();
       if (this.#state === "suspect") this.#change("alive");
@@ -77,18 +81,5 @@ export class Liveness {
     if (state === this.#state || this.#state === "dead") return;
     this.#state = state;
     this.#onChange(state);
-  }
-}
-
-/** Sends one PING; `onAnswer` gets the round trip in milliseconds and is never called when none comes. Does not throw. */
-export function sendPing(session: Http2Session, onAnswer: (roundTripMs: number) => void): boolean {
-  if (session.destroyed || session.closed) return false;
-  try {
-    // False, too, when `maxOutstandingPings` are unanswered.
-    return session.ping((error, durationMs) => {
-      if (error === null) onAnswer(durationMs);
-    });
-  } catch {
-    return false;
   }
 }

@@ -1,18 +1,21 @@
-import type { ClientHttp2Session } from "node:http2";
 import type { Clock, Timer } from "../lib/clock.ts";
-import type { ExchangeHandler } from "../lib/exchange.ts";
+import type { ExchangeHandler, ExchangeRequest } from "../lib/exchange.ts";
 import { PROBE_FAILURE_LIMIT, PROBE_INTERVAL_MS, PROBE_PATH, PROBE_TIMEOUT_MS } from "./constants.ts";
-import { StreamExchange } from "./stream-exchange.ts";
+import type { Session } from "./session.ts";
+import { startExchange } from "./stream-exchange.ts";
 
 /** After a failed probe the next one goes out this soon. */
 const RETRY_MS = 1_000;
+const PROBE: ExchangeRequest = { method: "GET", path: PROBE_PATH, headers: {}, body: null };
+/** Probes count nowhere. */
+const OWNER = { bytesIn: 0, bytesOut: 0, onExchangeEnd() {} };
 
 /**
  * Sends a tiny request through the path that attempts take, and says when it stops being answered: pings may be fine
  * while streams hang (cloudflared#1300).
  */
 export class Prober {
-  readonly #session: ClientHttp2Session;
+  readonly #session: Session;
   readonly #clock: Clock;
   readonly #events: { onChange(): void; onDead(): void };
   #timer: Timer | null = null;
@@ -22,7 +25,7 @@ export class Prober {
   /** Whether any probe was ever answered. */
   isAnswered = false;
 
-  constructor(session: ClientHttp2Session, clock: Clock, events: { onChange(): void; onDead(): void }) {
+  constructor(session: Session, clock: Clock, events: { onChange(): void; onDead(): void }) {
     this.#session = session;
     this.#clock = clock;
     this.#events = events;
@@ -41,7 +44,7 @@ export class Prober {
   }
 
   start(): void {
-    if (this.#isStopped || this.#session.destroyed || this.#session.closed) return;
+    if (this.#isStopped || this.#session.isOver) return;
     let isOver = false;
     this.#isRunning = true;
     const settle = (isGood: boolean) => {
@@ -59,16 +62,12 @@ export class Prober {
       onEnd: () => settle(true),
       onFailure: () => settle(false),
     };
-    try {
-      const stream = this.#session.request({ ":method": "GET", ":path": PROBE_PATH }, { endStream: true });
-      const exchange = new StreamExchange(stream, { bytesIn: 0, onExchangeEnd: () => {} }, handler);
-      this.#timer = this.#clock.after(PROBE_TIMEOUT_MS, () => {
-        exchange.cancel("deadline");
-        settle(false);
-      });
-    } catch {
+    const exchange = startExchange(this.#session, PROBE, OWNER, handler);
+    if (exchange === null) return settle(false);
+    this.#timer = this.#clock.after(PROBE_TIMEOUT_MS, () => {
+      exchange.cancel("deadline");
       settle(false);
-    }
+    });
   }
 
   stop(): void {

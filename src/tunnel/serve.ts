@@ -1,24 +1,19 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { ExchangeHeaders, FailureKind, FailurePhase } from "../lib/exchange.ts";
 import type { Placed } from "../lib/live-set.ts";
 import {
   BODY_LIMIT_BYTES,
   BODY_MEMORY_BYTES,
   DEADLINE_HEADER,
-  END_COMPLETE,
-  END_TRAILER,
   ENGINE_HEADER,
-  FAILURE_HEADER,
   OPERATION_HEADER,
-  PHASE_HEADER,
   REQUEST_HEADER,
 } from "./constants.ts";
-import { resetCode } from "./endings.ts";
+import { FRAME } from "./frames.ts";
+import { type RequestHead, writeAnswerHead } from "./heads.ts";
+import type { LinkStream, StreamOwner } from "./link-stream.ts";
+import type { Session } from "./session.ts";
 
-const COMPLETE = { [END_TRAILER]: END_COMPLETE };
-const WITH_TRAILERS = { waitForTrailers: true };
-const WITHOUT_TRAILERS = {};
-const ENDED_AT_ONCE = { endStream: true };
+const NO_BYTES = Buffer.alloc(0);
 
 /** Takes the attempts that arrive on a link. Must not throw; what it throws costs the attempt. */
 export type AttemptHandler = (attempt: Attempt) => void;
@@ -67,7 +62,7 @@ export class BodyBudget {
  *
  * ```ts
  * onResponseStart: attempt.head(status, headers)
- * onResponseData:  if (!attempt.write(chunk)) { controller.pause(); }   // attempt.onDrain = () => controller.resume()
+ * onResponseData:  if (!attempt.write(chunk)) { controller.pause(); }   // attempt.onResume = () => controller.resume()
  * onResponseEnd:   attempt.end()
  * onResponseError: attempt.fail("cut", …)
  * attempt.onCancel = () => controller.abort(…)
@@ -75,43 +70,54 @@ export class BodyBudget {
  *
  * Exactly one of `end` and `fail` ends it; after `onCancel`, after an end, all methods do nothing.
  */
-export class Attempt implements Placed {
+export class Attempt implements Placed, StreamOwner {
   /** Among those that run on its link. */
   place = -1;
   readonly request: AttemptRequest;
   /** The gateway gave the attempt up (or the link ended): stop the engine. At most once, never after an end. */
   onCancel: (() => void) | null = null;
   /** `write` may be called again after it returned false. */
-  onDrain: (() => void) | null = null;
-  readonly #stream: ServerHttp2Stream;
+  onResume: (() => void) | null = null;
+  #stream: LinkStream | null = null;
   readonly #budget: BodyBudget;
-  readonly #onOver: () => void;
-  #bodyBytes = 0;
+  readonly #onOver: (attempt: Attempt) => void;
+  readonly #bodyBytes: number;
+  /** Of the request's body; all of it is taken at once, before any of it comes. */
+  #takenBytes = 0;
+  #body: Buffer = NO_BYTES;
+  #collectedBytes = 0;
+  #onBody: ((body: Buffer) => void) | null = null;
+  #isBodyComplete = false;
   #isHeadSent = false;
   /** `content-length` of the answer, or -1. */
   #answerLength = -1;
   #answeredBytes = 0;
   #isOver = false;
 
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, budget: BodyBudget, onOver: () => void) {
-    this.request = readRequest(headers);
-    this.#stream = stream;
+  /** @param onOver Called once, when the attempt has ended, one way or another. */
+  constructor(head: RequestHead, budget: BodyBudget, onOver: (attempt: Attempt) => void) {
+    this.request = readRequest(head);
+    this.#bodyBytes = head.bodyBytes;
     this.#budget = budget;
     this.#onOver = onOver;
-    stream.on("drain", () => {
-      if (!this.#isOver) this.onDrain?.();
-    });
-    stream.on("wantTrailers", () => stream.sendTrailers(COMPLETE));
-    stream.on("error", () => {});
-    stream.on("aborted", () => this.abandon());
-    stream.on("close", () => this.abandon());
   }
 
-  /** The gateway, or the link, has given the attempt up. Idempotent. */
-  abandon(): void {
-    if (this.#isOver) return;
-    this.#finish();
-    this.onCancel?.();
+  /**
+   * Gives the attempt its stream. Call it first, once.
+   *
+   * @param isFull The agent takes no more attempts: it is refused.
+   */
+  begin(stream: LinkStream, isFull: boolean): void {
+    this.#stream = stream;
+    if (isFull) {
+      this.fail("refused", "the agent is at its capacity", "connect");
+    } else if (this.#bodyBytes > this.#budget.limitBytes) {
+      this.fail("denied", "the request body is too large", "connect");
+    } else if (!this.#budget.take(this.#bodyBytes)) {
+      this.fail("refused", "no memory for the request body", "connect");
+    } else {
+      this.#takenBytes = this.#bodyBytes;
+    }
   }
 
   /** Whether the attempt has ended, one way or another. */
@@ -120,51 +126,33 @@ export class Attempt implements Placed {
   }
 
   /**
-   * Collects the request's body and hands it over once, whole. A body above the limits ends the attempt by itself
-   * (`denied`, or `refused` when only the memory for all of them is short), and `onBody` is never called.
+   * Hands the request's body over once, whole. A body above the limits ends the attempt by itself (`denied`, or `refused` when
+   * only the memory for all of them is short), and `onBody` is never called.
    */
   collectBody(onBody: (body: Buffer) => void): void {
-    const parts: Buffer[] = [];
-    this.#stream.on("data", (chunk: Buffer) => {
-      if (this.#isOver) return;
-      if (this.#bodyBytes + chunk.length > this.#budget.limitBytes) {
-        return this.fail("denied", "the request body is too large", "connect");
-      }
-      if (!this.#budget.take(chunk.length)) return this.fail("refused", "no memory for the request body", "connect");
-      this.#bodyBytes += chunk.length;
-      parts.push(chunk);
-    });
-    this.#stream.on("end", () => {
-      if (this.#isOver) return;
-      const [first] = parts;
-      onBody(parts.length === 1 && first !== undefined ? first : Buffer.concat(parts, this.#bodyBytes));
-    });
+    this.#onBody = onBody;
+    if (this.#isBodyComplete) this.#handOver();
   }
 
   /** Sends the head. With a `content-length` the answer must have just as many bytes. Lower-case names, once each. */
   head(status: number, headers: ExchangeHeaders): void {
     if (this.#isOver || this.#isHeadSent) return;
     const length = headers["content-length"];
-    try {
-      this.#stream.respond({ ":status": status, ...headers }, length === undefined ? WITH_TRAILERS : WITHOUT_TRAILERS);
-      if (length !== undefined) this.#answerLength = Number(length);
-      this.#isHeadSent = true;
-    } catch {
-      // A status or header that HTTP/2 does not allow.
-      this.fail("protocol", "the engine's answer has an unacceptable head");
-    }
+    if (length !== undefined) this.#answerLength = Number(length);
+    this.#isHeadSent = true;
+    this.#stream?.sendHead(FRAME.head, writeAnswerHead(status, headers), false);
   }
 
   /**
-   * Sends a part of the answer. False: wait for `onDrain` before the next one. The chunk must not be written to after. The last
+   * Sends a part of the answer. False: wait for `onResume` before the next one. The chunk must not be written to after. The last
    * byte of a known length goes with the end of the stream, in one frame; `end` is then a formality.
    */
   write(chunk: Uint8Array): boolean {
-    if (this.#isOver) return true;
+    if (this.#isOver || this.#stream === null) return true;
     this.#answeredBytes += chunk.length;
-    if (this.#answeredBytes !== this.#answerLength) return this.#stream.write(chunk);
+    if (this.#answeredBytes !== this.#answerLength) return this.#stream.send(chunk);
     this.#finish();
-    this.#stream.end(chunk);
+    this.#stream.send(chunk, true);
     return true;
   }
 
@@ -173,73 +161,94 @@ export class Attempt implements Placed {
     if (this.#isOver) return;
     if (!this.#isHeadSent) return this.fail("protocol", "the answer ended before its head");
     this.#finish();
-    this.#stream.end();
+    this.#stream?.end();
   }
 
   /**
-   * The answer cannot be given, or not to its end. Before the head the gateway learns kind, phase and detail; after it
-   * the stream is reset with the code of the kind. `detail` goes into the gateway's log: no prompt, no reply, no key.
+   * The answer cannot be given, or not to its end: the gateway learns kind, phase and detail. `detail` goes into the gateway's
+   * log: no prompt, no reply, no key.
    */
   fail(kind: FailureKind, detail: string, phase: FailurePhase = "request"): void {
     if (this.#isOver) return;
     this.#finish();
-    if (this.#stream.destroyed || this.#stream.closed) return;
-    if (this.#isHeadSent) {
-      this.#stream.close(resetCode(kind));
-      return;
+    this.#stream?.reset(kind, phase, detail);
+  }
+
+  // StreamOwner
+
+  onHead(): void {
+    this.fail("protocol", "the gateway sent the head of an answer");
+  }
+
+  onBody(chunk: Buffer): void {
+    if (this.#isOver) return;
+    const total = this.#collectedBytes + chunk.length;
+    if (total > this.#bodyBytes) return this.fail("protocol", "more body than was announced", "connect");
+    if (this.#collectedBytes === 0 && total === this.#bodyBytes) {
+      this.#body = chunk;
+    } else {
+      if (this.#collectedBytes === 0) this.#body = Buffer.allocUnsafe(this.#bodyBytes);
+      chunk.copy(this.#body, this.#collectedBytes);
     }
-    const body = JSON.stringify({ kind, phase, detail });
-    this.#stream.respond(
-      {
-        ":status": 502,
-        "content-type": "application/json",
-        "content-length": String(Buffer.byteLength(body)),
-        [FAILURE_HEADER]: kind,
-        [PHASE_HEADER]: phase,
-      },
-      WITHOUT_TRAILERS,
-    );
-    this.#stream.end(body);
-    // What is left of the request is read and dropped, or the stream would never close.
-    this.#stream.resume();
+    this.#collectedBytes = total;
+  }
+
+  onBodyEnd(): void {
+    if (this.#isOver) return;
+    if (this.#collectedBytes !== this.#bodyBytes)
+      return this.fail("protocol", "less body than was announced", "connect");
+    this.#isBodyComplete = true;
+    if (this.#onBody !== null) this.#handOver();
+  }
+
+  onReset(): void {
+    this.#abandon();
+  }
+
+  onLinkEnd(): void {
+    this.#abandon();
+  }
+
+  onDrain(): void {
+    if (!this.#isOver) this.onResume?.();
+  }
+
+  #handOver(): void {
+    const onBody = this.#onBody;
+    const body = this.#body;
+    this.#onBody = null;
+    this.#body = NO_BYTES;
+    if (!this.#isOver) onBody?.(body);
+  }
+
+  #abandon(): void {
+    if (this.#isOver) return;
+    this.#finish();
+    this.onCancel?.();
   }
 
   #finish(): void {
     this.#isOver = true;
-    this.#budget.giveBack(this.#bodyBytes);
-    this.#bodyBytes = 0;
-    this.#onOver();
+    this.#budget.giveBack(this.#takenBytes);
+    this.#takenBytes = 0;
+    this.#body = NO_BYTES;
+    this.#onBody = null;
+    this.#onOver(this);
   }
 }
 
-/** Answers a probe of the data path. */
-export function answerProbe(stream: ServerHttp2Stream): void {
-  stream.on("error", () => {});
-  stream.respond({ ":status": 200, "content-length": "2" }, WITHOUT_TRAILERS);
-  stream.end("ok");
+/** Answers a stream that is no attempt: a probe of the data path, or a path of the tunnel that this agent does not have. */
+export function ownAnswer(session: Session, id: number, isLast: boolean, status: number, body: string): void {
+  const nobody: StreamOwner = { onHead() {}, onBody() {}, onBodyEnd() {}, onReset() {}, onLinkEnd() {}, onDrain() {} };
+  const stream = session.accept(id, isLast, nobody);
+  stream.sendHead(FRAME.head, writeAnswerHead(status, { "content-length": String(body.length) }), body.length === 0);
+  if (body.length > 0) stream.send(Buffer.from(body), true);
 }
 
-/** Answers with a status and nothing else: for paths of the tunnel that this agent does not have. */
-export function answerEmpty(stream: ServerHttp2Stream, status: number): void {
-  stream.on("error", () => {});
-  stream.respond({ ":status": status }, ENDED_AT_ONCE);
-}
-
-/** Refuses a stream so that the gateway knows that nothing was done. */
-export function refuseStream(stream: ServerHttp2Stream): void {
-  stream.on("error", () => {});
-  stream.close(constants.NGHTTP2_REFUSED_STREAM);
-}
-
-function readRequest(all: IncomingHttpHeaders): AttemptRequest {
-  const headers: Record<string, string> = {};
-  for (const name in all) {
-    const value: unknown = all[name];
-    if (typeof value === "string" && name[0] !== ":") headers[name] = value;
-  }
+function readRequest({ method, path, headers }: RequestHead): AttemptRequest {
   return {
-    method: all[":method"] ?? "",
-    path: all[":path"] ?? "",
+    method,
+    path,
     engine: takeOut(headers, ENGINE_HEADER),
     operation: takeOut(headers, OPERATION_HEADER),
     requestId: takeOut(headers, REQUEST_HEADER),

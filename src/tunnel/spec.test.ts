@@ -1,8 +1,7 @@
 import { readFileSync } from "node:fs";
-import { constants } from "node:http2";
 import { describe, expect, test } from "vitest";
 import * as names from "./constants.ts";
-import { kindOfReset, resetCode } from "./endings.ts";
+import { FRAME, LAST, RESET_DETAIL_LIMIT, readReset, resetCode, STREAM_SLOTS, writeReset } from "./frames.ts";
 import { REFUSAL_STATUS } from "./handshake.ts";
 
 /** How it is laid out does not matter: line breaks inside a paragraph and the width of columns become one space. */
@@ -13,9 +12,8 @@ const spec = readFileSync(new URL("./SPEC.md", import.meta.url), "utf8")
 describe("SPEC.md", () => {
   test.each([
     names.CONNECT_PATH,
-    names.CONTROL_PATH,
     names.PROBE_PATH,
-    names.UPGRADE_H2,
+    names.UPGRADE_DIRECT,
     names.UPGRADE_WEBSOCKET,
     names.HELLO_HEADER,
     names.ACCEPT_HEADER,
@@ -23,9 +21,6 @@ describe("SPEC.md", () => {
     names.OPERATION_HEADER,
     names.REQUEST_HEADER,
     names.DEADLINE_HEADER,
-    names.FAILURE_HEADER,
-    names.PHASE_HEADER,
-    `${names.END_TRAILER}: ${names.END_COMPLETE}`,
     `Authorization: ${names.AUTHORIZATION_SCHEME} `,
     names.EXPORTER_LABEL,
   ])("names %s", (name) => {
@@ -41,15 +36,19 @@ describe("SPEC.md", () => {
     `at most ${names.IDENTITY_CHAIN_LIMIT} successions`,
     `no context, ${names.EXPORTER_BYTES} bytes`,
     `good once, for ${seconds(names.HANDSHAKE_TIMEOUT_MS)}`,
-    `| SETTINGS_INITIAL_WINDOW_SIZE | ${names.ANSWER_WINDOW_BYTES} | ${names.PROMPT_WINDOW_BYTES} |`,
-    `| connection window | ${names.LINK_WINDOW_BYTES} | ${names.LINK_WINDOW_BYTES} |`,
-    `capacity + ${names.RESERVED_STREAMS} |`,
-    `| SETTINGS_MAX_HEADER_LIST_SIZE | ${names.HEADER_BYTES_LIMIT} | ${names.HEADER_BYTES_LIMIT} |`,
-    `| header fields | ${names.HEADER_PAIRS_LIMIT} | ${names.HEADER_PAIRS_LIMIT} |`,
-    `${grouped(names.CONTROL_LINE_LIMIT)} bytes, ${names.CONTROL_BURST} at once and then ${names.CONTROL_PER_SECOND} a second`,
+    `${names.ANSWER_WINDOW_BYTES} at the gateway, ${names.PROMPT_WINDOW_BYTES} at the agent`,
+    `capacity for attempts + ${names.RESERVED_STREAMS}`,
+    `head of the answer, at most ${names.HEADER_BYTES_LIMIT} bytes`,
+    `1 to ${names.DATA_FRAME_BYTES} bytes of body`,
+    `up to ${RESET_DETAIL_LIMIT} bytes of explanation`,
+    `at most ${names.CONTROL_LINE_LIMIT} bytes`,
+    `one of ${STREAM_SLOTS}`,
+    `with at most ${names.SOCKET_HIGH_BYTES} bytes waiting`,
+    `at most ${names.PING_BURST} at once and then ${names.PINGS_PER_SECOND} a second, ${names.PINGS_OUTSTANDING} of one's own`,
+    `at most ${names.HEADER_PAIRS_LIMIT} strings`,
+    `JSON, ${names.CONTROL_BURST} at once and then ${names.CONTROL_PER_SECOND} a second`,
     `Every ${seconds(names.PROBE_INTERVAL_MS)}; ${seconds(names.PROBE_TIMEOUT_MS)} without an answer`,
     `${names.PROBE_FAILURE_LIMIT} failures in a row`,
-    `more than ${names.INTERIM_LIMIT} interim heads`,
     `every ${seconds(names.PING_INTERVAL_MS)}. After ${seconds(names.SUSPECT_AFTER_MS)} without`,
     `after ${seconds(names.DEAD_AFTER_MS)} it is destroyed`,
     `after ${names.DRAIN_MS / 60_000} minutes`,
@@ -66,13 +65,20 @@ describe("SPEC.md", () => {
     expect(Object.fromEntries(listed)).toEqual(REFUSAL_STATUS);
   });
 
-  test("lists every failure with its reset code and how it is read", () => {
-    const listed = [...spec.matchAll(/^\| `(\w+)` \| ([A-Z_]+) \| `(\w+)` \|/gm)];
+  test("lists every frame with its number, and LAST with its bit", () => {
+    const listed = [...spec.matchAll(/^\| `(\w+)` \| (\d+) \| (?:both|gateway|agent) \|/gm)];
+    expect(Object.fromEntries(listed.map((match) => [match[1], Number(match[2])]))).toEqual(FRAME);
+    expect(spec).toContain(`The bit 0x${LAST.toString(16)} of the type`);
+  });
+
+  test("lists every failure with its code and how it is read before the head", () => {
+    const listed = [...spec.matchAll(/^\| `(\w+)` \| (\d) \| `(\w+)` \|/gm)];
     expect(listed).toHaveLength(7);
     for (const [, kind, code, seen] of listed) {
-      const number = constants[`NGHTTP2_${code}` as keyof typeof constants];
-      expect(resetCode(kind as Parameters<typeof resetCode>[0])).toBe(number);
-      expect(kindOfReset(number as number)).toBe(seen);
+      const known = kind as Parameters<typeof resetCode>[0];
+      expect(resetCode(known)).toBe(Number(code));
+      expect(readReset(writeReset(known, "connect", "why"))).toEqual({ kind: seen, phase: "connect", detail: "why" });
     }
+    expect(readReset(Buffer.from([99, 9]))).toEqual({ kind: "reset", phase: "request", detail: "" });
   });
 });

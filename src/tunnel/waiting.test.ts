@@ -34,29 +34,29 @@ describe("Backoff", () => {
 describe("CarrierChoice", () => {
   test("falls back at once when the upgrade is blocked, and returns to direct after an hour", () => {
     const choice = new CarrierChoice();
-    choice.onFailure("h2", true, 1000);
+    choice.onFailure("direct", true, 1000);
     expect(choice.choose(false, 1001)).toBe("websocket");
-    expect(choice.choose(false, 1000 + DIRECT_RETRY_MS)).toBe("h2");
+    expect(choice.choose(false, 1000 + DIRECT_RETRY_MS)).toBe("direct");
   });
 
   test("falls back after three failures in a row and back again after three of the other", () => {
     const choice = new CarrierChoice();
-    choice.onFailure("h2", false, 0);
-    choice.onFailure("h2", false, 0);
-    choice.onSuccess("h2");
-    choice.onFailure("h2", false, 0);
-    choice.onFailure("h2", false, 0);
-    expect(choice.choose(false, 0)).toBe("h2");
-    choice.onFailure("h2", false, 0);
+    choice.onFailure("direct", false, 0);
+    choice.onFailure("direct", false, 0);
+    choice.onSuccess("direct");
+    choice.onFailure("direct", false, 0);
+    choice.onFailure("direct", false, 0);
+    expect(choice.choose(false, 0)).toBe("direct");
+    choice.onFailure("direct", false, 0);
     expect(choice.choose(false, 0)).toBe("websocket");
     for (let n = 0; n < 3; n++) choice.onFailure("websocket", false, 0);
-    expect(choice.choose(false, 0)).toBe("h2");
+    expect(choice.choose(false, 0)).toBe("direct");
   });
 
   test("never falls back while a sibling is connected directly", () => {
     const choice = new CarrierChoice();
-    choice.onFailure("h2", true, 0);
-    expect(choice.choose(true, 0)).toBe("h2");
+    choice.onFailure("direct", true, 0);
+    expect(choice.choose(true, 0)).toBe("direct");
   });
 });
 

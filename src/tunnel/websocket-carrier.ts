@@ -3,12 +3,10 @@ import { WebSocket } from "ws";
 import { WEBSOCKET_PAYLOAD_LIMIT } from "./constants.ts";
 
 /**
- * A WebSocket as the byte stream below an HTTP/2 session: the fallback carrier.
+ * A WebSocket as the byte stream below a session: the fallback carrier.
  *
- * Not `ws`'s own `createWebSocketStream`: that one ends when the peer does, Node's `JSStreamSocket` then shuts its writing
- * side down, and the session's next frame trips an assertion in it that nobody can catch. So this one never ends and never
- * fails; it says `lost` once, drops what is still written, and whoever owns the session destroys that first, the carrier
- * after.
+ * Not `ws`'s own `createWebSocketStream`, which fails where a socket would end. This one never ends and never fails: it says
+ * `lost` once, drops what is still written, and whoever owns it destroys it.
  */
 export class WebSocketCarrier extends Duplex {
   readonly #webSocket: WebSocket;
@@ -39,7 +37,7 @@ export class WebSocketCarrier extends Duplex {
     this.#webSocket.send(chunk, { binary: true, compress: false }, () => done());
   }
 
-  // HTTP/2 writes each frame head and payload apart: together they make one message instead of two.
+  // What a session writes in one turn makes one message instead of several.
   override _writev(chunks: Array<{ chunk: Buffer; encoding: BufferEncoding }>, done: () => void): void {
     const parts = chunks.map((one) => one.chunk);
     const length = parts.reduce((sum, part) => sum + part.length, 0);

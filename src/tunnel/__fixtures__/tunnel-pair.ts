@@ -65,7 +65,6 @@ export class TestGateway {
     clock?: Clock;
     identity?: Identity;
     acceptor?: Partial<AcceptorOptions>;
-    streamsPerLink?: number;
   } = {}) {
     const clock = options.clock ?? systemClock;
     this.identity = options.identity ?? Identity.create();
@@ -83,7 +82,7 @@ export class TestGateway {
         this.closed.push({ link, reason, detail });
         this.#wake();
       },
-    }, options.streamsPerLink);
+    });
     this.acceptor = new Acceptor({
       identity: this.identity,
       directory: this.directory,

@@ -1,15 +1,14 @@
-import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest } from "../lib/exchange.ts";
-import { LiveSet } from "../lib/live-set.ts";
-import { CONTROL_PATH, DEFAULT_CAPACITY, DRAIN_MS, RESERVED_STREAMS, STREAMS_PER_LINK } from "./constants.ts";
+import type { CarrierKind } from "./carrier-choice.ts";
+import { ANSWER_WINDOW_BYTES, DRAIN_MS, RESERVED_STREAMS } from "./constants.ts";
 import { type AgentMessage, ControlChannel, type GatewayMessage, readAgentLine } from "./control.ts";
 import type { Link, LinkCloseReason, LinkId, LinkState, LinkStats, NodeReport } from "./link.ts";
-import { Liveness, sendPing } from "./liveness.ts";
+import { Liveness } from "./liveness.ts";
 import { Prober } from "./probe.ts";
-import { endSession } from "./session.ts";
-import { type ExchangeOwner, StreamExchange } from "./stream-exchange.ts";
+import { Session } from "./session.ts";
+import { type ExchangeOwner, startExchange } from "./stream-exchange.ts";
 
 /** How long a polite end of the session may take before the socket is destroyed. */
 const CLOSE_GRACE_MS = 1_000;
@@ -17,95 +16,90 @@ const CLOSE_GRACE_MS = 1_000;
 const PING_TIMEOUT_MS = 10_000;
 
 /** What a link is made of. */
-export interface H2LinkOptions {
+export interface GatewayLinkOptions {
   id: LinkId;
-  session: ClientHttp2Session;
   carrier: Duplex;
-  carrierKind: "h2" | "websocket";
+  carrierKind: CarrierKind;
   remoteAddress: string;
   clock: Clock;
-  events: H2LinkEvents;
-  /** Default `STREAMS_PER_LINK`. */
-  streamsLimit?: number;
+  events: GatewayLinkEvents;
 }
 
 /** What a link tells its registry. */
-export interface H2LinkEvents {
-  onReady(link: H2Link): void;
-  onReport(link: H2Link, report: NodeReport): void;
+export interface GatewayLinkEvents {
+  onReady(link: GatewayLink): void;
+  onReport(link: GatewayLink, report: NodeReport): void;
   /** The state changed in any way but to `closed`. */
-  onState(link: H2Link): void;
-  onClosed(link: H2Link, reason: LinkCloseReason, detail: string): void;
+  onState(link: GatewayLink): void;
+  onClosed(link: GatewayLink, reason: LinkCloseReason, detail: string): void;
 }
 
 /**
- * A link over HTTP/2: the gateway's end.
+ * The gateway's end of a link.
  *
  * `probing` until the agent's settings came and a probe was answered, then `ready`; `suspect` while pings or probes go
  * unanswered; `draining` when either end wants to leave; `closed` once, for ever.
  */
-export class H2Link implements Link, ExchangeOwner {
+export class GatewayLink implements Link, ExchangeOwner {
   readonly id: LinkId;
   readonly remoteAddress: string;
-  readonly carrier: "h2" | "websocket";
+  readonly carrier: CarrierKind;
   readonly connectedAtMs: number;
   /** Counted by exchanges; part of `stats()`. */
   bytesIn = 0;
-  readonly #session: ClientHttp2Session;
+  bytesOut = 0;
+  readonly #session: Session;
   readonly #socket: Duplex;
   readonly #clock: Clock;
-  readonly #events: H2LinkEvents;
+  readonly #events: GatewayLinkEvents;
   readonly #liveness: Liveness;
   readonly #prober: Prober;
   readonly #control: ControlChannel<GatewayMessage, AgentMessage>;
-  readonly #streamsLimit: number;
-  readonly #running = new LiveSet<StreamExchange>();
   #state: LinkState = "probing";
   #capacity = 0;
   #streamsActive = 0;
   #streamsTotal = 0;
-  #bytesOut = 0;
   #isPingLate = false;
   #toldModels = "";
   #drainTimer: Timer | null = null;
   #closed = Promise.withResolvers<void>();
   readonly #waitingPings = new Set<(error: Error) => void>();
 
-  constructor(options: H2LinkOptions) {
-    const { session, clock } = options;
+  constructor(options: GatewayLinkOptions) {
+    const { clock, carrier } = options;
     this.id = options.id;
     this.remoteAddress = options.remoteAddress;
     this.carrier = options.carrierKind;
     this.connectedAtMs = clock.nowMs();
-    this.#session = session;
-    this.#socket = options.carrier;
+    this.#socket = carrier;
     this.#clock = clock;
-    this.#streamsLimit = options.streamsLimit ?? STREAMS_PER_LINK;
     this.#events = options.events;
-    this.#liveness = new Liveness(session, clock, (state) => {
+    this.#session = new Session({
+      carrier,
+      clock,
+      windowBytes: ANSWER_WINDOW_BYTES,
+      capacity: 0,
+      events: {
+        onSettings: (capacity) => {
+          this.#capacity = Math.max(0, capacity - RESERVED_STREAMS);
+          this.#prober.start();
+        },
+        onControl: (line) => this.#control.receive(line),
+        onOpen: () => this.#end("protocol", "a stream of the agent's own"),
+        onOver: (reason, detail) => this.#end(reason, detail),
+      },
+    });
+    this.#liveness = new Liveness(this.#session, clock, (state) => {
       if (state === "dead") return this.#end("dead", "no answer to pings");
       this.#isPingLate = state === "suspect";
       if (!this.#isPingLate) this.#prober.hurry();
       this.#settle();
     });
-    this.#prober = new Prober(session, clock, {
+    this.#prober = new Prober(this.#session, clock, {
       onChange: () => this.#settle(),
       onDead: () => this.#end("dead", "no answer to probes"),
     });
-    session.on("error", (error) => this.#end("peer", messageOf(error)));
-    session.on("close", () => this.#end("peer", "the session closed"));
-    session.on("goaway", (code) => this.#onGoaway(code));
-    // A socket that the HTTP server accepted is half-open by default and would outlive its peer's end.
-    this.#socket.on("end", () => this.#end("peer", "the agent closed the connection"));
-    this.#socket.on("close", () => this.#end("peer", "the connection closed"));
-    this.#socket.on("lost", () => this.#end("peer", "the WebSocket closed"));
-    this.#socket.on("error", () => {});
-    this.#control = this.#openControl();
-    // Before the settings Node assumes 100 streams, and a request could meet a refusal that means nothing.
-    session.once("remoteSettings", (settings) => {
-      this.#capacity = Math.max(0, (settings.maxConcurrentStreams ?? DEFAULT_CAPACITY) - RESERVED_STREAMS);
-      this.#prober.start();
-    });
+    this.#control = this.#makeControl();
     this.#liveness.start();
   }
 
@@ -124,30 +118,14 @@ export class H2Link implements Link, ExchangeOwner {
 
   start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {
     if (!this.canAccept()) return failLater(handler, "the link takes no attempts now");
-    const { body } = request;
-    const headers: string[] = [":method", request.method, ":path", request.path];
-    for (const name in request.headers) headers.push(name, request.headers[name] ?? "");
-    if (body !== null) headers.push("content-length", String(body.length));
-    let stream: ClientHttp2Stream;
-    try {
-      stream = this.#session.request(headers, { endStream: body === null });
-    } catch (error) {
-      return failLater(handler, messageOf(error));
-    }
+    const exchange = startExchange(this.#session, request, this, handler);
+    if (exchange === null) return failLater(handler, "the link has no stream left");
     this.#streamsActive += 1;
     this.#streamsTotal += 1;
-    if (this.#streamsTotal === this.#streamsLimit) setImmediate(() => void this.drain());
-    const exchange = new StreamExchange(stream, this, handler);
-    this.#running.add(exchange);
-    if (body !== null) {
-      this.#bytesOut += body.length;
-      stream.end(body);
-    }
     return exchange;
   }
 
-  onExchangeEnd(exchange: StreamExchange): void {
-    this.#running.delete(exchange);
+  onExchangeEnd(): void {
     this.#streamsActive -= 1;
     if (this.#streamsActive === 0 && this.#state === "draining") this.#closePolitely();
   }
@@ -161,7 +139,7 @@ export class H2Link implements Link, ExchangeOwner {
     };
     const timer = this.#clock.after(timeoutMs, () => fail(new Error("Cannot ping the link: no answer in time")));
     this.#waitingPings.add(fail);
-    const isSent = sendPing(this.#session, (roundTripMs) => {
+    const isSent = this.#session.ping((roundTripMs) => {
       timer.cancel();
       this.#waitingPings.delete(fail);
       resolve(roundTripMs);
@@ -191,7 +169,7 @@ export class H2Link implements Link, ExchangeOwner {
       streamsActive: this.#streamsActive,
       streamsTotal: this.#streamsTotal,
       bytesIn: this.bytesIn,
-      bytesOut: this.#bytesOut,
+      bytesOut: this.bytesOut,
       lastPingMs: this.#liveness.lastPingMs,
     };
   }
@@ -205,12 +183,8 @@ export class H2Link implements Link, ExchangeOwner {
     this.#control.send(message);
   }
 
-  #openControl(): ControlChannel<GatewayMessage, AgentMessage> {
-    const stream = this.#session.request({ ":method": "POST", ":path": CONTROL_PATH }, { endStream: false });
-    stream.once("response", (headers) => {
-      if (headers[":status"] !== 200) this.#end("protocol", "the agent refused the control stream");
-    });
-    return new ControlChannel(stream, this.#clock, readAgentLine, {
+  #makeControl(): ControlChannel<GatewayMessage, AgentMessage> {
+    return new ControlChannel((line) => this.#session.control(line), this.#clock, readAgentLine, {
       onMessage: (message) => {
         switch (message.type) {
           case "report":
@@ -223,12 +197,7 @@ export class H2Link implements Link, ExchangeOwner {
             return message satisfies never;
         }
       },
-      onTrouble: (trouble) => {
-        // While draining, the agent's end of the control stream may close first.
-        if (trouble === "ended" && this.#state === "draining") return;
-        // It ends, too, because everything does.
-        this.#end(this.#session.destroyed ? "peer" : "protocol", `control stream: ${trouble}`);
-      },
+      onTrouble: (trouble) => this.#end("protocol", `control channel: ${trouble}`),
     });
   }
 
@@ -242,11 +211,6 @@ export class H2Link implements Link, ExchangeOwner {
     this.#state = next;
     this.#events.onState(this);
     if (isFirst) this.#events.onReady(this);
-  }
-
-  #onGoaway(code: number): void {
-    if (code !== 0) return this.#end("peer", `the agent ended the session with code ${code}`);
-    this.#startDraining(DRAIN_MS);
   }
 
   #startDraining(drainMs: number): void {
@@ -272,11 +236,10 @@ export class H2Link implements Link, ExchangeOwner {
     this.#liveness.stop();
     this.#drainTimer?.cancel();
     for (const fail of [...this.#waitingPings]) fail(new Error("Cannot ping the link: it closed"));
-    for (const exchange of this.#running.all()) exchange.abandon(`the link closed (${reason})`);
     const onGone = () => this.#closed.resolve();
     if (this.#socket.closed) onGone();
     else this.#socket.once("close", onGone);
-    endSession(this.#session, this.#socket, this.#clock, reason === "dead" ? 0 : CLOSE_GRACE_MS);
+    this.#session.end(`the link closed (${reason})`, reason === "dead" ? 0 : CLOSE_GRACE_MS);
     this.#events.onClosed(this, reason, detail);
   }
 }
@@ -294,8 +257,4 @@ function failLater(handler: ExchangeHandler, detail: string): Exchange {
       isCancelled = true;
     },
   };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
