@@ -235,7 +235,7 @@ export const probeResult = z.object({
 });
 export type ProbeResult = z.infer<typeof probeResult>;
 
-const usageGroup = z.enum(["key", "model", "node", "day"]);
+const usageGroup = z.enum(["key", "model", "node", "endpoint", "day"]);
 export type UsageGroup = z.infer<typeof usageGroup>;
 
 /** As it arrives in a query string. */
@@ -246,7 +246,7 @@ export const usageQuery = z.strictObject({
 });
 
 const usageRow = z.object({
-  /** Key id, model, node id or `YYYY-MM-DD`. */
+  /** Key id, model, node id, endpoint or `YYYY-MM-DD`. */
   group: z.string(),
   /** What to show for it: the key's or node's name where it still has one. */
   label: z.string(),

@@ -1,10 +1,12 @@
 import { styleText } from "node:util";
 import { Command } from "commander";
 import { VERSION } from "../lib/version.ts";
+import { addAccessCommand } from "./commands/access.ts";
 import { addAgentCommand } from "./commands/agent.ts";
 import { addBackupCommand } from "./commands/backup.ts";
 import { addChatCommand } from "./commands/chat.ts";
 import { addConfigCommand } from "./commands/config.ts";
+import { addEndpointsCommand } from "./commands/endpoints.ts";
 import { addGatewayCommand } from "./commands/gateway.ts";
 import { addKeysCommand } from "./commands/keys.ts";
 import { addModelsCommand } from "./commands/models.ts";
@@ -43,6 +45,8 @@ export function buildProgram(state: RunState): Command {
   addStatusCommand(program, commands);
   addChatCommand(program, commands);
   addKeysCommand(program, commands);
+  addEndpointsCommand(program, commands);
+  addAccessCommand(program, commands);
   addNodesCommand(program, commands);
   addModelsCommand(program, commands);
   addUsageCommand(program, commands);

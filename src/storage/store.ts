@@ -189,14 +189,14 @@ export interface UsageStore {
  * what was pruned is missing there. Where that matters, ask from midnight.
  */
 export interface UsageQuery {
-  by: "key" | "model" | "node" | "day";
+  by: "key" | "model" | "node" | "endpoint" | "day";
   sinceMs: number;
   untilMs: number;
 }
 
 export interface UsageRow {
   /**
-   * Key id, model, node id or `YYYY-MM-DD` (UTC), by `UsageQuery.by`. By node: `provider/NAME` where a provider answered last,
+   * Key id, model, node id, endpoint or `YYYY-MM-DD` (UTC), by `UsageQuery.by`. By node: `provider/NAME` where a provider answered last,
    * empty where nothing was tried.
    */
   group: string;

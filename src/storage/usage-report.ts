@@ -54,6 +54,7 @@ interface Dimension {
 const DIMENSIONS: Record<UsageQuery["by"], Dimension> = {
   key: { ofRollup: sql`key_id`, ofRequest: sql`key_id` },
   model: { ofRollup: sql`model`, ofRequest: sql`model` },
+  endpoint: { ofRollup: sql`endpoint_id`, ofRequest: sql`endpoint_id` },
   node: { ofRollup: sql`served_by`, ofRequest: sql`served_by` },
   // Integer division in both databases; times are positive.
   day: { ofRollup: sql`day`, ofRequest: sql`closed_at_ms / ${sql.lit(DAY_MS)}` },

@@ -12,7 +12,7 @@ interface UsageOptions {
   csv?: boolean;
 }
 
-const GROUPS: readonly UsageGroup[] = ["key", "model", "node", "day"];
+const GROUPS: readonly UsageGroup[] = ["key", "model", "node", "endpoint", "day"];
 
 /** `usage`. */
 export function addUsageCommand(program: Command, commands: CommandSet): void {
