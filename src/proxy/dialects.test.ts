@@ -239,6 +239,17 @@ describe("what the gateway says itself", () => {
     expect(target!.attempts).toHaveLength(0);
   });
 
+  it("does not call a model loaded whose engine is away", async () => {
+    const { serve } = await start();
+    const [target] = serve("llama", "forge");
+    target!.isAccepting = false;
+    for (const operation of ["ollama.chat", "openai.chat"]) {
+      target!.operations = new Set([operation]);
+      const answer = await post("/api/chat", { model: "llama" });
+      expect([answer.status, answer.headers.get("x-postern-error")]).toEqual([503, "no_target"]);
+    }
+  });
+
   it("does not serve what is opt-in unless the operator opted in", async () => {
     await start();
     expect((await post("/v1/rerank", { model: "llama", query: "q", documents: ["d"] })).status).toBe(404);

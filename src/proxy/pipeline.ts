@@ -360,11 +360,13 @@ export class Pipeline {
    * preload of a model whose engines know no such thing. Null where a target answers.
    */
   #ownWords(operation: Operation, scan: BodyScan, model: string, entry: CatalogueEntry): Buffer | null {
-    const isNative = entry.targets.some((target) => target.operations.has(operation.id) && target.canAccept());
-    if (isNative) return null;
+    const native = entry.targets.filter((target) => target.operations.has(operation.id));
+    if (native.some((target) => target.canAccept())) return null;
     if (operation.kind === "count") return countTokensBody(countTokensEstimate(scan));
     const kind = LOADING[operation.id];
     if (kind === undefined || !isLoadRequest(kind, scan)) return null;
+    // A model is not loaded where nobody answers.
+    if (native.length > 0 || !entry.targets.some((target) => target.canAccept())) return null;
     return loadAnswer(kind, model, this.#deps.clock.nowMs());
   }
 
