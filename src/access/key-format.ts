@@ -9,6 +9,8 @@ const KEY_ID_LENGTH = 12;
 const KEY_SECRET_LENGTH = 43;
 /** Length of a whole key. */
 export const KEY_LENGTH = KEY_PREFIX.length + KEY_ID_LENGTH + 1 + KEY_SECRET_LENGTH;
+/** Credentials of the same form for the admin API: tokens, and codes for the first user. They open nothing else. */
+export type AdminPrefix = "psta_" | "psts_";
 
 /** A key that was just made. `key` is shown once and then forgotten; `id` and `hash` are kept. */
 export interface CreatedKey {
@@ -28,15 +30,32 @@ export function createKey(randomBytes: (size: number) => Uint8Array): CreatedKey
   return { key: new Secret(key), id, hash: hashKey(key) };
 }
 
+/** Makes a credential of the same form with another prefix. */
+export function createAdminSecret(prefix: AdminPrefix, randomBytes: (size: number) => Uint8Array): CreatedKey {
+  const id = base62(KEY_ID_LENGTH, randomBytes);
+  const key = `${prefix}${id}_${base62(KEY_SECRET_LENGTH, randomBytes)}`;
+  return { key: new Secret(key), id, hash: hashKey(key) };
+}
+
 /** The public id inside a key, or null when the text is not exactly of a key's form. Looks at the form alone. */
 export function parseKey(text: string): { id: string } | null {
-  if (text.length !== KEY_LENGTH || !text.startsWith(KEY_PREFIX)) return null;
-  const idEnd = KEY_PREFIX.length + KEY_ID_LENGTH;
-  for (let at = KEY_PREFIX.length; at < KEY_LENGTH; at++) {
+  return parse(KEY_PREFIX, text);
+}
+
+/** The same for the admin API's credentials. */
+export function parseAdminSecret(prefix: AdminPrefix, text: string): { id: string } | null {
+  return parse(prefix, text);
+}
+
+function parse(prefix: string, text: string): { id: string } | null {
+  const idEnd = prefix.length + KEY_ID_LENGTH;
+  const length = idEnd + 1 + KEY_SECRET_LENGTH;
+  if (text.length !== length || !text.startsWith(prefix)) return null;
+  for (let at = prefix.length; at < length; at++) {
     const code = text.charCodeAt(at);
     if (at === idEnd ? code !== UNDERSCORE : !isBase62(code)) return null;
   }
-  return { id: text.slice(KEY_PREFIX.length, idEnd) };
+  return { id: text.slice(prefix.length, idEnd) };
 }
 
 /** SHA-256 of a whole key, 32 bytes. A slow hash would add nothing: the secret has 256 bits. */
@@ -49,7 +68,8 @@ const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 const UNBIASED_BELOW = 248;
 const UNDERSCORE = 0x5f;
 
-function base62(length: number, randomBytes: (size: number) => Uint8Array): string {
+/** Random text of digits and letters without bias: 43 characters are 256 bits. */
+export function base62(length: number, randomBytes: (size: number) => Uint8Array): string {
   let text = "";
   while (text.length < length) {
     for (const byte of randomBytes(length)) {

@@ -6,9 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { FakeGateway } from "../../test/support/fake-live-gateway.ts";
 import type { KeyRecord } from "../access/key.ts";
-import { Keyring } from "../access/keyring.ts";
-import { Places } from "../access/places.ts";
 import { defaultConfig } from "../config/resolved.ts";
 import type { PosternError } from "../errors.ts";
 import { ManualClock } from "../lib/clock.ts";
@@ -16,10 +15,10 @@ import { Secret } from "../lib/secret.ts";
 import type { AuditDraft } from "../storage/audit-chain.ts";
 import type { InvitationRecord, NodeRecord, Store, UsageRow } from "../storage/store.ts";
 import type { Link, NodeReport } from "../tunnel/link.ts";
-import { ownerOfFolder } from "./caller.ts";
+import { AdminAccess } from "./access/access.ts";
+import { ownersDoor } from "./access/door.ts";
 import { AdminClient } from "./client.ts";
 import type { LiveGateway } from "./context.ts";
-import type { ProbeInput } from "./contract.ts";
 import { createAdmin } from "./create-context.ts";
 import { createAdminApp, listenOnSocket } from "./server.ts";
 import { adminSocketPath } from "./socket-path.ts";
@@ -73,8 +72,12 @@ function memoryStore(rows: UsageRow[] = [], entries: AuditDraft[] = []): Store {
 
       report: async () => rows,
       request: async () => null,
+      requests: nothing,
       prune: nothing,
     },
+    tokens: { insert: nothing, list: nothing, revoke: nothing },
+    users: { insert: nothing, list: nothing, update: nothing, remove: nothing },
+    sessions: { insert: nothing, list: nothing, touch: nothing, remove: nothing },
     backup: async (path) => writeFileSync(path, "copy", { flag: "wx" }),
     audit: { append: async (entry) => void entries.push(entry), list: nothing, verify: nothing },
     audited(entry) {
@@ -85,64 +88,6 @@ function memoryStore(rows: UsageRow[] = [], entries: AuditDraft[] = []): Store {
     close: async () => {},
   };
   return store;
-}
-
-class FakeGateway implements LiveGateway {
-  readonly calls: string[] = [];
-  status() {
-    return {
-      pid: 1,
-      startedAtMs: 1,
-      publicUrl: "https://ai.example.org",
-      adminUrl: "http://127.0.0.1:8401",
-      ready: true,
-      reasons: [],
-      isDraining: false,
-      requestsActive: 0,
-      links: 0,
-    };
-  }
-  ledgerTrouble() {
-    return null;
-  }
-  links(): readonly Link[] {
-    return [];
-  }
-  report(_connectorId: string): NodeReport | null {
-    return null;
-  }
-  isGranted(_nodeId: string, _model: string): boolean {
-    return true;
-  }
-  models() {
-    return [{ name: "m", ready: true, source: "node" as const, operations: ["openai.chat"], targets: [] }];
-  }
-  places() {
-    return new Places(null, new Keyring());
-  }
-  async placesChanged() {
-    this.calls.push("placesChanged");
-    return 0;
-  }
-  async probeModel(input: ProbeInput) {
-    return { model: input.model, ok: true, reason: null, target: "node/forge", durationMs: 5 };
-  }
-  keyCreated(key: KeyRecord) {
-    this.calls.push(`created ${key.name}`);
-  }
-  keyRevoked(key: KeyRecord) {
-    this.calls.push(`revoked ${key.name} at ${key.revokedAtMs}`);
-  }
-  nodeAdded(node: NodeRecord) {
-    this.calls.push(`added ${node.name}`);
-  }
-  async nodeRemoved(node: NodeRecord) {
-    this.calls.push(`removed ${node.name}`);
-    return 2;
-  }
-  async agentPackageSha256() {
-    return "a".repeat(64);
-  }
 }
 
 const apps: FastifyInstance[] = [];
@@ -174,6 +119,7 @@ function setUp(options: { live?: LiveGateway | null; rows?: UsageRow[]; failures
     store: memoryStore(options.rows),
     clock,
     live,
+    access: new AdminAccess(),
     async mintInvitation() {
       const id = randomBytes(6).toString("hex");
       return { id, hash: createHash("sha256").update(id).digest(), code: new Secret(`pstn_${id}_secret`) };
@@ -182,7 +128,7 @@ function setUp(options: { live?: LiveGateway | null; rows?: UsageRow[]; failures
   });
   const app = createAdminApp({
     contextFor,
-    identify: () => ownerOfFolder("socket"),
+    door: ownersDoor("socket"),
     onFailure: (error) => options.failures?.push(error),
   });
   apps.push(app);

@@ -33,6 +33,36 @@ import {
   usageReport,
 } from "./contract.ts";
 import {
+  type CreatedToken,
+  type CreateTokenInput,
+  type CreateUserInput,
+  createdToken,
+  type RevokedTokens,
+  revokedTokens,
+  type SessionView,
+  type SetupLink,
+  sessionList,
+  sessionView,
+  setupLink,
+  type TokenView,
+  tokenList,
+  type UpdateUserInput,
+  type UserView,
+  user,
+  userList,
+} from "./contract-access.ts";
+import {
+  type AuditListQuery,
+  type AuditPage,
+  type AuditVerdictView,
+  auditPage,
+  auditVerdict,
+  type RequestPage,
+  type RequestQuery,
+  requestPage,
+} from "./contract-records.ts";
+
+import {
   type AddressTest,
   addressTest,
   type ChangedRule,
@@ -51,7 +81,7 @@ import {
 } from "./places-contract.ts";
 
 export interface AdminRequest {
-  method: "GET" | "POST" | "PATCH" | "DELETE";
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** With prefix and query. */
   path: string;
   /** Sent as JSON; undefined: no body. */
@@ -166,9 +196,7 @@ export class AdminClient {
   }
 
   usage(query: { by: UsageGroup; sinceMs?: number; untilMs?: number }): Promise<UsageReport> {
-    const given = Object.entries(query).filter(([, value]) => value !== undefined);
-    const search = new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
-    return this.#ask("GET", `/usage?${search}`, usageReport);
+    return this.#ask("GET", `/usage${searchOf(query)}`, usageReport);
   }
 
   request(id: string): Promise<RequestView> {
@@ -177,6 +205,58 @@ export class AdminClient {
 
   backup(path: string): Promise<BackupResult> {
     return this.#ask("POST", "/backup", backupResult, { path }, SLOW_TIMEOUT_MS);
+  }
+
+  listRequests(query: Partial<RequestQuery>): Promise<RequestPage> {
+    return this.#ask("GET", `/requests${searchOf(query)}`, requestPage);
+  }
+
+  listAudit(query: Partial<AuditListQuery>): Promise<AuditPage> {
+    return this.#ask("GET", `/audit${searchOf(query)}`, auditPage);
+  }
+
+  verifyAudit(anchor?: string): Promise<AuditVerdictView> {
+    return this.#ask("GET", `/audit/verify${searchOf({ anchor })}`, auditVerdict, undefined, SLOW_TIMEOUT_MS);
+  }
+
+  async listTokens(): Promise<TokenView[]> {
+    return (await this.#ask("GET", "/tokens", tokenList)).tokens;
+  }
+
+  createToken(input: Pick<CreateTokenInput, "name"> & Input<CreateTokenInput>): Promise<CreatedToken> {
+    return this.#ask("POST", "/tokens", createdToken, input);
+  }
+
+  revokeToken(idOrName: string): Promise<RevokedTokens> {
+    return this.#ask("POST", `/tokens/${encodeURIComponent(idOrName)}/revoke`, revokedTokens);
+  }
+
+  async listUsers(): Promise<UserView[]> {
+    return (await this.#ask("GET", "/users", userList)).users;
+  }
+
+  createUser(input: Pick<CreateUserInput, "name" | "password"> & Input<CreateUserInput>): Promise<UserView> {
+    return this.#ask("POST", "/users", user, input);
+  }
+
+  updateUser(name: string, input: Input<UpdateUserInput>): Promise<UserView> {
+    return this.#ask("PATCH", `/users/${encodeURIComponent(name)}`, user, input);
+  }
+
+  removeUser(name: string): Promise<UserView> {
+    return this.#ask("DELETE", `/users/${encodeURIComponent(name)}`, user);
+  }
+
+  async listSessions(): Promise<SessionView[]> {
+    return (await this.#ask("GET", "/sessions", sessionList)).sessions;
+  }
+
+  endSession(id: string): Promise<SessionView> {
+    return this.#ask("DELETE", `/sessions/${encodeURIComponent(id)}`, sessionView);
+  }
+
+  createSetupLink(onlyOnce: boolean): Promise<SetupLink> {
+    return this.#ask("POST", "/setup-link", setupLink, { onlyOnce });
   }
 
   close(): Promise<void> {
@@ -205,6 +285,11 @@ export class AdminClient {
       },
     });
   }
+}
+
+function searchOf(query: Readonly<Record<string, string | number | undefined>>): string {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined);
+  return given.length === 0 ? "" : `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
 }
 
 function parseJson(text: string): unknown {

@@ -20,6 +20,31 @@ import type {
   UsageReport,
 } from "./contract.ts";
 import type {
+  ChangePasswordInput,
+  CreatedToken,
+  CreateTokenInput,
+  CreateUserInput,
+  LogInInput,
+  Me,
+  RevokedTokens,
+  SessionView,
+  SetUpInput,
+  SetupLink,
+  TokenView,
+  UpdateUserInput,
+  UserView,
+} from "./contract-access.ts";
+import type {
+  AuditAnchor,
+  AuditListQuery,
+  AuditPage,
+  AuditVerdictView,
+  Health,
+  RequestPage,
+  RequestQuery,
+  Settings,
+} from "./contract-records.ts";
+import type {
   AddressTest,
   ChangedRule,
   CreateEndpointInput,
@@ -30,6 +55,7 @@ import type {
   TestAddressInput,
   UpdateEndpointInput,
 } from "./places-contract.ts";
+import type { LoggedIn } from "./session-admin.ts";
 
 /**
  * What the routes of `/admin/v1` call, in the name of one caller. Made by `createAdmin` for a running gateway and for the offline CLI
@@ -68,6 +94,36 @@ export interface AdminContext {
   usage(query: { by: UsageGroup; sinceMs?: number | undefined; untilMs?: number | undefined }): Promise<UsageReport>;
   request(id: string): Promise<RequestView>;
   backup(path: string): Promise<BackupResult>;
+  health(): Promise<Health>;
+  settings(): Promise<Settings>;
+  /** Finished requests, newest first, page by page. */
+  listRequests(query: RequestQuery): Promise<RequestPage>;
+  listAudit(query: AuditListQuery): Promise<AuditPage>;
+  /** Walks the whole chain. */
+  verifyAudit(anchor: AuditAnchor | null): Promise<AuditVerdictView>;
+  /** Who the caller is. */
+  me(): Promise<Me>;
+  /** Rejects with `unauthorized` or `too_many_failures`. */
+  logIn(input: LogInInput): Promise<LoggedIn>;
+  logOut(): Promise<void>;
+  /** Of the caller; ends the caller's logins, this one too. */
+  changePassword(input: ChangePasswordInput): Promise<void>;
+  /** Makes the first user, an owner, with a code of `createSetupLink`. */
+  setUp(input: SetUpInput): Promise<LoggedIn>;
+  /** @param onlyOnce Rejects with `already_exists` when one was ever made. */
+  createSetupLink(input: { onlyOnce: boolean }): Promise<SetupLink>;
+  listTokens(): Promise<TokenView[]>;
+  createToken(input: CreateTokenInput): Promise<CreatedToken>;
+  /** Ends the token and those that it had made, and what they are doing. Idempotent. */
+  revokeToken(idOrName: string): Promise<RevokedTokens>;
+  listUsers(): Promise<UserView[]>;
+  createUser(input: CreateUserInput): Promise<UserView>;
+  /** Ends the user's logins. */
+  updateUser(name: string, input: UpdateUserInput): Promise<UserView>;
+  /** Ends the user's logins and tokens. */
+  removeUser(name: string): Promise<UserView>;
+  listSessions(): Promise<SessionView[]>;
+  endSession(id: string): Promise<SessionView>;
 }
 
 /**

@@ -12,11 +12,11 @@ export const ADMIN_PREFIX = "/admin/v1";
 const MAX_MODELS = 256;
 const LONGEST_TTL_MS = 10 * 365 * 24 * 3600 * 1000;
 
-const timestamp = z.int().nonnegative();
-const name = z
+export const timestamp = z.int().nonnegative();
+export const configName = z
   .string()
   .regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, "lower-case letters, digits, '.', '_' and '-', at most 64");
-const label = z
+export const label = z
   .string()
   .min(1)
   .max(128)
@@ -30,7 +30,7 @@ const modelGlobs = z
       .regex(/^[^\p{Cc}\s]+$/u, "no spaces or control characters"),
   )
   .max(MAX_MODELS);
-const ttl = z.int().min(1000).max(LONGEST_TTL_MS);
+export const ttl = z.int().min(1000).max(LONGEST_TTL_MS);
 
 export const keyView = z.object({
   id: z.string(),
@@ -156,7 +156,7 @@ export type NodeView = z.infer<typeof nodeView>;
 export const nodeList = z.object({ nodes: z.array(nodeView) });
 
 export const inviteNodeInput = z.strictObject({
-  name,
+  name: configName,
   /** Globs of models the node may serve; null: names that no other node serves. Must be null or the same for a node that exists. */
   models: modelGlobs.nullable().default(null),
   /** More than 1 only with `--reusable`. */

@@ -6,13 +6,18 @@ import type { Clock } from "../lib/clock.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { AuditDraft } from "../storage/audit-chain.ts";
 import type { Changes, Store } from "../storage/store.ts";
+import type { AdminAccess } from "./access/access.ts";
 import { createAccessAdmin } from "./access-admin.ts";
 import { actorOf, type Caller } from "./caller.ts";
 import type { AdminContext, LiveGateway } from "./context.ts";
 import { createEndpointAdmin } from "./endpoint-admin.ts";
 import { createKeyAdmin } from "./key-admin.ts";
 import { createNodeAdmin } from "./node-admin.ts";
+import { createRecordAdmin } from "./record-admin.ts";
+import { createSessionAdmin } from "./session-admin.ts";
+import { createTokenAdmin } from "./token-admin.ts";
 import { reportUsage } from "./usage-report.ts";
+import { createUserAdmin } from "./user-admin.ts";
 
 /** What the admin contract is made of. */
 export interface AdminParts {
@@ -22,6 +27,7 @@ export interface AdminParts {
   clock: Clock;
   /** Null when no gateway runs: the same contract over the store alone. */
   live: LiveGateway | null;
+  access: AdminAccess;
   /** `createInvitation` of the tunnel, bound to the gateway's identity. */
   mintInvitation(): Promise<{ id: string; hash: Uint8Array; code: Secret }>;
   /** Brings finished requests into the store, so that a report has what was just asked. Does not reject. */
@@ -62,6 +68,10 @@ function createAdminContext(parts: CallParts): AdminContext {
     ...nodes,
     ...createEndpointAdmin(parts),
     ...createAccessAdmin(parts),
+    ...createTokenAdmin(parts),
+    ...createUserAdmin(parts),
+    ...createSessionAdmin(parts),
+    ...createRecordAdmin(parts),
     async status() {
       const [keyList, nodeList, storeTrouble] = await Promise.all([keys.listKeys(), nodes.listNodes(), store.health()]);
       const models = live?.models() ?? [];

@@ -8,6 +8,7 @@ import { defaultConfig, type ResolvedConfig } from "../config/resolved.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { openSqliteStore } from "../storage/sqlite/open-store.ts";
 import type { Store } from "../storage/store.ts";
+import { AdminAccess } from "./access/access.ts";
 import { ownerOfFolder } from "./caller.ts";
 import type { AdminContext } from "./context.ts";
 import { createAdmin } from "./create-context.ts";
@@ -50,7 +51,9 @@ afterEach(async () => {
 function contextWith(fields: Partial<ResolvedConfig>): AdminContext {
   const config = { ...defaultConfig(folder), ...fields };
   const mintInvitation = () => Promise.reject(new Error("no invitations here"));
-  const parts = { version: "1.2.3", config, store, clock, live: null, mintInvitation, settleUsage: async () => {} };
+  const settleUsage = async () => {};
+  const access = new AdminAccess();
+  const parts = { version: "1.2.3", config, store, clock, live: null, access, mintInvitation, settleUsage };
   return createAdmin(parts)(ownerOfFolder("offline"));
 }
 

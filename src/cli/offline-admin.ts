@@ -1,5 +1,6 @@
 import type { FastifyInstance } from "fastify";
-import { ownerOfFolder } from "../admin/caller.ts";
+import { AdminAccess } from "../admin/access/access.ts";
+import { ownersDoor } from "../admin/access/door.ts";
 import { createAdmin } from "../admin/create-context.ts";
 import { createAdminApp } from "../admin/server.ts";
 import { prepareDataFolder } from "../config/data-folder.ts";
@@ -25,17 +26,19 @@ export async function createOfflineAdmin(config: ResolvedConfig): Promise<Fastif
     const journal = await openJournal({ folder: config.dataFolder, usage: store.usage });
     await journal.stop();
     const identity = await loadGatewayIdentity(store.settings);
+    const access = new AdminAccess();
+    await access.book.load(store);
     const contextFor = createAdmin({
       version: VERSION,
       config,
       store,
       clock: systemClock,
       live: null,
+      access,
       mintInvitation: async () => createInvitation(identity.fingerprint),
       settleUsage: async () => {},
     });
-    const caller = ownerOfFolder("offline");
-    const app = createAdminApp({ contextFor, identify: () => caller });
+    const app = createAdminApp({ contextFor, door: ownersDoor("offline") });
     app.addHook("onClose", () => store.close());
     return app;
   } catch (error) {

@@ -6,12 +6,6 @@ import type { Logger } from "pino";
 import { Concurrency } from "../access/concurrency.ts";
 import { FailureLimiter } from "../access/failure-limiter.ts";
 import { Keyring } from "../access/keyring.ts";
-import { ownerOfFolder } from "../admin/caller.ts";
-import { createAdmin } from "../admin/create-context.ts";
-import { createObserver } from "../admin/observe.ts";
-import { createAdminApp, listenOnSocket } from "../admin/server.ts";
-import { adminSocketPath } from "../admin/socket-path.ts";
-import { formatListen } from "../config/listen-address.ts";
 import { publicUrlOf } from "../config/load.ts";
 import { refuseUnsafeAdminListen, refuseUnsafeListen } from "../config/refuse-unsafe-listen.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
@@ -29,6 +23,7 @@ import { CONNECT_PATH } from "../tunnel/constants.ts";
 import { refusal } from "../tunnel/handshake.ts";
 import { createInvitation } from "../tunnel/invitation.ts";
 import { logRequest } from "./access-log.ts";
+import { openAdmin } from "./admin.ts";
 import { AgentPackageSource } from "./agent-package.ts";
 import { callerAddresses } from "./caller-address.ts";
 import { loadGatewayIdentity } from "./identity.ts";
@@ -214,58 +209,47 @@ async function compose(
   }
 
   // Seeing it and steering it.
-  const observer = createObserver({
-    listen: gateway.admin.listen,
-    hosts: gateway.admin.hosts,
+  const { adminUrl, socketPath } = await openAdmin({
+    version: VERSION,
+    config: { ...config, gateway: { ...gateway, listen } },
+    store,
+    clock,
+    log,
+    closers,
+    addressOf: (request) => callers.originOf(request).address,
+    cameThroughProxy: callers.cameThroughProxy,
     notReadyReasons: notReady,
     async metrics() {
       summaries.flush();
       return { contentType: metrics.registry.contentType, text: await metrics.registry.metrics() };
     },
-  });
-  const adminUrl = `http://${formatListen(await observer.start())}`;
-  closers.add(() => observer.stop());
-  const live = createLiveGateway({
-    clock,
-    newId,
-    keyring,
-    places: livePlaces,
-    directory,
-    links,
-    catalogue,
-    ledger: journal,
-    agentPackage,
-    status: () => ({
-      pid: process.pid,
-      startedAtMs,
-      publicUrl,
-      adminUrl,
-      ready: notReady().length === 0,
-      reasons: notReady(),
-      isDraining,
-      requestsActive: pipeline.running,
-      links: links.all().length,
-    }),
-  });
-  const contextFor = createAdmin({
-    version: VERSION,
-    config: { ...config, gateway: { ...gateway, listen } },
-    store,
-    clock,
-    live,
     mintInvitation: async () => createInvitation(identity.fingerprint),
     // What was just asked is in the report: a person looks right after trying.
     settleUsage: () => journal.drain().catch(() => {}),
+    createLive: (adminUrl) =>
+      createLiveGateway({
+        clock,
+        newId,
+        keyring,
+        places: livePlaces,
+        directory,
+        links,
+        catalogue,
+        ledger: journal,
+        agentPackage,
+        status: () => ({
+          pid: process.pid,
+          startedAtMs,
+          publicUrl,
+          adminUrl: adminUrl(),
+          ready: notReady().length === 0,
+          reasons: notReady(),
+          isDraining,
+          requestsActive: pipeline.running,
+          links: links.all().length,
+        }),
+      }),
   });
-  const socketOwner = ownerOfFolder("socket");
-  const app = createAdminApp({
-    contextFor,
-    identify: () => socketOwner,
-    onFailure: (error) => log.error({ error: inWords(error) }, "admin call failed"),
-  });
-  const socketPath = adminSocketPath(config.dataFolder);
-  await listenOnSocket(app, socketPath);
-  closers.add(() => app.close());
   log.info({ publicUrl, adminUrl, version: VERSION, dataFolder: config.dataFolder }, "gateway ready");
 
   let stopping: Promise<void> | null = null;

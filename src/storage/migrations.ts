@@ -1,17 +1,6 @@
-import { type ColumnDefinitionBuilder, type Kysely, type RawBuilder, sql } from "kysely";
-
-/** What differs between databases in a table's definition. */
-export interface ColumnTypes {
-  bytes: "blob" | "bytea";
-  /** A 64-bit integer. */
-  integer: "integer" | "bigint";
-  /** Appended to every `create table`; null for nothing. */
-  tableSuffix: RawBuilder<unknown> | null;
-  /** Appended to tables that live in the order of their primary key. */
-  clusteredSuffix: RawBuilder<unknown> | null;
-  /** What makes the database itself refuse to change or delete a row of the table. */
-  appendOnly(table: string): RawBuilder<unknown>[];
-}
+import type { ColumnDefinitionBuilder, Kysely } from "kysely";
+import { createAdminTables } from "./admin-tables.ts";
+import { type ColumnTypes, withSuffix } from "./column-types.ts";
 
 /** One forward step of the schema. Runs in a transaction of its own; once released it is never changed. */
 export interface Migration {
@@ -26,6 +15,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 2, name: "tokens of thinking", up: addReasoningTokens },
   { version: 3, name: "audit trail", up: createAudit },
   { version: 4, name: "endpoints and address rules", up: createPlaces },
+  { version: 5, name: "admin tokens, users and sessions", up: createAdminTables },
 ];
 
 const required = (column: ColumnDefinitionBuilder) => column.notNull();
@@ -199,24 +189,3 @@ async function createPlaces(db: Kysely<unknown>, types: ColumnTypes): Promise<vo
     .addColumn("expires_at_ms", types.integer)
     .execute();
 }
-
-function withSuffix<T extends { modifyEnd(modifier: RawBuilder<unknown>): T }>(
-  builder: T,
-  suffix: RawBuilder<unknown> | null,
-): T {
-  return suffix === null ? builder : builder.modifyEnd(suffix);
-}
-
-/** The definitions that SQLite takes: STRICT tables refuse values of the wrong type instead of keeping them. */
-export const SQLITE_TYPES: ColumnTypes = {
-  bytes: "blob",
-  integer: "integer",
-  tableSuffix: sql`strict`,
-  clusteredSuffix: sql`strict, without rowid`,
-  appendOnly: (table) =>
-    ["update", "delete"].map((change) =>
-      sql.raw(
-        `create trigger ${table}_no_${change} before ${change} on ${table} begin select raise(abort, '${table} is append-only'); end`,
-      ),
-    ),
-};

@@ -68,6 +68,35 @@ export interface Tables {
     created_at_ms: number;
     expires_at_ms: number | null;
   };
+  admin_tokens: {
+    id: string;
+    name: string;
+    hash: Uint8Array;
+    role: string;
+    /** JSON array, or null for all that the role may. */
+    scopes: string | null;
+    created_by: string;
+    created_at_ms: number;
+    expires_at_ms: number | null;
+    revoked_at_ms: number | null;
+  };
+  admin_users: {
+    id: string;
+    name: string;
+    role: string;
+    password_hash: string;
+    created_at_ms: number;
+    password_changed_at_ms: number;
+  };
+  admin_sessions: {
+    id: string;
+    hash: Uint8Array;
+    user_id: string;
+    address: string;
+    created_at_ms: number;
+    last_seen_at_ms: number;
+    expires_at_ms: number;
+  };
   requests: RequestTable;
   attempts: AttemptTable;
   daily_usage: DailyUsageTable;

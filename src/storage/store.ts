@@ -14,6 +14,9 @@ export interface Store {
   nodes: NodeStore;
   places: PlaceStore;
   settings: SettingStore;
+  tokens: TokenStore;
+  users: UserStore;
+  sessions: SessionStore;
   usage: UsageStore;
   audit: AuditStore;
   /**
@@ -30,7 +33,73 @@ export interface Store {
 }
 
 /** What people and agents change. */
-export type Changes = Pick<Store, "keys" | "nodes" | "places" | "settings">;
+export type Changes = Pick<Store, "keys" | "nodes" | "places" | "settings" | "tokens" | "users" | "sessions">;
+
+/** A token of the admin API. */
+export interface TokenRecord {
+  /** The 12 characters of public id inside the token. */
+  id: string;
+  name: string;
+  /** SHA-256 of the whole token, 32 bytes. */
+  hash: Uint8Array;
+  role: string;
+  /** Null: all that the role may. */
+  scopes: string[] | null;
+  /** `token ID`, `user ID`, `socket NAME`: whose end is its end too. */
+  createdBy: string;
+  createdAtMs: number;
+  expiresAtMs: number | null;
+  revokedAtMs: number | null;
+}
+
+export interface TokenStore {
+  insert(token: TokenRecord): Promise<void>;
+  list(): Promise<TokenRecord[]>;
+  /** Sets the time of revocation once. False when none of them was still good. */
+  revoke(ids: readonly string[], atMs: number): Promise<boolean>;
+}
+
+/** Somebody who logs in with a password. */
+export interface UserRecord {
+  id: string;
+  name: string;
+  role: string;
+  /** argon2id in the PHC string format, salt and costs included. */
+  passwordHash: string;
+  createdAtMs: number;
+  passwordChangedAtMs: number;
+}
+
+export interface UserStore {
+  /** Rejects with `already_exists` when the name is taken. */
+  insert(user: UserRecord): Promise<void>;
+  list(): Promise<UserRecord[]>;
+  /** Sets role and password, and ends the user's sessions. False when there is no such user. */
+  update(user: UserRecord): Promise<boolean>;
+  /** Sessions go with it. */
+  remove(id: string): Promise<boolean>;
+}
+
+/** A browser that is logged in. */
+export interface SessionRecord {
+  id: string;
+  /** SHA-256 of the cookie's value, 32 bytes. */
+  hash: Uint8Array;
+  userId: string;
+  /** Where the login came from. */
+  address: string;
+  createdAtMs: number;
+  lastSeenAtMs: number;
+  expiresAtMs: number;
+}
+
+export interface SessionStore {
+  insert(session: SessionRecord): Promise<void>;
+  list(): Promise<SessionRecord[]>;
+  touch(id: string, seenAtMs: number): Promise<void>;
+  /** False when none of them was there. */
+  remove(ids: readonly string[]): Promise<boolean>;
+}
 
 /** The audit trail: append-only, each entry chained to the one before by its hash. */
 export interface AuditStore {
@@ -175,6 +244,8 @@ export interface UsageStore {
   /** Sums per group, largest number of requests first; days in order. Reads one consistent state; never blocks a writer. */
   report(query: UsageQuery): Promise<UsageRow[]>;
   request(id: string): Promise<RequestDetail | null>;
+  /** Finished requests, newest first. Looks at a bounded number of rows, so that a page may be short and have a next one. */
+  requests(query: RequestListQuery): Promise<RequestListPage>;
   /**
    * Deletes requests and attempts closed before `beforeMs` in small steps; daily rollups stay. Returns the number deleted.
    * Call it only when the journal has been replayed: a record that is replayed after it was pruned counts twice.
@@ -216,6 +287,23 @@ export interface UsageRow {
   /** Tokens over time of generation, both summed, estimates left out (see `generationOf`); null when there is nothing to divide. */
   tokensPerSecond: number | null;
   costMicros: number;
+}
+
+/** Null is no limit. Times are those of arrival, which the ids carry. */
+export interface RequestListQuery {
+  keyId: string | null;
+  model: string | null;
+  outcome: string | null;
+  sinceMs: number | null;
+  untilMs: number | null;
+  /** `next` of the page before. */
+  before: string | null;
+  limit: number;
+}
+
+export interface RequestListPage {
+  requests: Array<Omit<RequestDetail, "attempts">>;
+  next: string | null;
 }
 
 /** The whole truth of one request that is closed. */

@@ -1,7 +1,7 @@
 import type { Kysely } from "kysely";
 import type { Outcome } from "../usage/record.ts";
-import type { Tables } from "./schema.ts";
-import type { RequestDetail } from "./store.ts";
+import type { RequestTable, Tables } from "./schema.ts";
+import type { RequestDetail, RequestListPage, RequestListQuery } from "./store.ts";
 
 /** Everything about one closed request, or null. */
 export async function findRequest(db: Kysely<Tables>, id: string): Promise<RequestDetail | null> {
@@ -13,6 +13,67 @@ export async function findRequest(db: Kysely<Tables>, id: string): Promise<Reque
     .where("request_id", "=", id)
     .orderBy("position")
     .execute();
+  return {
+    ...toDetail(row),
+    attempts: attempts.map((attempt) => ({
+      id: attempt.id,
+      index: attempt.position,
+      target: attempt.target,
+      nodeId: attempt.node_id,
+      engine: attempt.engine,
+      engineModel: attempt.engine_model,
+      startedAtMs: attempt.started_at_ms,
+      endedAtMs: attempt.ended_at_ms,
+      status: attempt.status,
+      errorCode: attempt.error_code,
+      bytesOut: attempt.bytes_out,
+    })),
+  };
+}
+
+/** Most rows that one page looks at: what a filter that fits nothing costs. */
+const ROWS_PER_PAGE = 20_000;
+
+/** Finished requests, newest first. Ids sort by arrival, so that the primary key gives order, pages and times. */
+export async function listRequests(db: Kysely<Tables>, query: RequestListQuery): Promise<RequestListPage> {
+  const floor = await findFloor(db, query);
+  if (floor === null) return { requests: [], next: null };
+  let page = within(db, query).selectAll().where("id", ">=", floor.id).orderBy("id", "desc").limit(query.limit);
+  if (query.keyId !== null) page = page.where("key_id", "=", query.keyId);
+  if (query.model !== null) page = page.where("model", "=", query.model);
+  if (query.outcome !== null) page = page.where("outcome", "=", query.outcome);
+  const requests = (await page.execute()).map(toDetail);
+  if (requests.length === query.limit) return { requests, next: requests.at(-1)?.id ?? null };
+  return { requests, next: floor.rows < ROWS_PER_PAGE ? null : floor.id };
+}
+
+/** The oldest row that this page looks at; null when there is none. */
+async function findFloor(db: Kysely<Tables>, query: RequestListQuery): Promise<{ id: string; rows: number } | null> {
+  const looked = within(db, query).select("id").orderBy("id", "desc").limit(ROWS_PER_PAGE);
+  const found = await db
+    .selectFrom(looked.as("looked"))
+    .select((select) => [select.fn.countAll<number>().as("rows"), select.fn.min("id").as("id")])
+    .executeTakeFirst();
+  return found === undefined || found.id === null ? null : { id: found.id, rows: Number(found.rows) };
+}
+
+function within(db: Kysely<Tables>, { before, sinceMs, untilMs }: RequestListQuery) {
+  let rows = db.selectFrom("requests");
+  if (before !== null) rows = rows.where("id", "<", before);
+  if (untilMs !== null) rows = rows.where("id", "<", lowestId(untilMs));
+  if (sinceMs !== null) rows = rows.where("id", ">=", lowestId(sinceMs));
+  return rows;
+}
+
+/** The smallest UUIDv7 of a millisecond (RFC 9562 §5.7). */
+function lowestId(atMs: number): string {
+  const hex = Math.min(Math.max(0, atMs), 2 ** 48 - 1)
+    .toString(16)
+    .padStart(12, "0");
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-`;
+}
+
+function toDetail(row: RequestTable): Omit<RequestDetail, "attempts"> {
   return {
     id: row.id,
     endpointId: row.endpoint_id,
@@ -34,19 +95,6 @@ export async function findRequest(db: Kysely<Tables>, id: string): Promise<Reque
     timeToFirstTokenMs: row.time_to_first_token_ms,
     durationMs: row.duration_ms,
     costMicros: row.cost_micros,
-    attempts: attempts.map((attempt) => ({
-      id: attempt.id,
-      index: attempt.position,
-      target: attempt.target,
-      nodeId: attempt.node_id,
-      engine: attempt.engine,
-      engineModel: attempt.engine_model,
-      startedAtMs: attempt.started_at_ms,
-      endedAtMs: attempt.ended_at_ms,
-      status: attempt.status,
-      errorCode: attempt.error_code,
-      bytesOut: attempt.bytes_out,
-    })),
   };
 }
 

@@ -3,14 +3,33 @@ export const ROLES = ["viewer", "operator", "owner"] as const;
 export type Role = (typeof ROLES)[number];
 
 /** What a route is about; the first half of a scope. */
-export const RESOURCES = ["system", "keys", "endpoints", "access", "nodes", "models", "usage", "requests"] as const;
-export type Resource = (typeof RESOURCES)[number];
+export const RESOURCES = [
+  "system",
+  "keys",
+  "endpoints",
+  "access",
+  "nodes",
+  "models",
+  "usage",
+  "requests",
+  "audit",
+  "tokens",
+  "users",
+] as const;
+/** `self`: the caller's own session or token. Open to whoever is known, whatever the scopes. */
+export type Resource = (typeof RESOURCES)[number] | "self";
 
 /** Whether a route changes something. `write` includes `read` in a scope. */
 export type Access = "read" | "write";
 
 /** `keys:read`, `nodes:write`. */
-export type Scope = `${Resource}:${Access}`;
+export type Scope = `${(typeof RESOURCES)[number]}:${Access}`;
+
+/** All scopes there are. */
+export const SCOPES: readonly Scope[] = RESOURCES.flatMap((resource): Scope[] => [
+  `${resource}:read`,
+  `${resource}:write`,
+]);
 
 /** What somebody may do. */
 export interface Grant {
@@ -28,15 +47,22 @@ export interface Need {
 }
 
 /** Whether the grant is enough. Pure; everything that is not said is denied. */
-export function isAllowed(grant: Grant, need: Need): boolean {
-  return isRoleWithin(need.role, grant.role) && (grant.scopes === null || hasScope(grant.scopes, need));
+export function isAllowed(grant: Grant, { resource, access, role }: Need): boolean {
+  if (!isRoleWithin(role, grant.role)) return false;
+  return resource === "self" || grant.scopes === null || hasScope(grant.scopes, `${resource}:${access}`);
 }
 
-function hasScope(scopes: readonly Scope[], { resource, access }: Pick<Need, "resource" | "access">): boolean {
-  return scopes.includes(`${resource}:${access}`) || (access === "read" && scopes.includes(`${resource}:write`));
+/** Whether nothing is in `wanted` that `limit` has not: nobody gives away more than they have. */
+export function isGrantWithin(wanted: Grant, limit: Grant): boolean {
+  if (!isRoleWithin(wanted.role, limit.role)) return false;
+  const { scopes } = limit;
+  return scopes === null || (wanted.scopes?.every((scope) => hasScope(scopes, scope)) ?? false);
 }
 
-/** Whether `role` is at most `limit`. */
+function hasScope(scopes: readonly Scope[], scope: Scope): boolean {
+  return scopes.includes(scope) || scopes.some((one) => one === scope.replace(/:read$/, ":write"));
+}
+
 function isRoleWithin(role: Role, limit: Role): boolean {
   return ROLES.indexOf(role) <= ROLES.indexOf(limit);
 }

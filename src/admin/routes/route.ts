@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { PosternError } from "../../errors.ts";
+import type { Secret } from "../../lib/secret.ts";
 import type { Access, Resource, Role } from "../access/role.ts";
 import type { AdminContext } from "../context.ts";
 import { nothing, readInput } from "../read-input.ts";
@@ -11,8 +12,8 @@ export interface Route {
   path: string;
   resource: Resource;
   access: Access;
-  /** Least role that may call it. */
-  role: Role;
+  /** Least role that may call it; `anyone`: also who has shown nothing. */
+  role: Role | "anyone";
   /** One line for the reference. */
   summary: string;
   query: z.ZodType;
@@ -28,8 +29,10 @@ export interface RawCall {
   params: unknown;
   query: unknown;
   body: unknown;
-  /** Aborts when the asker leaves. */
+  /** Aborts when the asker leaves, or when the credential that it came with ends. */
   signal: AbortSignal;
+  /** Sets the session's cookie; null takes it away. */
+  setCookie(value: Secret | null, lifeMs: number): void;
 }
 
 interface Call<Params extends string, Query, Body> {
@@ -37,6 +40,7 @@ interface Call<Params extends string, Query, Body> {
   query: Query;
   body: Body;
   signal: AbortSignal;
+  setCookie: RawCall["setCookie"];
 }
 
 type ParamsOf<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
@@ -52,7 +56,7 @@ interface RouteDefinition<
   method: Route["method"];
   path: Path;
   resource: Resource;
-  role: Role;
+  role: Route["role"];
   summary: string;
   /** Default: by the method. Say `read` for a POST that changes nothing. */
   access?: Access;
@@ -93,6 +97,7 @@ export function route<
         query: readInput(query, call.query) as z.output<Query>,
         body: readInput(body, call.body) as z.output<Body>,
         signal: call.signal,
+        setCookie: call.setCookie,
       }),
   };
 }

@@ -1,7 +1,8 @@
 import { backupInput, backupResult, status } from "../contract.ts";
+import { health, settings } from "../contract-records.ts";
 import { route } from "./route.ts";
 
-/** `/status` and `/backup`. */
+/** `/status`, `/health`, `/settings` and `/backup`. */
 export const systemRoutes = [
   route({
     method: "GET",
@@ -11,6 +12,24 @@ export const systemRoutes = [
     summary: "What runs and whether it is well.",
     answer: status,
     handle: (context) => context.status(),
+  }),
+  route({
+    method: "GET",
+    path: "/health",
+    resource: "system",
+    role: "viewer",
+    summary: "Whether requests are served and written down, and why not.",
+    answer: health,
+    handle: (context) => context.health(),
+  }),
+  route({
+    method: "GET",
+    path: "/settings",
+    resource: "system",
+    role: "viewer",
+    summary: "What the configuration comes to, defaults included, without secrets.",
+    answer: settings,
+    handle: (context) => context.settings(),
   }),
   route({
     method: "POST",

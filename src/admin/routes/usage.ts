@@ -1,4 +1,5 @@
 import { requestView, usageQuery, usageReport } from "../contract.ts";
+import { requestPage, requestQuery } from "../contract-records.ts";
 import { route } from "./route.ts";
 
 /** `/usage` and `/requests/{id}`: what was used, and the whole truth of one request. */
@@ -12,6 +13,16 @@ export const usageRoutes = [
     query: usageQuery,
     answer: usageReport,
     handle: (context, { query }) => context.usage(query),
+  }),
+  route({
+    method: "GET",
+    path: "/requests",
+    resource: "requests",
+    role: "viewer",
+    summary: "Finished requests, newest first, page by page.",
+    query: requestQuery,
+    answer: requestPage,
+    handle: (context, { query }) => context.listRequests(query),
   }),
   route({
     method: "GET",

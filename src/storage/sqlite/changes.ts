@@ -42,5 +42,22 @@ export function changesOver(call: StoreCall): Changes {
       get: (name) => call("settings.get", [name]),
       set: (name, value) => call("settings.set", [name, value]),
     },
+    tokens: {
+      insert: (token) => call("tokens.insert", [token]),
+      list: () => call("tokens.list", []),
+      revoke: (ids, atMs) => call("tokens.revoke", [ids, atMs]),
+    },
+    users: {
+      insert: (user) => call("users.insert", [user]),
+      list: () => call("users.list", []),
+      update: (user) => call("users.update", [user]),
+      remove: (id) => call("users.remove", [id]),
+    },
+    sessions: {
+      insert: (session) => call("sessions.insert", [session]),
+      list: () => call("sessions.list", []),
+      touch: (id, seenAtMs) => call("sessions.touch", [id, seenAtMs]),
+      remove: (ids) => call("sessions.remove", [ids]),
+    },
   };
 }

@@ -101,22 +101,29 @@ class SqliteStore implements Store {
     this.#writer = writer;
     this.#reader = reader;
     this.#lock = lock;
-    const { keys, nodes, places, settings } = changesOver((name, args) => this.#write(name, args));
-    this.keys = keys;
-    this.nodes = nodes;
-    this.places = places;
-    this.settings = settings;
+    const changes = changesOver((name, args) => this.#write(name, args));
+    this.keys = changes.keys;
+    this.nodes = changes.nodes;
+    this.places = changes.places;
+    this.settings = changes.settings;
+    this.tokens = changes.tokens;
+    this.users = changes.users;
+    this.sessions = changes.sessions;
   }
 
   readonly keys: Store["keys"];
   readonly nodes: Store["nodes"];
   readonly places: Store["places"];
   readonly settings: Store["settings"];
+  readonly tokens: Store["tokens"];
+  readonly users: Store["users"];
+  readonly sessions: Store["sessions"];
 
   readonly usage: Store["usage"] = {
     ingest: (lines) => this.#write("usage.ingest", [lines], movable(lines)),
     report: (query) => this.#reader.call("usage.report", [query]),
     request: (id) => this.#reader.call("usage.request", [id]),
+    requests: (query) => this.#reader.call("usage.requests", [query]),
     prune: (beforeMs) => this.#prune(beforeMs),
   };
 
@@ -210,6 +217,9 @@ const READS: ReadonlySet<CallName> = new Set<CallName>([
   "places.endpoints",
   "places.rules",
   "settings.get",
+  "tokens.list",
+  "users.list",
+  "sessions.list",
 ]);
 
 /** A view on a whole buffer moves to the other thread; a part of one is copied, because moving would take its neighbours along. */

@@ -1,6 +1,16 @@
 import { type ErrorCode, PosternError } from "../../errors.ts";
 import type { AuditDraft } from "../audit-chain.ts";
-import type { AuditStore, KeyStore, NodeStore, PlaceStore, SettingStore, UsageStore } from "../store.ts";
+import type {
+  AuditStore,
+  KeyStore,
+  NodeStore,
+  PlaceStore,
+  SessionStore,
+  SettingStore,
+  TokenStore,
+  UsageStore,
+  UserStore,
+} from "../store.ts";
 
 /**
  * What the main thread may ask of a worker: one entry per call, with the types of the store's own methods.
@@ -28,6 +38,17 @@ export interface StoreCalls {
   "places.removeRule": PlaceStore["removeRule"];
   "settings.get": SettingStore["get"];
   "settings.set": SettingStore["set"];
+  "tokens.insert": TokenStore["insert"];
+  "tokens.list": TokenStore["list"];
+  "tokens.revoke": TokenStore["revoke"];
+  "users.insert": UserStore["insert"];
+  "users.list": UserStore["list"];
+  "users.update": UserStore["update"];
+  "users.remove": UserStore["remove"];
+  "sessions.insert": SessionStore["insert"];
+  "sessions.list": SessionStore["list"];
+  "sessions.touch": SessionStore["touch"];
+  "sessions.remove": SessionStore["remove"];
   "audit.append": AuditStore["append"];
   "audit.list": AuditStore["list"];
   "audit.verify": AuditStore["verify"];
@@ -36,6 +57,7 @@ export interface StoreCalls {
   "usage.ingest": UsageStore["ingest"];
   "usage.report": UsageStore["report"];
   "usage.request": UsageStore["request"];
+  "usage.requests": UsageStore["requests"];
   "usage.pruneStep": (beforeMs: number, limit: number) => Promise<number>;
   /** Writes something, to find out whether that works. */
   probe: () => Promise<void>;

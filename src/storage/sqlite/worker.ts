@@ -2,16 +2,17 @@ import { constants, setPriority } from "node:os";
 import type { DatabaseSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
 import { Kysely } from "kysely";
+import { createSessionStore, createTokenStore, createUserStore } from "../admin-queries.ts";
 import { appendAudit, listAudit, verifyAudit } from "../audit-queries.ts";
+import { SQLITE_TYPES } from "../column-types.ts";
 import { createKeyStore } from "../key-queries.ts";
 import { migrate } from "../migrate.ts";
-import { SQLITE_TYPES } from "../migrations.ts";
 import { createNodeStore } from "../node-queries.ts";
 import { createPlaceStore } from "../place-queries.ts";
 import type { Tables } from "../schema.ts";
 import { createSettingStore } from "../setting-queries.ts";
 import { createIngest } from "../usage-ingest.ts";
-import { findRequest, pruneStep } from "../usage-queries.ts";
+import { findRequest, listRequests, pruneStep } from "../usage-queries.ts";
 import { reportUsage } from "../usage-report.ts";
 import { createSqliteDialect } from "./dialect.ts";
 import { findDamage, openDatabase } from "./open-database.ts";
@@ -35,6 +36,9 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
   const nodes = createNodeStore(db);
   const places = createPlaceStore(db);
   const settings = createSettingStore(db);
+  const tokens = createTokenStore(db);
+  const users = createUserStore(db);
+  const sessions = createSessionStore(db);
   return {
     "keys.insert": keys.insert,
     "keys.list": keys.list,
@@ -57,6 +61,17 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
     "places.removeRule": places.removeRule,
     "settings.get": settings.get,
     "settings.set": settings.set,
+    "tokens.insert": tokens.insert,
+    "tokens.list": tokens.list,
+    "tokens.revoke": tokens.revoke,
+    "users.insert": users.insert,
+    "users.list": users.list,
+    "users.update": users.update,
+    "users.remove": users.remove,
+    "sessions.insert": sessions.insert,
+    "sessions.list": sessions.list,
+    "sessions.touch": sessions.touch,
+    "sessions.remove": sessions.remove,
     "audit.append": (entry) => appendAudit(db, entry),
     "audit.list": (query) => listAudit(db, query),
     "audit.verify": (anchor) => verifyAudit(db, anchor),
@@ -69,6 +84,7 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
     "usage.ingest": createIngest(db),
     "usage.report": (query) => reportUsage(db, query),
     "usage.request": (id) => findRequest(db, id),
+    "usage.requests": (query) => listRequests(db, query),
     "usage.pruneStep": (beforeMs, limit) => pruneStep(db, beforeMs, limit),
     probe: () => settings.set("store.probe", new Uint8Array()),
     findDamage: async () => findDamage(database),

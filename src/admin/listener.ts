@@ -2,14 +2,19 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { isIPv6 } from "node:net";
 import type { ListenAddress } from "../config/resolved.ts";
 import { listenError } from "../lib/listen-error.ts";
+import { SETUP_PAGE, SETUP_PAGE_POLICY } from "./setup-page.ts";
 
-/** Most open connections; a scraper and a probe need two. */
-const MAX_CONNECTIONS = 64;
-const MAX_HEADER_BYTES = 8 * 1024;
+/** Most open connections: browsers take six each. */
+const MAX_CONNECTIONS = 256;
+const MAX_HEADER_BYTES = 16 * 1024;
 const HEAD_TIMEOUT_MS = 5000;
+/** A whole request, its body of at most 256 KiB included. */
+const REQUEST_TIMEOUT_MS = 15_000;
+/** A connection is closed after so many requests, so that none is for ever. */
+const MAX_REQUESTS_PER_CONNECTION = 1000;
 const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
 
-export interface ObserverOptions {
+export interface AdminListenerOptions {
   listen: ListenAddress;
   /** Further `Host` names, without port. */
   hosts: readonly string[];
@@ -17,10 +22,12 @@ export interface ObserverOptions {
   notReadyReasons(): readonly string[];
   /** The text for Prometheus. */
   metrics(): Promise<{ contentType: string; text: string }>;
+  /** Answers what is below `/admin/`. Access is its business. */
+  api(request: IncomingMessage, response: ServerResponse): void;
 }
 
-/** The admin listener: health, readiness and metrics, and nothing else, until the admin API is complete. */
-export interface Observer {
+/** The admin listener: health, readiness and metrics for whoever reaches it, the admin API for whoever proves who they are. */
+export interface AdminListener {
   /** @throws PosternError `port_taken` or `listen_failed`. */
   start(): Promise<ListenAddress>;
   /** Closes the listener and its connections at once. */
@@ -28,18 +35,20 @@ export interface Observer {
 }
 
 /**
- * Makes the admin listener. `GET /healthz`, `/readyz`, `/metrics`; anything else is 404. A request whose `Host` is not
+ * Makes the admin listener. `GET /healthz`, `/readyz`, `/metrics`, `/setup`, and what is below `/admin/`; anything else is 404. A
+ * request whose `Host` is not
  * loopback, the listener's own or a configured one is refused with 421, so that a web page cannot reach it by a name that
  * it points at 127.0.0.1 (DNS rebinding).
  */
-export function createObserver(options: ObserverOptions): Observer {
+export function createAdminListener(options: AdminListenerOptions): AdminListener {
   const names = allowedNames(options);
   const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, requireHostHeader: false }, (request, response) => {
     answer(request, response, options, names).catch(() => response.destroy());
   });
   server.maxConnections = MAX_CONNECTIONS;
   server.headersTimeout = HEAD_TIMEOUT_MS;
-  server.requestTimeout = HEAD_TIMEOUT_MS;
+  server.requestTimeout = REQUEST_TIMEOUT_MS;
+  server.maxRequestsPerSocket = MAX_REQUESTS_PER_CONNECTION;
   return {
     start: () => startServer(server, options.listen),
     stop: () =>
@@ -53,10 +62,12 @@ export function createObserver(options: ObserverOptions): Observer {
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  options: ObserverOptions,
+  options: AdminListenerOptions,
   names: ReadonlySet<string>,
 ): Promise<void> {
   if (!isKnownHost(request, names)) return send(response, 421, "text/plain", "Unknown Host\n");
+  // The bytes that arrived, for the check and for the router alike; a path that is not in origin form is none of ours.
+  if (request.url?.startsWith("/admin/") === true) return options.api(request, response);
   if (request.method !== "GET") return send(response, 404, "text/plain", "Not found\n");
   switch (request.url) {
     case "/healthz":
@@ -70,6 +81,10 @@ async function answer(
       const { contentType, text } = await options.metrics();
       return send(response, 200, contentType, text);
     }
+    case "/setup":
+      response.setHeader("content-security-policy", SETUP_PAGE_POLICY);
+      response.setHeader("referrer-policy", "no-referrer");
+      return send(response, 200, "text/html; charset=utf-8", SETUP_PAGE);
     default:
       return send(response, 404, "text/plain", "Not found\n");
   }
@@ -97,7 +112,7 @@ function isKnownHost(request: IncomingMessage, names: ReadonlySet<string>): bool
   return names.has(host.toLowerCase().replace(/:\d{1,5}$/, ""));
 }
 
-function allowedNames({ listen, hosts }: ObserverOptions): ReadonlySet<string> {
+function allowedNames({ listen, hosts }: AdminListenerOptions): ReadonlySet<string> {
   const own = isIPv6(listen.host) ? `[${listen.host}]` : listen.host;
   return new Set([...LOOPBACK_NAMES, own, ...hosts].map((name) => name.toLowerCase()));
 }

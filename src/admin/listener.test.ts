@@ -1,23 +1,26 @@
+import { createHash } from "node:crypto";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import type { ListenAddress } from "../config/resolved.ts";
-import { createObserver, type Observer } from "./observe.ts";
+import { type AdminListener, createAdminListener } from "./listener.ts";
+import { SETUP_PAGE_POLICY } from "./setup-page.ts";
 
-let observer: Observer | undefined;
+let listener: AdminListener | undefined;
 afterEach(async () => {
-  await observer?.stop();
-  observer = undefined;
+  await listener?.stop();
+  listener = undefined;
 });
 
 async function start(reasons: string[] = []): Promise<ListenAddress> {
-  observer = createObserver({
+  listener = createAdminListener({
     listen: { host: "127.0.0.1", port: 0 },
     hosts: ["Metrics.example.org"],
     notReadyReasons: () => reasons,
     metrics: async () => ({ contentType: "text/plain; version=0.0.4", text: "postern_links 1\n" }),
+    api: (_request, response) => response.writeHead(401).end("api"),
   });
-  return observer.start();
+  return listener.start();
 }
 
 function get(
@@ -47,7 +50,7 @@ function raw(address: ListenAddress, bytes: string): Promise<string> {
   });
 }
 
-test("the observer serves health, readiness with reasons, and metrics", async () => {
+test("the listener serves health, readiness with reasons, and metrics", async () => {
   const reasons: string[] = [];
   const address = await start(reasons);
   expect(await get(address, "/healthz", "localhost")).toEqual({ status: 200, text: "ok\n" });
@@ -59,11 +62,14 @@ test("the observer serves health, readiness with reasons, and metrics", async ()
   expect(JSON.parse(unready.text)).toEqual({ ready: false, reasons: ["draining"] });
 });
 
-test("the observer serves nothing else", async () => {
+test("the listener serves nothing else", async () => {
   const address = await start();
   for (const [path, method] of [
     ["/", "GET"],
-    ["/admin/v1/keys", "GET"],
+    ["/admin", "GET"],
+    ["//admin/v1/keys", "GET"],
+    ["/%61dmin/v1/keys", "GET"],
+    ["http://localhost/admin/v1/keys", "GET"],
     ["/metrics?x=1", "GET"],
     ["/healthz", "POST"],
     ["/healthz/", "GET"],
@@ -72,7 +78,22 @@ test("the observer serves nothing else", async () => {
   }
 });
 
-test("the observer refuses names that are not its own, a second Host and none", async () => {
+test("the listener hands what is below /admin/ to the API, whose business access is, once the Host is right", async () => {
+  const address = await start();
+  expect(await get(address, "/admin/v1/keys", "localhost", "POST")).toEqual({ status: 401, text: "api" });
+  expect((await get(address, "/admin/v1/keys", "evil.example.org")).status).toBe(421);
+});
+
+test("the page of the setup link runs its own script alone, and says nothing about the gateway", async () => {
+  const { status, text } = await get(await start(), "/setup", "localhost");
+  expect(status).toBe(200);
+  const [, script = ""] = /<script>([\s\S]*)<\/script>/.exec(text) ?? [];
+  const digest = createHash("sha256").update(script).digest("base64");
+  expect(SETUP_PAGE_POLICY).toContain(`script-src 'sha256-${digest}'`);
+  expect(SETUP_PAGE_POLICY).not.toMatch(/unsafe|\*/);
+});
+
+test("the listener refuses names that are not its own, a second Host and none", async () => {
   const address = await start();
   for (const host of ["evil.example.org", "localhost.evil.org", "127.0.0.1.evil.org", "localhost:80:80"]) {
     expect((await get(address, "/metrics", host)).status, host).toBe(421);
@@ -85,11 +106,12 @@ test("the observer refuses names that are not its own, a second Host and none", 
 
 test("a taken port is named together with its holder", async () => {
   const address = await start();
-  const second = createObserver({
+  const second = createAdminListener({
     listen: address,
     hosts: [],
     notReadyReasons: () => [],
     metrics: async () => ({ contentType: "", text: "" }),
+    api: () => {},
   });
   const holder = process.platform === "linux" ? `pid ${process.pid}` : "another program";
   await expect(second.start()).rejects.toMatchObject({

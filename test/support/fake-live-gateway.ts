@@ -1,0 +1,66 @@
+import type { KeyRecord } from "../../src/access/key.ts";
+import { Keyring } from "../../src/access/keyring.ts";
+import { Places } from "../../src/access/places.ts";
+import type { LiveGateway } from "../../src/admin/context.ts";
+import type { ProbeInput } from "../../src/admin/contract.ts";
+import type { NodeRecord } from "../../src/storage/store.ts";
+import type { Link, NodeReport } from "../../src/tunnel/link.ts";
+
+/** The live part of the admin contract, as a test says it is. Unlike a gateway it serves nothing; it keeps what it was told. */
+export class FakeGateway implements LiveGateway {
+  readonly calls: string[] = [];
+  status() {
+    return {
+      pid: 1,
+      startedAtMs: 1,
+      publicUrl: "https://ai.example.org",
+      adminUrl: "http://127.0.0.1:8401",
+      ready: true,
+      reasons: [],
+      isDraining: false,
+      requestsActive: 0,
+      links: 0,
+    };
+  }
+  ledgerTrouble() {
+    return null;
+  }
+  links(): readonly Link[] {
+    return [];
+  }
+  report(_connectorId: string): NodeReport | null {
+    return null;
+  }
+  isGranted(_nodeId: string, _model: string): boolean {
+    return true;
+  }
+  models() {
+    return [{ name: "m", ready: true, source: "node" as const, operations: ["openai.chat"], targets: [] }];
+  }
+  places() {
+    return new Places(null, new Keyring());
+  }
+  async placesChanged() {
+    this.calls.push("placesChanged");
+    return 0;
+  }
+  async probeModel(input: ProbeInput) {
+    return { model: input.model, ok: true, reason: null, target: "node/forge", durationMs: 5 };
+  }
+  keyCreated(key: KeyRecord) {
+    this.calls.push(`created ${key.name}`);
+  }
+  keyRevoked(key: KeyRecord) {
+    this.calls.push(`revoked ${key.name} at ${key.revokedAtMs}`);
+  }
+  nodeAdded(node: NodeRecord) {
+    this.calls.push(`added ${node.name}`);
+  }
+  async nodeRemoved(node: NodeRecord) {
+    this.calls.push(`removed ${node.name}`);
+    return 2;
+  }
+  async agentPackageSha256() {
+    return "a".repeat(64);
+  }
+}
