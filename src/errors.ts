@@ -51,6 +51,18 @@ export const ERRORS = {
   bad_host: refusal(421, "This server does not serve that host", "bad_host"),
   headers_too_large: refusal(431, "The request headers are too large", "headers_too_large"),
   request_timeout: refusal(408, "The request did not arrive in time", "request_timeout"),
+  tls_required: refusal(
+    403,
+    "This address takes no requests without TLS; use https",
+    "tls_required",
+    "permission_error",
+  ),
+  key_exposed: refusal(
+    403,
+    "The key crossed the network in clear, because this request came without TLS. Replace the key now, and use https",
+    "key_exposed",
+    "permission_error",
+  ),
 
   // Who is asking.
   unauthorized: {
@@ -62,6 +74,18 @@ export const ERRORS = {
   },
   address_denied: refusal(403, "This address may not use this endpoint", "address_denied", "permission_error"),
   endpoint_denied: refusal(403, "This key may not be used at this endpoint", "endpoint_denied", "permission_error"),
+  origin_denied: refusal(
+    403,
+    "Pages of this origin may not use this server from a browser",
+    "origin_denied",
+    "permission_error",
+  ),
+  client_certificate_missing: refusal(
+    403,
+    "This server asks for a client certificate, and none that it trusts was shown",
+    "client_certificate_missing",
+    "permission_error",
+  ),
   operation_denied: refusal(403, "This key may not use this operation", "operation_denied", "permission_error"),
   too_many_failures: {
     status: 429,

@@ -323,6 +323,29 @@ export const backupInput = z.strictObject({
 export const backupResult = z.object({ path: z.string(), bytes: z.int() });
 export type BackupResult = z.infer<typeof backupResult>;
 
+const listenerView = z.object({
+  name: z.enum(["public", "plain", "agents", "admin"]),
+  /** `host:port` as it listens. */
+  address: z.string(),
+  /** From where it can be reached, as far as its address says; a firewall may allow less. */
+  reach: z.enum(["machine", "private", "everywhere", "internet"]),
+  /** `proxy`: a declared proxy in front terminates it. */
+  tls: z.enum(["none", "files", "acme", "proxy"]),
+  /** What whoever reaches it must have, in words. */
+  needs: z.string(),
+  certificate: z
+    .object({
+      names: z.array(z.string()),
+      /** Null: there is none yet. */
+      notAfterMs: timestamp.nullable(),
+      /** Why the last attempt to get a newer one failed; the old one stays in use. */
+      problem: z.string().nullable(),
+      nextTryAtMs: timestamp.nullable(),
+    })
+    .nullable(),
+});
+export type ListenerView = z.infer<typeof listenerView>;
+
 export const status = z.object({
   version: z.string(),
   /** Null when no gateway runs and the store was opened for this answer. */
@@ -338,6 +361,8 @@ export const status = z.object({
       isDraining: z.boolean(),
       requestsActive: z.int(),
       links: z.int(),
+      /** Everything that listens, with who can reach it. */
+      listeners: z.array(listenerView),
     })
     .nullable(),
   dataFolder: z.string(),

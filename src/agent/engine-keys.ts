@@ -1,8 +1,8 @@
 import { hkdfSync, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { PosternError } from "../errors.ts";
+import { readPrivateFile, writePrivateFile } from "../lib/private-file.ts";
 import { Secret } from "../lib/secret.ts";
-import { readPrivateFile, writePrivateFile } from "./private-file.ts";
 
 const SEED_FILE = "engine-seed";
 const SEED_BYTES = 32;

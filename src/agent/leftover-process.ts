@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from "node:fs";
 import { z } from "zod";
 import type { Clock } from "../lib/clock.ts";
-import { writePrivateFile } from "./private-file.ts";
+import { writePrivateFile } from "../lib/private-file.ts";
 
 /** How often it is looked whether a killed process is gone, and how often at most. */
 const GONE_CHECK_MS = 50;

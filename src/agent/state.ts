@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { PosternError } from "../errors.ts";
+import { makePrivateFolder, readPrivateFile, writePrivateFile } from "../lib/private-file.ts";
 import { Identity } from "../tunnel/identity.ts";
-import { makePrivateFolder, readPrivateFile, writePrivateFile } from "./private-file.ts";
 
 /** Which gateway this agent belongs to. */
 const membershipSchema = z.strictObject({

@@ -166,6 +166,7 @@ const well: Status = {
     isDraining: false,
     requestsActive: 0,
     links: 2,
+    listeners: [],
   },
   dataFolder: "/data",
   configFile: null,

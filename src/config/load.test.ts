@@ -105,7 +105,7 @@ provider: {}
     '5 gateway.limits.body must be at least 1KiB, got "1B"',
     '6 gateway.limits.requests must be a number, got "many"',
     '8 gateway.timeouts.total must be text (in quotes where it looks like a number: "30s"), got 30',
-    "9 gateway.cors is not available yet in this version",
+    "9 gateway.cors must be a map, got true",
     '11 nodes.Forge has a name that must be lower-case letters, digits, ".", "_" and "-", at most 64',
     "13 nodes.anvil.url is missing",
     '16 nodes.oven.url must be the engine\'s address: http:// or https:// with a host, without credentials, query or fragment, got "http://***@10.0.0.3:8000"',

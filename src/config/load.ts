@@ -61,10 +61,19 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
 /** The address under which callers reach the gateway: the configured one, or the listener's. Without a trailing slash. */
 export function publicUrlOf(config: ResolvedConfig): string {
   if (config.gateway.publicUrl !== null) return config.gateway.publicUrl;
-  const { host, port } = config.gateway.listen;
+  const { listen, tls } = config.gateway;
+  const { host, port } = listen;
+  const certified = tls !== null && "domains" in tls.source ? tls.source.domains[0] : undefined;
+  if (certified !== undefined) return `https://${certified}${port === 443 ? "" : `:${port}`}`;
   const shown = host.includes(":") ? `[${host}]` : host;
-  const scheme = config.gateway.tls === null ? "http" : "https";
+  const scheme = tls === null ? "http" : "https";
   return `${scheme}://${isLoopback(host) || !/^(0\.0\.0\.0|::)$/.test(host) ? shown : "127.0.0.1"}:${port}`;
+}
+
+/** The host under which callers reach the gateway, lower case and without port; null where nobody said. */
+export function publicHostOf({ gateway }: ResolvedConfig): string | null {
+  if (gateway.publicUrl !== null) return new URL(gateway.publicUrl).hostname.toLowerCase();
+  return gateway.tls !== null && "domains" in gateway.tls.source ? (gateway.tls.source.domains[0] ?? null) : null;
 }
 
 interface Setting {

@@ -3,7 +3,7 @@ import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { formatSize } from "../lib/size.ts";
 import { formatListen } from "./listen-address.ts";
-import { DEFAULT_LIMITS, DEFAULT_STORAGE, DEFAULT_TIMEOUTS, defaultConfig } from "./resolved.ts";
+import { DEFAULT_EDGE, DEFAULT_LIMITS, DEFAULT_STORAGE, DEFAULT_TIMEOUTS, defaultConfig } from "./resolved.ts";
 import { configSchema } from "./schema.ts";
 
 /** JSON Schema of `postern.yaml` for editors (draft 2020-12). */
@@ -98,6 +98,10 @@ function writtenDefaults(): Record<string, string> {
   return {
     ...Object.fromEntries([...limits, ...timeouts]),
     "gateway.listen": formatListen(gateway.listen),
+    "gateway.tls.minVersion": DEFAULT_EDGE.minVersion,
+    "gateway.tls.hsts": formatDuration(DEFAULT_EDGE.hstsMs),
+    "gateway.tls.acme.challenge": DEFAULT_EDGE.challenge,
+    "gateway.cors.maxAge": formatDuration(DEFAULT_EDGE.corsMaxAgeMs),
     "gateway.admin.listen": formatListen(gateway.admin.listen),
     "storage.requestRetention": formatDuration(DEFAULT_STORAGE.requestRetentionMs ?? 0),
     "storage.syncEvery": formatDuration(DEFAULT_STORAGE.syncEveryMs),

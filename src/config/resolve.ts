@@ -5,7 +5,14 @@ import { Secret } from "../lib/secret.ts";
 import { formatPath } from "./check.ts";
 import type { ConfigFault } from "./diagnostics.ts";
 import type { ConfigPart } from "./load.ts";
-import type { EngineAddress, ResolvedConfig, StartedEngineConfig } from "./resolved.ts";
+import {
+  DEFAULT_EDGE,
+  type EngineAddress,
+  type ResolvedConfig,
+  type StartedEngineConfig,
+  type TlsConfig,
+  type TlsFiles,
+} from "./resolved.ts";
 import type { RawConfig, RawEngineAddress, RawFieldRules } from "./schema.ts";
 import type { YamlSource } from "./yaml-source.ts";
 
@@ -40,7 +47,15 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
     gateway: {
       listen: raw.gateway?.listen ?? base.gateway.listen,
       publicUrl: raw.gateway?.publicUrl ?? null,
-      tls: raw.gateway?.tls === undefined ? null : tlsFiles(["gateway", "tls"], raw.gateway.tls),
+      tls: resolveTls(resolving, raw.gateway?.tls, tlsFiles, forGateway),
+      plainListen: raw.gateway?.plainListen ?? null,
+      cors:
+        raw.gateway?.cors === undefined
+          ? null
+          : {
+              origins: raw.gateway.cors.origins,
+              maxAgeMs: raw.gateway.cors.maxAge ?? DEFAULT_EDGE.corsMaxAgeMs,
+            },
       agents:
         raw.gateway?.agents === undefined
           ? null
@@ -57,11 +72,16 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
         bodyBytes: limits.body ?? base.gateway.limits.bodyBytes,
         bodyMemoryBytes: limits.bodyMemory ?? base.gateway.limits.bodyMemoryBytes,
         headersBytes: limits.headers ?? base.gateway.limits.headersBytes,
+        headerCount: limits.headerCount ?? base.gateway.limits.headerCount,
         jsonDepth: limits.jsonDepth ?? base.gateway.limits.jsonDepth,
         jsonValues: limits.jsonValues ?? base.gateway.limits.jsonValues,
         connections: limits.connections ?? base.gateway.limits.connections,
+        connectionsPerAddress: limits.connectionsPerAddress ?? base.gateway.limits.connectionsPerAddress,
+        bodyRateBytes: limits.bodyRate ?? base.gateway.limits.bodyRateBytes,
+        readRateBytes: limits.readRate ?? base.gateway.limits.readRateBytes,
         requests: limits.requests ?? base.gateway.limits.requests,
         requestsPerKey: limits.requestsPerKey ?? base.gateway.limits.requestsPerKey,
+        requestsPerAddress: limits.requestsPerAddress ?? base.gateway.limits.requestsPerAddress,
         authFailuresPerMinute: limits.authFailuresPerMinute ?? base.gateway.limits.authFailuresPerMinute,
         handshakes: limits.handshakes ?? base.gateway.limits.handshakes,
         links: limits.links ?? base.gateway.limits.links,
@@ -81,6 +101,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
         callerIdleMs: timeouts.callerIdle ?? base.gateway.timeouts.callerIdleMs,
         requestHeadMs: timeouts.requestHead ?? base.gateway.timeouts.requestHeadMs,
         requestBodyMs: timeouts.requestBody ?? base.gateway.timeouts.requestBodyMs,
+        idleMs: timeouts.idle ?? base.gateway.timeouts.idleMs,
         drainMs: timeouts.drain ?? base.gateway.timeouts.drainMs,
       },
       fields: resolveFields(raw.gateway?.fields ?? {}),
@@ -130,6 +151,41 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
         remoteModels: raw.agent?.guard?.remoteModels ?? [],
       },
     },
+  };
+}
+
+type RawTls = NonNullable<NonNullable<RawConfig["gateway"]>["tls"]>;
+
+function resolveTls(
+  resolving: Resolving,
+  tls: RawTls | undefined,
+  tlsFiles: (at: string[], files: { cert: string; key: string }) => TlsFiles,
+  isOurs: boolean,
+): TlsConfig | null {
+  if (tls === undefined) return null;
+  const at = ["gateway", "tls"];
+  const { acme, clientCertificates } = tls;
+  if (acme !== undefined && (acme.challenge ?? DEFAULT_EDGE.challenge) === "http-01") {
+    const rule = 'of "http-01" is asked on port 80: set gateway.plainListen (like "0.0.0.0:80"), or take "tls-alpn-01"';
+    if (resolving.raw.gateway?.plainListen === undefined) addFault(resolving, [...at, "acme", "challenge"], rule);
+  }
+  return {
+    source:
+      acme === undefined
+        ? tlsFiles(at, { cert: tls.cert ?? "", key: tls.key ?? "" })
+        : {
+            directory: acme.directory ?? DEFAULT_EDGE.directory,
+            email: acme.email ?? null,
+            domains: [...new Set(acme.domains)],
+            challenge: acme.challenge ?? DEFAULT_EDGE.challenge,
+            caFile: acme.ca === undefined ? null : locateFile(resolving, [...at, "acme", "ca"], acme.ca, isOurs),
+          },
+    minVersion: tls.minVersion ?? DEFAULT_EDGE.minVersion,
+    clientCaFile:
+      clientCertificates === undefined
+        ? null
+        : locateFile(resolving, [...at, "clientCertificates", "ca"], clientCertificates.ca, isOurs),
+    hstsMs: tls.hsts ?? DEFAULT_EDGE.hstsMs,
   };
 }
 

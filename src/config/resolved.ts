@@ -39,8 +39,11 @@ export interface GatewayConfig {
   listen: ListenAddress;
   /** Origin that callers and agents use, without a trailing slash (`https://ai.example.org`); null: the listener's own address. */
   publicUrl: string | null;
-  /** PEM files, absolute; read again when they change. */
-  tls: TlsFiles | null;
+  tls: TlsConfig | null;
+  /** A second public listener without TLS: ACME's questions, a redirect for browsers, and a refusal for all that carries a key. */
+  plainListen: ListenAddress | null;
+  /** Null: pages of other origins may not call. */
+  cors: CorsConfig | null;
   /** A listener that takes agents' links and nothing else; null: they come in on the public one only. */
   agents: { listen: ListenAddress; tls: TlsFiles } | null;
   admin: AdminListenConfig;
@@ -54,9 +57,38 @@ export interface GatewayConfig {
   optional: readonly string[];
 }
 
+/** PEM files, absolute; read again when they change. */
 export interface TlsFiles {
   certFile: string;
   keyFile: string;
+}
+
+/** TLS of the public listener. */
+export interface TlsConfig {
+  source: TlsFiles | AcmeConfig;
+  minVersion: "1.2" | "1.3";
+  /** PEM file of the authorities that sign callers' certificates, absolute; null: none are asked for. */
+  clientCaFile: string | null;
+  /** `max-age` of `Strict-Transport-Security`; 0: not sent. */
+  hstsMs: number;
+}
+
+/** A certificate that is ordered and renewed by itself (RFC 8555). */
+export interface AcmeConfig {
+  /** URL of the directory. */
+  directory: string;
+  email: string | null;
+  /** Lower case; at least one. The first is the certificate's common name. */
+  domains: readonly string[];
+  challenge: "http-01" | "tls-alpn-01";
+  /** PEM file of the authority behind the directory's own certificate, absolute; null: the system's. */
+  caFile: string | null;
+}
+
+export interface CorsConfig {
+  /** Exactly as browsers send them. */
+  origins: readonly string[];
+  maxAgeMs: number;
 }
 
 interface AdminListenConfig {
@@ -73,16 +105,26 @@ export interface LimitConfig {
   bodyMemoryBytes: number;
   /** Largest request head. */
   headersBytes: number;
+  /** Most header fields of a request. */
+  headerCount: number;
   /** Deepest nesting of a JSON body. */
   jsonDepth: number;
   /** Most values in a JSON body. */
   jsonValues: number;
-  /** Open connections on the public listener. */
+  /** Open connections on one public listener. */
   connections: number;
+  /** Open connections from one address, or one /64. Loopback and trusted proxies are not counted. */
+  connectionsPerAddress: number;
+  /** Least that a request body must arrive at, in bytes per second. */
+  bodyRateBytes: number;
+  /** Least that an answer must be taken at, in bytes per second. */
+  readRateBytes: number;
   /** Inference requests running at one time. */
   requests: number;
   /** Inference requests running at one time with one key. */
   requestsPerKey: number;
+  /** Inference requests running at one time for one caller's address, or one /64. Loopback is not counted. */
+  requestsPerAddress: number;
   /** Failed authentications per minute from one address before it gets 429. */
   authFailuresPerMinute: number;
   /** Tunnel handshakes under way at one time. */
@@ -116,6 +158,8 @@ export interface TimeoutConfig {
   requestHeadMs: number;
   /** Body of a request, from the first byte to the last. */
   requestBodyMs: number;
+  /** A kept connection on which no request comes. */
+  idleMs: number;
   /** How long running requests may finish when a process or link drains. */
   drainMs: number;
 }
@@ -235,11 +279,16 @@ export const DEFAULT_LIMITS: LimitConfig = {
   bodyBytes: 32 * MIB,
   bodyMemoryBytes: 256 * MIB,
   headersBytes: 16 * KIB,
+  headerCount: 100,
   jsonDepth: 64,
   jsonValues: 100_000,
   connections: 4000,
+  connectionsPerAddress: 500,
+  bodyRateBytes: KIB,
+  readRateBytes: 8 * KIB,
   requests: 2000,
   requestsPerKey: 256,
+  requestsPerAddress: 500,
   authFailuresPerMinute: 30,
   handshakes: 64,
   links: 4000,
@@ -260,8 +309,18 @@ export const DEFAULT_TIMEOUTS: TimeoutConfig = {
   callerIdleMs: 300 * SECOND,
   requestHeadMs: 15 * SECOND,
   requestBodyMs: 120 * SECOND,
+  idleMs: 75 * SECOND,
   drainMs: 10 * MINUTE,
 };
+
+/** What TLS and CORS are where the file turns them on and says no more. */
+export const DEFAULT_EDGE = {
+  minVersion: "1.3",
+  hstsMs: 365 * DAY,
+  directory: "https://acme-v02.api.letsencrypt.org/directory",
+  challenge: "http-01",
+  corsMaxAgeMs: 10 * MINUTE,
+} as const;
 
 export const DEFAULT_STORAGE: StorageConfig = { requestRetentionMs: 90 * DAY, syncEveryMs: 1 * SECOND };
 
@@ -275,6 +334,8 @@ export function defaultConfig(dataFolder: string): ResolvedConfig {
       listen: DEFAULT_LISTEN,
       publicUrl: null,
       tls: null,
+      plainListen: null,
+      cors: null,
       agents: null,
       admin: { listen: DEFAULT_ADMIN_LISTEN, hosts: [] },
       trustedProxies: [],

@@ -1,8 +1,17 @@
 import { z } from "zod";
-import { readPrefix } from "../lib/cidr.ts";
-import { DURATION_RULE, parseDuration } from "../lib/duration.ts";
-import { parseSize, SIZE_RULE } from "../lib/size.ts";
-import { LISTEN_RULE, parseListen } from "./listen-address.ts";
+import { cors, limits, publicTls, timeouts, tlsFiles } from "./schema-edge.ts";
+import {
+  addressRange,
+  count,
+  DAY_MS,
+  duration,
+  engineUrl,
+  listen,
+  MAX_ENTRIES,
+  origin,
+  path,
+  secret,
+} from "./schema-values.ts";
 
 /**
  * `postern.yaml` as people write it. Strict: an unknown key is an error.
@@ -10,103 +19,6 @@ import { LISTEN_RULE, parseListen } from "./listen-address.ts";
  * Each `describe` is the text of the reference and of the JSON Schema for editors. Fields are optional; defaults stand in
  * `resolved.ts`.
  */
-const MiB = 1024 ** 2;
-const GiB = 1024 ** 3;
-const DAY_MS = 86_400_000;
-
-/** Largest number of entries in one map or list of the file. */
-const MAX_ENTRIES = 1000;
-
-function duration(bounds: { minMs?: number; maxMs?: number; min?: string; max?: string }) {
-  return z
-    .string()
-    .refine((text) => parseDuration(text) !== null, { error: `must be ${DURATION_RULE}`, abort: true })
-    .transform((text) => parseDuration(text) ?? 0)
-    .refine((ms) => ms >= (bounds.minMs ?? 0), { error: `must be at least ${bounds.min}` })
-    .refine((ms) => ms <= (bounds.maxMs ?? 30 * DAY_MS), { error: `must be at most ${bounds.max ?? "30d"}` })
-    .meta({ "x-kind": "duration", pattern: "^[0-9]+(ms|s|m|h|d)$" });
-}
-
-function size(bounds: { minBytes: number; maxBytes: number; min: string; max: string }) {
-  return z
-    .string()
-    .refine((text) => parseSize(text) !== null, { error: `must be ${SIZE_RULE}`, abort: true })
-    .transform((text) => parseSize(text) ?? 0)
-    .refine((bytes) => bytes >= bounds.minBytes, { error: `must be at least ${bounds.min}` })
-    .refine((bytes) => bytes <= bounds.maxBytes, { error: `must be at most ${bounds.max}` })
-    .meta({ "x-kind": "size", pattern: "^[0-9]+(B|KiB|MiB|GiB|TiB)$" });
-}
-
-function count(min: number, max: number) {
-  return z.int().min(min).max(max);
-}
-
-function listen() {
-  return z
-    .string()
-    .refine((text) => parseListen(text) !== null, { error: `must be ${LISTEN_RULE}`, abort: true })
-    .transform((text) => parseListen(text) ?? { host: "127.0.0.1", port: 0 })
-    .meta({ "x-kind": "listen" });
-}
-
-function addressRange() {
-  return z
-    .string()
-    .superRefine((text, context) => {
-      const { fault } = readPrefix(text);
-      if (fault !== null) context.addIssue({ code: "custom", message: fault });
-    })
-    .meta({ "x-kind": "address range" });
-}
-
-function origin(what: string) {
-  return z
-    .string()
-    .refine((text) => readUrl(text, true) !== null, {
-      error: `must be ${what}: http:// or https://, host and port, without a path`,
-    })
-    .transform((text) => readUrl(text, true) ?? text)
-    .meta({ "x-kind": "origin" });
-}
-
-function engineUrl() {
-  return z
-    .string()
-    .refine((text) => readUrl(text, false) !== null, {
-      error: "must be the engine's address: http:// or https:// with a host, without credentials, query or fragment",
-    })
-    .transform((text) => readUrl(text, false) ?? text)
-    .meta({ "x-kind": "url" });
-}
-
-function readUrl(text: string, originOnly: boolean): string | null {
-  const url = URL.parse(text);
-  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") return null;
-  if (url.search !== "" || url.hash !== "" || /[?#]/.test(text)) return null;
-  if (originOnly && url.pathname !== "/") return null;
-  return originOnly ? url.origin : url.href.replace(/\/+$/, "");
-}
-
-/** Where a secret is: never the secret itself. */
-function secret(what: string) {
-  return z
-    .string()
-    .regex(/^(?:env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/, {
-      error: "must be env:NAME or file:PATH, never the secret itself",
-    })
-    .meta({ "x-kind": "secret" })
-    .describe(`${what}, as \`env:NAME\` (an environment variable) or \`file:PATH\`.`);
-}
-
-function path(what: string) {
-  return z
-    .string()
-    .min(1)
-    .max(4096)
-    .meta({ "x-kind": "path" })
-    .describe(`${what}; relative to the configuration file.`);
-}
-
 /** Names of nodes, engines and the like, as they appear in headers and on the command line. */
 const configName = z.string().regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, {
   error: 'must be lower-case letters, digits, ".", "_" and "-", at most 64',
@@ -130,53 +42,6 @@ const engineAddress = {
   ca: path("PEM file of the authority that signed the engine's certificate").optional(),
   serverName: z.string().min(1).max(253).optional().describe("Name that the engine's certificate must carry."),
 };
-
-const limits = z.strictObject({
-  body: size({ minBytes: 1024, maxBytes: GiB, min: "1KiB", max: "1GiB" }).optional().describe("Largest request body."),
-  bodyMemory: size({ minBytes: MiB, maxBytes: 64 * GiB, min: "1MiB", max: "64GiB" })
-    .optional()
-    .describe("Sum of all request bodies held at one time; beyond it new bodies get 503."),
-  headers: size({ minBytes: 4096, maxBytes: 256 * 1024, min: "4KiB", max: "256KiB" })
-    .optional()
-    .describe("Largest request head."),
-  jsonDepth: count(8, 1000).optional().describe("Deepest nesting of a JSON body."),
-  jsonValues: count(100, 10_000_000).optional().describe("Most values in a JSON body."),
-  connections: count(1, 1_000_000).optional().describe("Open connections on the public listener."),
-  requests: count(1, 1_000_000).optional().describe("Inference requests running at one time."),
-  requestsPerKey: count(1, 1_000_000).optional().describe("Inference requests running at one time with one key."),
-  authFailuresPerMinute: count(1, 100_000)
-    .optional()
-    .describe("Failed authentications per minute from one address before it gets 429."),
-  handshakes: count(1, 10_000).optional().describe("Tunnel handshakes under way at one time."),
-  links: count(1, 1_000_000).optional().describe("Live links of all agents."),
-});
-
-const short = { minMs: 10, min: "10ms" };
-
-const timeouts = z.strictObject({
-  connect: duration(short).optional().describe("Connection to an engine."),
-  firstToken: duration(short).optional().describe("First token of a model that is loaded, on a node of your own."),
-  firstTokenCold: duration(short).optional().describe("First token of a model that must be loaded first."),
-  firstTokenColdPerGib: duration({}).optional().describe("Added to `firstTokenCold` for each GiB of the model."),
-  firstTokenProvider: duration(short).optional().describe("First token of a provider."),
-  betweenTokens: duration(short).optional().describe("Longest silence within an answer of a node of your own."),
-  betweenTokensProvider: duration(short).optional().describe("Longest silence within an answer of a provider."),
-  total: duration(short).optional().describe("A whole request."),
-  hold: duration({}).optional().describe("How long an answer is held back for certainty before it is committed."),
-  loading: duration({})
-    .optional()
-    .describe("How long a request waits for an engine that loads its model. `0s`: it is answered 503 at once."),
-  keepAlive: duration(short).optional().describe("Silence towards the caller before a keep-alive is sent."),
-  callerIdle: duration(short).optional().describe("A caller that neither sends nor takes a byte."),
-  requestHead: duration(short).optional().describe("Head of a request, first byte to last."),
-  requestBody: duration(short).optional().describe("Body of a request, first byte to last."),
-  drain: duration({}).optional().describe("How long running requests may finish when the gateway stops."),
-});
-
-const tlsFiles = z.strictObject({
-  cert: path("PEM file of the certificate chain"),
-  key: path("PEM file of the certificate's key"),
-});
 
 const fieldRules = {
   unknown: z
@@ -214,7 +79,15 @@ const gateway = z.strictObject({
   publicUrl: origin("the public address")
     .optional()
     .describe("The address that callers and agents use, like `https://ai.example.org`. Left out: the listener's own."),
-  tls: tlsFiles.optional().describe("Certificate of the public listener. The files are read again when they change."),
+  tls: publicTls.optional().describe("TLS of the public listener: your certificate, or one that is ordered by ACME."),
+  plainListen: listen()
+    .optional()
+    .describe(
+      "A second public listener without TLS, usually port 80. It answers ACME's questions, sends browsers to https, and refuses whatever carries a key.",
+    ),
+  cors: cors
+    .optional()
+    .describe("Web pages of other origins that may call the gateway from a browser. Left out: none."),
   agents: z
     .strictObject({
       listen: listen().describe("Listener that takes agents' links and nothing else."),
@@ -404,8 +277,6 @@ export const NOT_YET: readonly string[] = [
   "providers",
   "continuity",
   "alerts",
-  "gateway.cors",
-  "gateway.tls.acme",
   "storage.url",
   "nodes.*.tags",
   "nodes.*.locality",

@@ -1,10 +1,16 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Server as TlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
-import type { GatewayConfig, ListenAddress, TlsFiles } from "../config/resolved.ts";
+import type { GatewayConfig, ListenAddress, TlsConfig } from "../config/resolved.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { Closers } from "../lib/closers.ts";
+import type { EdgeResponse } from "../proxy/edge-response.ts";
+import type { Challenges } from "./acme/challenges.ts";
+import { Certificate } from "./certificate.ts";
+import type { CertificateState } from "./certificate-state.ts";
+import type { ConnectionGuard, CutReason } from "./connection-guard.ts";
 import { startPublicListener } from "./public-listener.ts";
-import { readTlsFiles, reloadTlsFiles } from "./tls-files.ts";
 
 /** How long what is open may take to end after a drain. */
 const STOP_GRACE_MS = 2_000;
@@ -13,53 +19,99 @@ type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
 export interface ListenersParts {
   gateway: GatewayConfig;
+  dataFolder: string;
+  clock: Clock;
+  random: () => number;
   log: Logger;
   /** Gets the listeners: closing begins at once and is done when the connections are gone, upgraded ones included. */
   closers: Closers;
-  onRequest: Answer;
+  challenges: Challenges;
+  guard: ConnectionGuard;
+  onRequest(request: IncomingMessage, response: EdgeResponse): void;
   /** Requests on the listener for agents alone, where there is one. */
   onAgentRequest: Answer;
+  /** Requests on the listener without TLS, where there is one. */
+  onPlainRequest: Answer;
   onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Upgrades on the listener without TLS. */
+  onPlainUpgrade(socket: Duplex): void;
+  onCut(reason: CutReason): void;
+}
+
+/** A listener that is open, for status. */
+export interface OpenListener {
+  name: "public" | "plain" | "agents";
+  server: Server | TlsServer;
+  certificate: Certificate | null;
+}
+
+/** What is open, the public listener first. */
+export interface Listeners {
+  public: OpenListener;
+  all: readonly OpenListener[];
+  /** State of each certificate, by listener. */
+  certificates(): Array<CertificateState & { listener: string }>;
 }
 
 /**
- * Opens the public listener, and the one for agents alone where the configuration has it.
+ * Opens the public listener, and the one for agents alone and the one without TLS where the configuration has them.
  *
- * @returns the public one.
  * @throws PosternError `port_taken`, `listen_failed`, `config_invalid` (certificates).
  */
-export async function openListeners(parts: ListenersParts): Promise<Server> {
-  const { listen, tls, agents } = parts.gateway;
-  if (agents !== null) await openListener(parts, agents.listen, agents.tls, parts.onAgentRequest);
-  return openListener(parts, listen, tls, parts.onRequest);
+export async function openListeners(parts: ListenersParts): Promise<Listeners> {
+  const { listen, tls, agents, plainListen } = parts.gateway;
+  const all: OpenListener[] = [];
+  if (agents !== null) {
+    const files = { source: agents.tls, minVersion: "1.3", clientCaFile: null } as const;
+    all.push(await openListener(parts, "agents", agents.listen, files, parts.onAgentRequest, parts.onUpgrade));
+  }
+  // Before the one with TLS, so that an authority finds its answers as soon as a certificate is ordered.
+  if (plainListen !== null) {
+    const onUpgrade = (_request: IncomingMessage, socket: Duplex) => parts.onPlainUpgrade(socket);
+    all.push(await openListener(parts, "plain", plainListen, null, parts.onPlainRequest, onUpgrade));
+  }
+  const opened = await openListener(parts, "public", listen, tls, parts.onRequest, parts.onUpgrade);
+  all.unshift(opened);
+  return {
+    public: opened,
+    all,
+    certificates: () =>
+      all.flatMap(({ name, certificate }) =>
+        certificate === null ? [] : [{ ...certificate.state(), listener: name }],
+      ),
+  };
 }
 
 async function openListener(
-  { gateway, log, closers, onUpgrade }: ListenersParts,
+  parts: ListenersParts,
+  name: OpenListener["name"],
   address: ListenAddress,
-  files: TlsFiles | null,
-  onRequest: Answer,
-): Promise<Server> {
+  tls: Pick<TlsConfig, "source" | "minVersion" | "clientCaFile"> | null,
+  onRequest: (request: IncomingMessage, response: EdgeResponse) => void,
+  onUpgrade: ListenersParts["onUpgrade"],
+): Promise<OpenListener> {
+  const { gateway, closers } = parts;
+  const certificate = tls === null ? null : new Certificate({ ...parts, tls });
   const server = await startPublicListener({
     listen: address,
-    tls: files === null ? null : readTlsFiles(files),
+    tls: certificate?.settings() ?? null,
+    asksForClientCertificates: certificate?.asksForClientCertificates ?? false,
     maxConnections: gateway.limits.connections,
     maxHeadBytes: gateway.limits.headersBytes,
     requestHeadMs: gateway.timeouts.requestHeadMs,
     requestBodyMs: gateway.timeouts.requestBodyMs,
+    idleMs: gateway.timeouts.idleMs,
+    guard: parts.guard,
     onRequest,
     onUpgrade,
+    onCut: parts.onCut,
   });
   closers.add(() => closeServer(server));
-  if (files !== null) {
-    const stop = reloadTlsFiles(server, files, (error) =>
-      error === null
-        ? log.info({ file: files.certFile }, "certificate reloaded")
-        : log.warn({ file: files.certFile, error: error.message }, "certificate not reloaded"),
-    );
-    closers.add(stop);
+  if (certificate !== null) {
+    closers.add(() => certificate.stop());
+    certificate.keepFresh(server as TlsServer);
   }
-  return server;
+  return { name, server, certificate };
 }
 
 /** Stops accepting, gives answers under way a moment, then ends what is left. */

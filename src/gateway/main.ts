@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
@@ -10,10 +10,13 @@ import { publicUrlOf } from "../config/load.ts";
 import { refuseUnsafeAdminListen, refuseUnsafeListen } from "../config/refuse-unsafe-listen.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
 import { PosternError, toPosternError } from "../errors.ts";
+import { isLoopbackAddress } from "../lib/address-source.ts";
+import { AddressSet } from "../lib/cidr.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { Closers } from "../lib/closers.ts";
 import { createUuidV7 } from "../lib/uuidv7.ts";
 import { VERSION } from "../lib/version.ts";
+import type { EdgeResponse } from "../proxy/edge-response.ts";
 import { Pipeline } from "../proxy/pipeline.ts";
 import { refuse } from "../proxy/refuse.ts";
 import { openJournal } from "../storage/journal.ts";
@@ -23,15 +26,20 @@ import { CONNECT_PATH } from "../tunnel/constants.ts";
 import { refusal } from "../tunnel/handshake.ts";
 import { createInvitation } from "../tunnel/invitation.ts";
 import { logRequest } from "./access-log.ts";
+import { Challenges } from "./acme/challenges.ts";
 import { openAdmin } from "./admin.ts";
 import { AgentPackageSource } from "./agent-package.ts";
 import { callerAddresses } from "./caller-address.ts";
+import { ConnectionGuard } from "./connection-guard.ts";
+import { createEdge } from "./edge.ts";
 import { loadGatewayIdentity } from "./identity.ts";
+import { viewListeners } from "./listener-views.ts";
 import { openListeners } from "./listeners.ts";
 import { createLiveGateway } from "./live.ts";
 import { Metrics } from "./metrics.ts";
 import { openNodes } from "./nodes.ts";
 import { openPlaces } from "./places.ts";
+import { createPlainRequests } from "./plain-requests.ts";
 import { closeWith } from "./public-listener.ts";
 import { createPublicRoutes } from "./public-routes.ts";
 import { keepRetention } from "./retention.ts";
@@ -117,6 +125,7 @@ async function compose(
   const { catalogue, directory, links } = await openNodes({ config, store, clock, log, closers });
 
   // The data plane.
+  const cut = (reason: string): void => metrics.refused(reason);
   const metrics = new Metrics({
     links: () => links.all().map((link) => ({ node: directory.nodeName(link.id.nodeId) ?? "", state: link.state })),
   });
@@ -162,12 +171,17 @@ async function compose(
     limits: { concurrent: gateway.limits.handshakes },
   });
   const answerPublicRoute = createPublicRoutes({ agentPackage, isReady: () => notReady().length === 0 });
+  const edge = createEdge(gateway);
 
-  function onRequest(request: IncomingMessage, response: ServerResponse): void {
+  function onRequest(request: IncomingMessage, response: EdgeResponse): void {
     try {
+      if (edge.handle(request, response)) return;
       const origin = callers.originOf(request);
       if (request.url === CONNECT_PATH) acceptor.handleRequest(request, response);
-      else if (!answerPublicRoute(request, response, origin.address)) pipeline.handle(request, response, origin);
+      else if (!answerPublicRoute(request, response, origin.address)) {
+        edge.checkClientCertificate(request);
+        pipeline.handle(request, response, origin);
+      }
     } catch (error) {
       refuse(request, response, toPosternError(error), "openai", newId(), null);
     }
@@ -178,11 +192,35 @@ async function compose(
     else closeWith(socket, "400 Bad Request");
   }
 
-  const server = await openListeners({
+  const challenges = new Challenges();
+  const proxies = AddressSet.of(gateway.trustedProxies);
+  const listeners = await openListeners({
     gateway,
+    dataFolder: config.dataFolder,
+    clock,
+    random: Math.random,
     log,
     closers,
+    challenges,
+    guard: new ConnectionGuard({
+      clock,
+      maxPerAddress: gateway.limits.connectionsPerAddress,
+      isExempt: (address) => isLoopbackAddress(address) || proxies.matches(address),
+      slowReader: { graceMs: gateway.timeouts.callerIdleMs, bytesPerSecond: gateway.limits.readRateBytes },
+      onCut: cut,
+    }),
+    onCut: cut,
     onRequest,
+    onPlainRequest: createPlainRequests({
+      challenges,
+      isOurs: (host, localAddress) => livePlaces.places.endpoints.isOurs(host, localAddress),
+      publicUrl: gateway.publicUrl,
+      tlsPort: () => portOf(listeners.public.server),
+      addressOf: (request) => callers.originOf(request).address,
+      newId,
+      log,
+    }),
+    onPlainUpgrade: (socket) => closeWith(socket, "403 Forbidden"),
     onAgentRequest(request, response) {
       if (request.url === CONNECT_PATH) return acceptor.handleRequest(request, response);
       try {
@@ -197,12 +235,16 @@ async function compose(
   });
   // Links are connections of the listeners, which are closed only when their connections are gone.
   closers.add(() => links.stop());
-  const listen = { host: gateway.listen.host, port: (server.address() as AddressInfo).port };
+  const listen = { host: gateway.listen.host, port: portOf(listeners.public.server) };
   const publicUrl = publicUrlOf({ ...config, gateway: { ...gateway, listen } });
 
   function notReady(): string[] {
     const reasons: string[] = [];
     if (isDraining) reasons.push("the gateway is draining");
+    for (const { listener, notAfterMs, problem } of listeners.certificates()) {
+      if (notAfterMs === null)
+        reasons.push(`the ${listener} listener has no certificate yet${problem === null ? "" : `: ${problem}`}`);
+    }
     const ledger = journal.health();
     if (ledger.state === "failing" && ledger.reason !== null) reasons.push(ledger.reason);
     return reasons;
@@ -247,6 +289,7 @@ async function compose(
           isDraining,
           requestsActive: pipeline.running,
           links: links.all().length,
+          listeners: viewListeners(config, listeners.all, adminUrl()),
         }),
       }),
   });
@@ -280,6 +323,10 @@ async function compose(
 
 function refuseUnsafe(refusal: { reason: string; hint: string } | null): void {
   if (refusal !== null) throw new PosternError("listen_unsafe", { message: refusal.reason, hint: refusal.hint });
+}
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port;
 }
 
 function inWords(error: unknown): string {

@@ -50,6 +50,11 @@ export class Metrics {
     "to",
     "reason",
   ]);
+  readonly #refusals = this.#counter(
+    "postern_refusals_total",
+    "Requests that were refused, by error code, and connections that were refused or cut, by reason.",
+    ["reason"],
+  );
   readonly #streams = new Gauge({
     name: "postern_streams_active",
     help: "Requests running now.",
@@ -90,7 +95,10 @@ export class Metrics {
       closed?.outcome ?? (summary.errorCode === null ? "answered" : "refused"),
     );
     labels.requests.inc();
-    if (closed === null) return;
+    if (closed === null) {
+      if (summary.errorCode !== null) this.refused(summary.errorCode);
+      return;
+    }
     labels.duration.observe(summary.durationMs / 1000);
     if (summary.overheadMs !== null) labels.overhead.observe(summary.overheadMs / 1000);
     if (closed.timeToFirstTokenMs !== null) labels.firstToken.observe(closed.timeToFirstTokenMs / 1000);
@@ -99,6 +107,11 @@ export class Metrics {
     if (closed.tokensOut > 0) labels.tokensOut.inc(closed.tokensOut);
     if (closed.tokensReasoning !== null && closed.tokensReasoning > 0)
       labels.tokensReasoning.inc(closed.tokensReasoning);
+  }
+
+  /** Counts a refusal. @param reason An error code of ours, or a reason of the connection guard: never a caller's text. */
+  refused(reason: string): void {
+    this.#refusals.inc({ reason });
   }
 
   failover: ProxyObserver["failover"] = (from, to, reason) => this.#failovers.inc({ from, to, reason });

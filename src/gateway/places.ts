@@ -3,6 +3,7 @@ import { ambientRisk } from "../access/address-rule.ts";
 import { findTwin } from "../access/endpoint.ts";
 import type { Keyring } from "../access/keyring.ts";
 import { Places } from "../access/places.ts";
+import { publicHostOf } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
@@ -36,8 +37,7 @@ export interface LivePlaces {
  */
 export async function openPlaces(parts: PlacesParts): Promise<LivePlaces> {
   const { config, keyring, clock, log } = parts;
-  const { publicUrl } = config.gateway;
-  const places = new Places(publicUrl === null ? null : new URL(publicUrl).hostname.toLowerCase(), keyring);
+  const places = new Places(publicHostOf(config), keyring);
   let end: () => number = () => 0;
   let timer: Timer | null = null;
   let isStopped = false;

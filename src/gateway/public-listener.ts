@@ -1,13 +1,12 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { createServer as createTlsServer } from "node:https";
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import type { ListenAddress } from "../config/resolved.ts";
 import { listenError } from "../lib/listen-error.ts";
+import { EdgeResponse } from "../proxy/edge-response.ts";
+import type { TlsSettings } from "./certificate.ts";
+import type { ConnectionGuard, CutReason } from "./connection-guard.ts";
 
-/** Idle time of a kept connection. Above the 60 s of common proxies, so that they close first. */
-const KEEP_ALIVE_MS = 75_000;
-/** Most header fields of a request. */
-const MAX_HEADERS = 100;
 /** How often Node looks for connections that are too slow with their request. */
 const CHECK_CONNECTIONS_MS = 5_000;
 /** Connections that wait to be accepted. */
@@ -15,57 +14,105 @@ const BACKLOG = 1024;
 
 export interface PublicListenerOptions {
   listen: ListenAddress;
-  /** PEM texts; null listens in plain. */
-  tls: { cert: Buffer; key: Buffer } | null;
+  /** Null listens in plain. */
+  tls: TlsSettings | null;
+  /** Whether callers are asked for a certificate. Who shows none is not turned away here (`socket.authorized` tells). */
+  asksForClientCertificates?: boolean;
   maxConnections: number;
   maxHeadBytes: number;
   requestHeadMs: number;
   requestBodyMs: number;
-  onRequest(request: IncomingMessage, response: ServerResponse): void;
+  idleMs: number;
+  guard: ConnectionGuard | null;
+  onRequest(request: IncomingMessage, response: EdgeResponse): void;
   /** Upgrades: the tunnel's, or refused by the handler. */
   onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  onCut(reason: CutReason): void;
 }
 
 /**
- * Makes the public HTTP/1.1 server and starts listening.
+ * Makes a public HTTP/1.1 server and starts listening.
  *
  * Node's parser is left strict; what it lets through nevertheless is judged later on the raw headers (proxy/head.ts).
- * Anything that is not a request (CONNECT, a broken head) is answered shortly and closed.
+ * Anything that is not a request (CONNECT, a broken head) is answered shortly and closed. HTTP/2 is not offered
+ * (docs/decisions/2026-11-30-callers-speak-http-1.md).
  *
  * @throws PosternError `port_taken`, `listen_failed`.
  */
-export async function startPublicListener(options: PublicListenerOptions): Promise<Server> {
+export async function startPublicListener(options: PublicListenerOptions): Promise<Server | TlsServer> {
   const settings = {
     // Judged by us: Node accepts two Host headers, and would answer the missing one without our error body.
     requireHostHeader: false,
     maxHeaderSize: options.maxHeadBytes,
     headersTimeout: options.requestHeadMs,
     requestTimeout: options.requestHeadMs + options.requestBodyMs,
-    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveTimeout: options.idleMs,
     connectionsCheckingInterval: CHECK_CONNECTIONS_MS,
     insecureHTTPParser: false,
     noDelay: true,
+    ServerResponse: EdgeResponse,
   };
-  const server: Server =
+  const server =
     options.tls === null
       ? createServer(settings)
-      : createTlsServer({ ...settings, ...options.tls, minVersion: "TLSv1.2", ALPNProtocols: ["http/1.1"] });
-  server.maxHeadersCount = MAX_HEADERS;
+      : createTlsServer({
+          ...settings,
+          ...options.tls,
+          honorCipherOrder: true,
+          handshakeTimeout: options.requestHeadMs,
+          requestCert: options.asksForClientCertificates === true,
+          rejectUnauthorized: false,
+          ALPNProtocols: ["http/1.1"],
+        });
+  // Bounded by their size, and counted on the raw headers: Node would drop the excess in silence, and only from one of its forms.
+  server.maxHeadersCount = 0;
   server.maxConnections = options.maxConnections;
+  options.guard?.watch(server);
   server.on("request", options.onRequest);
   // `Expect` is judged with the other headers; without these two listeners Node would answer 100 or 417 by itself.
   server.on("checkContinue", options.onRequest);
   server.on("checkExpectation", options.onRequest);
   server.on("upgrade", options.onUpgrade);
-  server.on("connect", (_request: IncomingMessage, socket: Duplex) => closeWith(socket, "400 Bad Request"));
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
-    if (error.code === "ECONNRESET" || !socket.writable) socket.destroy();
-    else if (error.code === "HPE_HEADER_OVERFLOW") closeWith(socket, "431 Request Header Fields Too Large");
-    else if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") closeWith(socket, "408 Request Timeout");
-    else closeWith(socket, "400 Bad Request");
+  server.on("connect", (_request: IncomingMessage, socket: Duplex) => {
+    options.onCut("malformed");
+    closeWith(socket, "400 Bad Request");
+  });
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => onClientError(error, socket, options));
+  server.on("tlsClientError", (error: NodeJS.ErrnoException) => {
+    // Leaving in the middle of a handshake is what port scans and health checks do.
+    if (error.code !== "ECONNRESET")
+      options.onCut(error.code === "ERR_SSL_HTTP_REQUEST" ? "plain_http" : "tls_handshake");
   });
   await listen(server, options.listen);
   return server;
+}
+
+function onClientError(error: NodeJS.ErrnoException, socket: Duplex, { onCut }: PublicListenerOptions): void {
+  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+  if (isAnswering(socket)) {
+    onCut("malformed");
+    return void socket.destroy();
+  }
+  switch (error.code) {
+    case "HPE_HEADER_OVERFLOW":
+      onCut("head_too_large");
+      return closeWith(socket, "431 Request Header Fields Too Large");
+    case "ERR_HTTP_REQUEST_TIMEOUT":
+      onCut("slow_head");
+      return closeWith(socket, "408 Request Timeout");
+    default:
+      onCut("malformed");
+      return closeWith(socket, "400 Bad Request");
+  }
+}
+
+/**
+ * Whether an answer has begun on the connection: last words of ours would stand in the middle of it. Node's own handler of
+ * such errors asks the same field (lib/_http_server.js, `socketOnError`).
+ */
+function isAnswering(socket: Duplex): boolean {
+  const answer: unknown = Reflect.get(socket, "_httpMessage");
+  return answer instanceof EdgeResponse && answer.headersSent;
 }
 
 /** Last words to a peer that does not speak HTTP as it must. */

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -6,7 +7,7 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { makeCertificate } from "../../test/support/certificate.ts";
-import { readTlsFiles, reloadTlsFiles } from "./tls-files.ts";
+import { readTlsFiles, WatchedTlsFiles } from "./tls-files.ts";
 
 let folder: string;
 let server: Server;
@@ -38,23 +39,36 @@ function shown(): Promise<string> {
   });
 }
 
+const notAfter = (pem: string) => new X509Certificate(pem).validToDate.getTime();
 const bare = (pem: string) => pem.replace(/-----.*-----|\s/g, "");
 
-it("reloadTlsFiles() shows the renewed certificate to new connections, and the old one while the files do not fit", async () => {
+it("WatchedTlsFiles shows the renewed certificate to new connections, and the old one while the files do not fit", async () => {
   const [first, second] = [makeCertificate(), makeCertificate()];
   write(first);
-  server = createServer(readTlsFiles(files()));
+  const problems: string[] = [];
+  const watched = new WatchedTlsFiles(files(), {
+    onCertificate: (pair) => server.setSecureContext(pair),
+    onFailure: (problem) => problems.push(problem),
+    lookEveryMs: 10,
+  });
+  server = createServer(watched.pair);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const seen: Array<string | null> = [];
-  stops.push(reloadTlsFiles(server, files(), (error) => seen.push(error?.code ?? null), 10));
+  watched.start();
+  stops.push(() => watched.stop());
   expect(await shown()).toBe(bare(first.cert));
 
   writeFileSync(files().certFile, second.cert);
-  await vi.waitFor(() => expect(seen).toContain("config_invalid"), 5_000);
+  await vi.waitFor(() => expect(problems.at(-1)).toMatch(/cert\.pem.*key\.pem/), 5_000);
   expect(await shown()).toBe(bare(first.cert));
+  expect(watched.state()).toMatchObject({ problem: problems.at(-1), notAfterMs: notAfter(first.cert) });
 
   writeFileSync(files().keyFile, second.key);
-  await vi.waitFor(() => expect(seen).toContain(null), 5_000);
+  await vi.waitFor(() => expect(watched.state().problem).toBeNull(), 5_000);
+  expect(await shown()).toBe(bare(second.cert));
+  expect(watched.state().names).toContain("localhost");
+
+  writeFileSync(files().certFile, "not a certificate any more");
+  await vi.waitFor(() => expect(watched.state().problem).not.toBeNull(), 5_000);
   expect(await shown()).toBe(bare(second.cert));
 });
 

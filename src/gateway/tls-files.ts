@@ -1,12 +1,23 @@
+import { X509Certificate } from "node:crypto";
 import { readFileSync, unwatchFile, watchFile } from "node:fs";
-import type { Server } from "node:http";
-import type { Server as TlsServer } from "node:https";
 import { createSecureContext } from "node:tls";
 import type { TlsFiles } from "../config/resolved.ts";
 import { PosternError, toPosternError } from "../errors.ts";
+import type { PemPair } from "./acme/challenges.ts";
+import type { CertificateState } from "./certificate-state.ts";
 
 /** How often the files are looked at. */
 const LOOK_EVERY_MS = 5_000;
+
+/** What the watching of two files tells. */
+export interface TlsFilesParts {
+  /** A pair that fits together. */
+  onCertificate(pair: PemPair): void;
+  /** The new files are of no use; what was shown before is still shown. */
+  onFailure(problem: string): void;
+  /** How often the files are looked at. */
+  lookEveryMs?: number;
+}
 
 /**
  * Reads a certificate chain and its key, and checks that they fit together.
@@ -28,29 +39,67 @@ export function readTlsFiles({ certFile, keyFile }: TlsFiles): { cert: Buffer; k
 }
 
 /**
- * Gives new connections of a TLS server the renewed certificate when the files change. Files that do not fit together (a
- * renewal half done) leave the old certificate in place.
- *
- * @param lookEveryMs How often the files are looked at.
- * @returns Stops watching.
+ * A certificate in two files that somebody else renews. Files that do not fit together (a renewal half done) leave the old
+ * certificate in place.
  */
-export function reloadTlsFiles(
-  server: Server,
-  files: TlsFiles,
-  onReload: (error: PosternError | null) => void,
-  lookEveryMs = LOOK_EVERY_MS,
-): () => void {
-  function reload(): void {
-    try {
-      (server as TlsServer).setSecureContext(readTlsFiles(files));
-      onReload(null);
-    } catch (error) {
-      onReload(toPosternError(error));
-    }
+export class WatchedTlsFiles {
+  readonly #files: TlsFiles;
+  readonly #parts: TlsFilesParts;
+  #pair: PemPair;
+  #leaf: X509Certificate;
+  #problem: string | null = null;
+
+  /** @throws PosternError `config_invalid`. */
+  constructor(files: TlsFiles, parts: TlsFilesParts) {
+    this.#files = files;
+    this.#parts = parts;
+    const pair = readTlsFiles(files);
+    this.#pair = pair;
+    this.#leaf = new X509Certificate(pair.cert);
   }
-  const watched = [files.certFile, files.keyFile];
-  for (const file of watched) watchFile(file, { interval: lookEveryMs, persistent: false }, reload);
-  return () => {
-    for (const file of watched) unwatchFile(file, reload);
+
+  get pair(): PemPair {
+    return this.#pair;
+  }
+
+  start(): void {
+    const interval = this.#parts.lookEveryMs ?? LOOK_EVERY_MS;
+    for (const file of this.#watched()) watchFile(file, { interval, persistent: false }, this.#reload);
+  }
+
+  stop(): void {
+    for (const file of this.#watched()) unwatchFile(file, this.#reload);
+  }
+
+  state(): CertificateState {
+    return {
+      source: "files",
+      names: namesOf(this.#leaf),
+      notAfterMs: this.#leaf.validToDate.getTime(),
+      problem: this.#problem,
+      nextTryAtMs: null,
+    };
+  }
+
+  readonly #reload = (): void => {
+    try {
+      const pair = readTlsFiles(this.#files);
+      this.#leaf = new X509Certificate(pair.cert);
+      this.#pair = pair;
+      this.#problem = null;
+      this.#parts.onCertificate(pair);
+    } catch (error) {
+      this.#problem = toPosternError(error).message;
+      this.#parts.onFailure(this.#problem);
+    }
   };
+
+  #watched(): string[] {
+    return [this.#files.certFile, this.#files.keyFile];
+  }
+}
+
+function namesOf(leaf: X509Certificate): string[] {
+  const names = (leaf.subjectAltName ?? "").split(", ").filter((name) => name !== "");
+  return names.map((name) => name.replace(/^(?:DNS|IP Address):/, ""));
 }

@@ -1,3 +1,4 @@
+import { DEFAULT_LIMITS } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
 import type { BodyCoding } from "./decode-body.ts";
 
@@ -20,6 +21,8 @@ export interface CallerHead {
   coding: BodyCoding | null;
   /** The caller sends its body only when it is told to go on: curl does so from 1 MiB (RFC 9110 §10.1.1). */
   expectsContinue: boolean;
+  /** Whether there is a header that may hold a key, good or not. */
+  hasCredential: boolean;
 }
 
 interface RawRequest {
@@ -36,12 +39,14 @@ const NAME_SYNTAX = /^[\x21-\x7e]{1,128}$/;
  * Judges a request head on the raw headers, because Node's parser lets duplicate `Host`, HTTP/1.0 and odd framing through
  * (DESIGN §7). The `Content-Type` is not looked at: the body is scanned as JSON in UTF-8 whatever it claims to be.
  *
- * @throws PosternError `bad_request`, `bad_host`, `body_encoding`. After the first two the connection must be closed.
+ * @throws PosternError `bad_request`, `bad_host`, `headers_too_large`, `body_encoding`. After the first three the connection must be closed.
  * @see RFC 9112 §3.2, §6.1, §6.3
  */
-export function readHead(request: RawRequest): CallerHead {
+export function readHead(request: RawRequest, maxHeaders = DEFAULT_LIMITS.headerCount): CallerHead {
   if (request.httpVersion !== "1.1") throw bad("only HTTP/1.1 is served");
   const raw = request.rawHeaders;
+  if (raw.length > 2 * maxHeaders)
+    throw new PosternError("headers_too_large", { message: `More than ${maxHeaders} headers` });
   let host: string | null = null;
   let length: string | null = null;
   let coding: string | null = null;
@@ -55,6 +60,7 @@ export function readHead(request: RawRequest): CallerHead {
     isAnthropic: false,
     coding: null,
     expectsContinue: false,
+    hasCredential: false,
   };
   for (let index = 0; index < raw.length; index += 2) {
     const value = raw[index + 1] ?? "";
@@ -77,6 +83,11 @@ export function readHead(request: RawRequest): CallerHead {
         break;
       case "anthropic-version":
         head.isAnthropic = true;
+        break;
+      case "authorization":
+      case "x-api-key":
+      case "api-key":
+        head.hasCredential = true;
         break;
       case "expect":
         if (head.expectsContinue || value.toLowerCase() !== "100-continue") throw bad("Expect knows only 100-continue");

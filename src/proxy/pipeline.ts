@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressRule } from "../access/address-rule.ts";
-import type { Concurrency } from "../access/concurrency.ts";
+import { Concurrency, type Lease } from "../access/concurrency.ts";
 import type { Endpoint } from "../access/endpoint.ts";
 import type { FailureLimiter } from "../access/failure-limiter.ts";
 import type { KeyRecord } from "../access/key.ts";
@@ -18,6 +18,7 @@ import { isLoadRequest, loadAnswer } from "../dialects/ollama/load-request.ts";
 import { readShowRequest } from "../dialects/ollama/show-request.ts";
 import type { Operation } from "../dialects/operations.ts";
 import { PosternError, toPosternError } from "../errors.ts";
+import { isLoopbackAddress, sourceOf } from "../lib/address-source.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type BodyScan, scanBody } from "../lib/json-scan.ts";
 import { LiveSet, type Placed } from "../lib/live-set.ts";
@@ -102,6 +103,7 @@ export class Pipeline {
   readonly #formatFor: FormatFor;
   readonly #runs = new LiveSet<Run>();
   readonly #turns = new Turns();
+  readonly #perAddress = new Concurrency();
   #turn = 0;
   #isDraining = false;
   #isStopped = false;
@@ -184,7 +186,7 @@ export class Pipeline {
   #beforeBody(run: Run): Promise<HeldBody> | null {
     const { request, origin } = run;
     const { clock, keyring, places, limits } = this.#deps;
-    run.head = readHead(request);
+    run.head = readHead(request, limits.headerCount);
     const { endpoint, target } = findPlace(places.endpoints, run.head.host, run.target, request.socket.localAddress);
     run.endpoint = endpoint;
     run.target = target;
@@ -211,14 +213,34 @@ export class Pipeline {
     const lease = this.#deps.concurrency.acquire(key.id, limits.requestsPerKey);
     if (lease === null) throw new PosternError("too_many_requests", { retryAfterSeconds: 1 });
     run.reservations.add(lease.release);
+    const place = this.#takePlaceOf(origin.address);
+    if (place !== null) run.reservations.add(place.release);
     run.reservations.add(keyring.watch(key.id, () => this.#end(run, "revoked")));
     const { coding, contentLength } = run.head;
     if (run.head.expectsContinue && (contentLength ?? 0) <= limits.bodyBytes) {
       run.isAwaited = true;
       run.response.writeContinue();
     }
-    const body = readBody(request, contentLength, limits.bodyBytes, this.#bodies, this.#turns);
+    const body = readBody(request, contentLength, limits.bodyBytes, this.#bodies, this.#turns, {
+      sweeper: this.#sweeper,
+      bytesPerSecond: limits.bodyRateBytes,
+      limitMs: this.#deps.timeouts.requestBodyMs,
+    });
     return coding === null ? body : body.then((held) => decodeBody(held, coding, limits.bodyBytes, this.#bodies));
+  }
+
+  /** Null for this machine itself, which stands for whoever comes through a tunnel or a proxy on it. */
+  #takePlaceOf(address: string): Lease | null {
+    if (isLoopbackAddress(address)) return null;
+    const lease = this.#perAddress.acquire(sourceOf(address), this.#deps.limits.requestsPerAddress);
+    if (lease === null) {
+      throw new PosternError("too_many_requests", {
+        message: "Too many requests at once from this address",
+        retryAfterSeconds: 1,
+        detail: { limit: "requestsPerAddress" },
+      });
+    }
+    return lease;
   }
 
   /** Goes through the stages of a request. Those of a large one get a turn of the event loop each. */

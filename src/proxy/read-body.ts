@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { PosternError } from "../errors.ts";
 import { INLINE_BYTES, type Turns } from "../lib/turns.ts";
 import type { BodyMemory } from "./body-memory.ts";
+import type { Sweeper, Watched } from "./sweeper.ts";
 
 /** A body and the memory that it holds. Whoever gets one calls `release` once it needs the bytes no more. */
 export interface HeldBody {
@@ -10,6 +11,18 @@ export interface HeldBody {
   release(): void;
 }
 
+/** How fast a body must come. */
+export interface BodyPace {
+  sweeper: Sweeper;
+  /** Least rate, after `BODY_GRACE_MS`. */
+  bytesPerSecond: number;
+  /** Longest time from its first byte to its last. */
+  limitMs: number;
+}
+
+/** How long a body may be slower than the least rate: a connection that has just begun, a short pause of the network. */
+const BODY_GRACE_MS = 10_000;
+
 const NO_BYTES = Buffer.alloc(0);
 
 /**
@@ -17,8 +30,8 @@ const NO_BYTES = Buffer.alloc(0);
  *
  * @param limitBytes Largest body; a larger declared length is refused before a byte is read.
  * @param declaredBytes `Content-Length`, or null when the body is chunked.
- * @throws PosternError `body_too_large`, `overloaded` (the process holds too many bodies), `bad_request` (the caller left
- *   or its framing broke). Nothing stays reserved then.
+ * @throws PosternError `body_too_large`, `overloaded` (the process holds too many bodies), `request_timeout` (it comes too
+ *   slowly), `bad_request` (the caller left or its framing broke). Nothing stays reserved then.
  */
 export function readBody(
   request: IncomingMessage,
@@ -26,12 +39,21 @@ export function readBody(
   limitBytes: number,
   memory: BodyMemory,
   turns: Turns,
+  pace: BodyPace,
 ): Promise<HeldBody> {
   return new Promise((resolve, reject) => {
     let heldBytes = 0;
     let receivedBytes = 0;
     const chunks: Buffer[] = [];
+    let startedMs: number | null = null;
+    const watch: Watched = { place: -1, check };
 
+    function check(nowMs: number): void {
+      startedMs ??= nowMs;
+      const elapsedMs = nowMs - startedMs;
+      const dueBytes = ((elapsedMs - BODY_GRACE_MS) / 1000) * pace.bytesPerSecond;
+      if (elapsedMs > pace.limitMs || receivedBytes < dueBytes) fail(tooSlow());
+    }
     function hold(bytes: number): boolean {
       if (bytes <= heldBytes) return true;
       if (!memory.reserve(bytes - heldBytes)) return false;
@@ -43,6 +65,7 @@ export function readBody(
       heldBytes = 0;
     }
     function fail(error: PosternError): void {
+      pace.sweeper.unwatch(watch);
       request.off("data", onData).off("end", onEnd).off("close", onClose);
       request.pause();
       release();
@@ -55,6 +78,7 @@ export function readBody(
       else chunks.push(chunk);
     }
     function onEnd(): void {
+      pace.sweeper.unwatch(watch);
       request.off("close", onClose);
       // Putting a large body together is a copy of all of it.
       if (receivedBytes > INLINE_BYTES) turns.take(join);
@@ -77,12 +101,17 @@ export function readBody(
 
     if ((declaredBytes ?? 0) > limitBytes) return fail(tooLarge(limitBytes));
     if (!hold(declaredBytes ?? 0)) return fail(outOfMemory());
+    pace.sweeper.watch(watch);
     request.on("data", onData).on("end", onEnd).on("close", onClose);
   });
 }
 
 function tooLarge(limitBytes: number): PosternError {
   return new PosternError("body_too_large", { message: `The request body is larger than ${limitBytes} bytes` });
+}
+
+function tooSlow(): PosternError {
+  return new PosternError("request_timeout", { message: "The request body arrives too slowly" });
 }
 
 function outOfMemory(): PosternError {

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -26,4 +26,35 @@ export function makeCertificate(
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** An authority that signs certificates of callers. */
+export interface TestAuthority {
+  /** PEM. */
+  ca: string;
+  issue(name: string): TestCertificate;
+}
+
+/** Makes an authority with the `openssl` command, valid for a day. */
+export function makeAuthority(): TestAuthority {
+  const { cert: ca, key: caKey } = makeCertificate(["DNS:authority"]);
+  return {
+    ca,
+    issue(name) {
+      const folder = mkdtempSync(join(tmpdir(), "postern-certificate-"));
+      try {
+        const at = (file: string) => join(folder, file);
+        writeFileSync(at("ca.pem"), ca);
+        writeFileSync(at("ca-key.pem"), caKey);
+        const run = (...args: string[]) => execFileSync("openssl", args, { stdio: "ignore" });
+        const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+        run("req", "-new", ...curve, "-keyout", at("key.pem"), "-out", at("request.pem"), "-subj", `/CN=${name}`);
+        const signer = ["-CA", at("ca.pem"), "-CAkey", at("ca-key.pem"), "-CAcreateserial"];
+        run("x509", "-req", "-in", at("request.pem"), ...signer, "-days", "1", "-out", at("cert.pem"));
+        return { key: readFileSync(at("key.pem"), "utf8"), cert: readFileSync(at("cert.pem"), "utf8") };
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+      }
+    },
+  };
 }

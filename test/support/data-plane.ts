@@ -11,6 +11,7 @@ import { Keyring } from "../../src/access/keyring.ts";
 import { Places } from "../../src/access/places.ts";
 import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, type LimitConfig, type TimeoutConfig } from "../../src/config/resolved.ts";
 import { DEFAULT_FIELD_POLICY } from "../../src/dialects/field-policy.ts";
+import type { CutReason } from "../../src/gateway/connection-guard.ts";
 import { startPublicListener } from "../../src/gateway/public-listener.ts";
 import { ManualClock } from "../../src/lib/clock.ts";
 import type { CancelReason, Exchange, ExchangeHandler, ExchangeRequest } from "../../src/lib/exchange.ts";
@@ -36,6 +37,8 @@ export interface DataPlane {
   readonly opened: RequestOpened[];
   readonly closed: RequestClosed[];
   readonly summaries: RequestSummary[];
+  /** Why connections were cut beside any request. */
+  readonly cuts: CutReason[];
   /** A key that may use everything. */
   readonly key: string;
   readonly keyId: string;
@@ -71,6 +74,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
   const opened: RequestOpened[] = [];
   const closed: RequestClosed[] = [];
   const summaries: RequestSummary[] = [];
+  const cuts: CutReason[] = [];
   const ledger: Ledger = {
     open(record, then) {
       opened.push(record);
@@ -113,7 +117,10 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     requestHeadMs: timeouts.requestHeadMs,
     requestBodyMs: timeouts.requestBodyMs,
     onRequest: (request, response) => pipeline.handle(request, response, originOf(request)),
+    idleMs: timeouts.idleMs,
+    guard: null,
     onUpgrade: (_request, socket) => socket.destroy(),
+    onCut: (reason) => cuts.push(reason),
   });
   const { port } = server.address() as AddressInfo;
 
@@ -143,6 +150,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     opened,
     closed,
     summaries,
+    cuts,
     key: main.key,
     keyId: main.id,
     addKey,

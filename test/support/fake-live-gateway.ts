@@ -20,6 +20,7 @@ export class FakeGateway implements LiveGateway {
       isDraining: false,
       requestsActive: 0,
       links: 0,
+      listeners: [],
     };
   }
   ledgerTrouble() {

@@ -81,7 +81,7 @@ function failure(action: string, path: string, cause: unknown): PosternError {
   const code = (cause as NodeJS.ErrnoException).code ?? "unknown";
   return new PosternError("data_folder", {
     message: `Cannot ${action} "${path}" (${code})`,
-    hint: "The user who runs the agent must own the data folder, and the disk must have room.",
+    hint: "The user who runs Postern must own the data folder, and the disk must have room.",
     cause,
   });
 }

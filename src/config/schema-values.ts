@@ -1,0 +1,110 @@
+import { z } from "zod";
+import { readPrefix } from "../lib/cidr.ts";
+import { DURATION_RULE, parseDuration } from "../lib/duration.ts";
+import { parseSize, SIZE_RULE } from "../lib/size.ts";
+import { LISTEN_RULE, parseListen } from "./listen-address.ts";
+
+export const MiB = 1024 ** 2;
+export const GiB = 1024 ** 3;
+export const DAY_MS = 86_400_000;
+
+/** Largest number of entries in one map or list of the file. */
+export const MAX_ENTRIES = 1000;
+
+/** A time like `30s`; read as milliseconds. Not above 30 days unless `maxMs` says so. */
+export function duration(bounds: { minMs?: number; maxMs?: number; min?: string; max?: string }) {
+  return z
+    .string()
+    .refine((text) => parseDuration(text) !== null, { error: `must be ${DURATION_RULE}`, abort: true })
+    .transform((text) => parseDuration(text) ?? 0)
+    .refine((ms) => ms >= (bounds.minMs ?? 0), { error: `must be at least ${bounds.min}` })
+    .refine((ms) => ms <= (bounds.maxMs ?? 30 * DAY_MS), { error: `must be at most ${bounds.max ?? "30d"}` })
+    .meta({ "x-kind": "duration", pattern: "^[0-9]+(ms|s|m|h|d)$" });
+}
+
+/** A size like `8MiB`; read as bytes. */
+export function size(bounds: { minBytes: number; maxBytes: number; min: string; max: string }) {
+  return z
+    .string()
+    .refine((text) => parseSize(text) !== null, { error: `must be ${SIZE_RULE}`, abort: true })
+    .transform((text) => parseSize(text) ?? 0)
+    .refine((bytes) => bytes >= bounds.minBytes, { error: `must be at least ${bounds.min}` })
+    .refine((bytes) => bytes <= bounds.maxBytes, { error: `must be at most ${bounds.max}` })
+    .meta({ "x-kind": "size", pattern: "^[0-9]+(B|KiB|MiB|GiB|TiB)$" });
+}
+
+/** A whole number. */
+export function count(min: number, max: number) {
+  return z.int().min(min).max(max);
+}
+
+/** `HOST:PORT`. */
+export function listen() {
+  return z
+    .string()
+    .refine((text) => parseListen(text) !== null, { error: `must be ${LISTEN_RULE}`, abort: true })
+    .transform((text) => parseListen(text) ?? { host: "127.0.0.1", port: 0 })
+    .meta({ "x-kind": "listen" });
+}
+
+/** An IP address or a CIDR prefix. */
+export function addressRange() {
+  return z
+    .string()
+    .superRefine((text, context) => {
+      const { fault } = readPrefix(text);
+      if (fault !== null) context.addIssue({ code: "custom", message: fault });
+    })
+    .meta({ "x-kind": "address range" });
+}
+
+/** Scheme, host and port, without a path. */
+export function origin(what: string) {
+  return z
+    .string()
+    .refine((text) => readUrl(text, true) !== null, {
+      error: `must be ${what}: http:// or https://, host and port, without a path`,
+    })
+    .transform((text) => readUrl(text, true) ?? text)
+    .meta({ "x-kind": "origin" });
+}
+
+/** Address of an engine; may have a path. */
+export function engineUrl() {
+  return z
+    .string()
+    .refine((text) => readUrl(text, false) !== null, {
+      error: "must be the engine's address: http:// or https:// with a host, without credentials, query or fragment",
+    })
+    .transform((text) => readUrl(text, false) ?? text)
+    .meta({ "x-kind": "url" });
+}
+
+function readUrl(text: string, originOnly: boolean): string | null {
+  const url = URL.parse(text);
+  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") return null;
+  if (url.search !== "" || url.hash !== "" || /[?#]/.test(text)) return null;
+  if (originOnly && url.pathname !== "/") return null;
+  return originOnly ? url.origin : url.href.replace(/\/+$/, "");
+}
+
+/** Where a secret is: never the secret itself. */
+export function secret(what: string) {
+  return z
+    .string()
+    .regex(/^(?:env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/, {
+      error: "must be env:NAME or file:PATH, never the secret itself",
+    })
+    .meta({ "x-kind": "secret" })
+    .describe(`${what}, as \`env:NAME\` (an environment variable) or \`file:PATH\`.`);
+}
+
+/** A file; relative to the configuration file. */
+export function path(what: string) {
+  return z
+    .string()
+    .min(1)
+    .max(4096)
+    .meta({ "x-kind": "path" })
+    .describe(`${what}; relative to the configuration file.`);
+}

@@ -1,0 +1,34 @@
+import type { IncomingMessage } from "node:http";
+import { TLSSocket } from "node:tls";
+import type { GatewayConfig } from "../config/resolved.ts";
+import { PosternError } from "../errors.ts";
+import type { EdgeResponse } from "../proxy/edge-response.ts";
+import { Cors } from "./cors.ts";
+
+/** What happens to every request on the public listener before anybody looks at what it wants. */
+export interface Edge {
+  /** Sets what every answer says. @returns Whether the request has its answer. @throws PosternError `origin_denied`. */
+  handle(request: IncomingMessage, response: EdgeResponse): boolean;
+  /** @throws PosternError `client_certificate_missing` where callers must show one. */
+  checkClientCertificate(request: IncomingMessage): void;
+}
+
+/** The edge of a public listener as its configuration has it: HSTS, CORS, client certificates. */
+export function createEdge({ tls, cors }: GatewayConfig): Edge {
+  const hsts =
+    tls === null || tls.hstsMs === 0 ? [] : ["Strict-Transport-Security", `max-age=${Math.floor(tls.hstsMs / 1000)}`];
+  const pages = cors === null ? null : new Cors(cors);
+  const asksForCertificate = tls !== null && tls.clientCaFile !== null;
+  return {
+    handle(request, response) {
+      response.edgeHeaders = hsts;
+      return pages?.handle(request, response) ?? false;
+    },
+    checkClientCertificate({ socket }) {
+      if (!asksForCertificate || (socket instanceof TLSSocket && socket.authorized)) return;
+      throw new PosternError("client_certificate_missing", {
+        detail: { reason: socket instanceof TLSSocket ? String(socket.authorizationError) : "no TLS" },
+      });
+    },
+  };
+}

@@ -1,0 +1,58 @@
+import type { AddressInfo } from "node:net";
+import type { ListenerView } from "../admin/contract.ts";
+import { formatListen } from "../config/listen-address.ts";
+import { reachOf } from "../config/reach.ts";
+import type { ResolvedConfig } from "../config/resolved.ts";
+import type { OpenListener } from "./listeners.ts";
+
+const NEEDS: Readonly<Record<ListenerView["name"], string>> = {
+  public: "a key for everything but health; an invitation or a known identity for agents",
+  plain: "nothing: it serves nothing, and refuses keys",
+  agents: "an invitation or a known identity",
+  admin: "nothing for health and metrics; an admin token or a login for the rest",
+};
+
+/** Everything that listens, with who can reach it and what they need, for `postern status`. */
+export function viewListeners(config: ResolvedConfig, open: readonly OpenListener[], adminUrl: string): ListenerView[] {
+  const { gateway } = config;
+  const hosts = {
+    public: gateway.listen.host,
+    plain: gateway.plainListen?.host ?? "",
+    agents: gateway.agents?.listen.host ?? "",
+  };
+  const views = open.map(({ name, server, certificate }): ListenerView => {
+    const host = hosts[name];
+    const state = certificate?.state() ?? null;
+    const isBehindProxy = name === "public" && gateway.trustedProxies.length > 0;
+    return {
+      name,
+      address: formatListen({ host, port: (server.address() as AddressInfo | null)?.port ?? 0 }),
+      reach: reachOf(host),
+      tls: state?.source ?? (isBehindProxy ? "proxy" : "none"),
+      needs:
+        name === "public" && (gateway.tls?.clientCaFile ?? null) !== null
+          ? `a client certificate, and ${NEEDS[name]}`
+          : NEEDS[name],
+      certificate:
+        state === null
+          ? null
+          : {
+              names: state.names,
+              notAfterMs: state.notAfterMs,
+              problem: state.problem,
+              nextTryAtMs: state.nextTryAtMs,
+            },
+    };
+  });
+  return [
+    ...views,
+    {
+      name: "admin",
+      address: new URL(adminUrl).host,
+      reach: reachOf(gateway.admin.listen.host),
+      tls: "none",
+      needs: NEEDS.admin,
+      certificate: null,
+    },
+  ];
+}
