@@ -1,5 +1,4 @@
 import type { ServerResponse } from "node:http";
-import type { Socket } from "node:net";
 import type { TimeoutConfig } from "../config/resolved.ts";
 import type { AttemptFormat } from "../dialects/attempt-format.ts";
 import type { AnswerContext } from "../dialects/conversation.ts";
@@ -13,7 +12,7 @@ import { type AttemptFailure, classifyAnswer, classifyFailure } from "../routing
 import { planRetry } from "../routing/retry.ts";
 import { estimateUsage } from "../usage/estimate.ts";
 import type { AttemptRecord, OpenRecord, Outcome } from "../usage/record.ts";
-import { frameChunk, frameEnd } from "./chunk-frame.ts";
+import { CallerAnswer, type CallerEvents } from "./caller-answer.ts";
 import { passAnswerHeaders, streamHeaders, upstreamHeaders } from "./hop-headers.ts";
 import { type AttemptSource, type PreparedAttempt, prepareAttempt } from "./prepare-attempt.ts";
 import type { HeldBody } from "./read-body.ts";
@@ -28,12 +27,9 @@ export const MAX_WRITTEN_ANSWER_BYTES = 16 * 1024 * 1024;
 export const MAX_ERROR_BODY_BYTES = 64 * 1024;
 /** Most that is held back of a stream before its first content. */
 export const MAX_HELD_BYTES = 256 * 1024;
-/** Whole answers up to this size leave in one piece with their head. */
-const MAX_TEXT_BYTES = 16 * 1024;
 const GIB = 1024 ** 3;
 /** `Retry-After` of an engine that is too busy and does not say for how long. */
 const RETRY_AFTER_SECONDS = "2";
-const NO_BYTES = Buffer.alloc(0);
 const JSON_TYPE = "application/json";
 
 /** Where a request may go. */
@@ -108,7 +104,7 @@ const NO_USAGE: Usage = { tokensIn: 0, tokensInCached: 0, tokensOut: 0, tokensRe
  *
  * The relay owns the response, the running exchange and the body; all three are given back in `#settle`.
  */
-export class Relay implements ExchangeHandler, Watched {
+export class Relay implements ExchangeHandler, CallerEvents, Watched {
   /** In the sweeper. */
   place = -1;
   readonly #job: RelayJob;
@@ -126,21 +122,13 @@ export class Relay implements ExchangeHandler, Watched {
   #headers: ExchangeHeaders = {};
   #held: Buffer[] = [];
   #heldBytes = 0;
-  #isCommitted = false;
-  /** Status that the caller got, or 0. */
-  #callerStatus = 0;
-  /** The caller's connection, once it is written to directly. */
-  #socket: Socket | null = null;
+  readonly #caller: CallerAnswer;
   #isSettled = false;
-  #isCallerSlow = false;
-  #callerSlowSinceMs = 0;
   #attemptIndex = -1;
   #attemptStartedMs = 0;
   #attemptStartedAtMs = 0;
   #lastDataMs = 0;
-  #lastWriteMs = 0;
   #attemptBytes = 0;
-  #bytesOut = 0;
   #firstTokenMs: number | null = null;
   #attempts: AttemptRecord[] = [];
   readonly #tried = new Set<string>();
@@ -153,13 +141,11 @@ export class Relay implements ExchangeHandler, Watched {
     this.#job = job;
     this.#plan = job.plan;
     this.#host = host;
+    this.#caller = new CallerAnswer(job.response, host.sweeper, this);
   }
 
   /** Starts the first attempt, or the wait for an engine that it can go to. Call once. */
   start(): void {
-    const { response } = this.#job;
-    response.on("drain", this.#onDrain);
-    response.on("close", () => this.#onCallerGone());
     this.#host.sweeper.watch(this);
     this.#record = this.#host.open(() => {
       if (!this.#isSettled && this.#plan !== null) this.#attempt(this.#plan.first);
@@ -280,19 +266,19 @@ export class Relay implements ExchangeHandler, Watched {
       return this.#unreadable(error);
     }
     if (this.#firstTokenMs !== null) {
-      if (out.length > 0) this.#write(out);
+      if (out.length > 0) this.#caller.write(out);
       return;
     }
-    if (tap.completion === "engine_error" && !this.#isCommitted) return this.#giveUp("engine_failed", null);
+    if (tap.completion === "engine_error" && !this.#caller.isCommitted) return this.#giveUp("engine_failed", null);
     if (!tap.hasContent) {
-      if (this.#isCommitted && out.length > 0) this.#write(out);
+      if (this.#caller.isCommitted && out.length > 0) this.#caller.write(out);
       else if (out.length > 0) this.#hold(out, MAX_HELD_BYTES);
       return;
     }
     this.#firstTokenMs = this.#host.monotonicMs() - this.#job.startedMs;
     this.#dropBody();
     this.#commit();
-    if (out.length > 0) this.#write(out);
+    if (out.length > 0) this.#caller.write(out);
   }
 
   onEnd(): void {
@@ -319,13 +305,15 @@ export class Relay implements ExchangeHandler, Watched {
       if (tap?.completion !== "engine_error") return this.#giveUp("engine_cut", null);
       // The engine told of its own trouble and the caller has it already: no second error, and no clean end.
       this.#closeAttempt("engine_failed");
-      this.#settle("failed", "engine_failed", tap.usage(), null, () => this.#breakOff(null));
+      this.#settle("failed", "engine_failed", tap.usage(), null, () =>
+        this.#caller.breakOff(null, this.#job.codec.isErrorAnEnd === true),
+      );
       return;
     }
-    if (!this.#isCommitted) this.#commit();
+    if (!this.#caller.isCommitted) this.#commit();
     this.#closeAttempt(null);
-    this.#bytesOut += tail.length;
-    this.#settle("ok", null, tap.usage(), null, () => this.#job.response.end(frameEnd(tail)));
+    this.#caller.bytesOut += tail.length;
+    this.#settle("ok", null, tap.usage(), null, () => this.#caller.end(tail));
   }
 
   #onWholeEnd(): void {
@@ -346,7 +334,7 @@ export class Relay implements ExchangeHandler, Watched {
     if (this.#retry(failure)) return;
     // The engine's own words are what its client's author needs to see.
     const type = this.#headers["content-type"] ?? "";
-    if (this.#isCommitted) {
+    if (this.#caller.isCommitted) {
       const told = isPassableError(this.#status, type, body) ? toldError(this.#status, body) : null;
       return this.#end(failure.code, "failed", { status: this.#status }, told);
     }
@@ -442,27 +430,18 @@ export class Relay implements ExchangeHandler, Watched {
   ): void {
     this.#closeAttempt(code);
     const error = told ?? new PosternError(code, detail === null ? {} : { detail });
-    if (!this.#isCommitted) {
-      this.#callerStatus = statusFor(this.#job.source.operation.family, error);
+    if (!this.#caller.isCommitted) {
+      this.#caller.status = statusFor(this.#job.source.operation.family, error);
       this.#settle(outcome, code, this.#usageSoFar(outcome), detail, () => this.#host.refuse(error));
       return;
     }
     const lastWords = this.#tap?.inBandError?.(error) ?? this.#job.codec.inBandError(error, this.#job.context);
-    this.#settle(outcome, code, this.#usageSoFar(outcome), detail, () => this.#breakOff(lastWords));
+    this.#settle(outcome, code, this.#usageSoFar(outcome), detail, () =>
+      this.#caller.breakOff(lastWords, this.#job.codec.isErrorAnEnd === true),
+    );
   }
 
-  /**
-   * Ends a committed stream so that nobody takes it for complete: no terminator of the dialect, none of HTTP. Where the error is
-   * a terminator itself, HTTP ends well, or clients would tell of the broken connection instead of the error.
-   */
-  #breakOff(lastWords: Buffer | null): void {
-    const { response, codec } = this.#job;
-    if (codec.isErrorAnEnd === true) response.write(frameEnd(lastWords ?? NO_BYTES), () => response.destroy());
-    else if (lastWords === null) response.destroy();
-    else response.write(frameChunk(lastWords), () => response.destroy());
-  }
-
-  #onCallerGone(): void {
+  onGone(): void {
     if (this.#isSettled) return;
     this.#cancel("caller_left");
     this.#closeAttempt(null);
@@ -480,40 +459,13 @@ export class Relay implements ExchangeHandler, Watched {
 
   /** Sends the head of a stream and what was held back. After this the status cannot change any more. */
   #commit(): void {
-    if (this.#isCommitted) return;
-    this.#isCommitted = true;
-    this.#callerStatus = 200;
+    if (this.#caller.isCommitted) return;
     const headers = streamHeaders(streamTypeOf(this.#job.source.operation));
     this.#pushFacts(headers, this.#kind === "stream" ? this.#servedBy() : "pending");
     passAnswerHeaders(this.#headers, headers);
-    const { response } = this.#job;
-    response.writeHead(200, headers);
-    // The head says chunked; from here on the framing is ours (see chunk-frame.ts).
-    response.chunkedEncoding = false;
-    if (this.#held.length === 0) response.flushHeaders();
-    for (const chunk of this.#held) this.#write(chunk);
+    this.#caller.commit(headers, this.#held);
     this.#held = [];
     this.#heldBytes = 0;
-    this.#lastWriteMs = this.#host.sweeper.nowMs;
-    this.#takeSocket();
-  }
-
-  /**
-   * From here on chunks go to the connection itself: what the response adds to each write (corking until the next tick, and
-   * state that only its own framing needs) is a tenth of what a token costs. A response that waits behind another one on
-   * its connection has no socket yet, and keeps its own way.
-   */
-  #takeSocket(): void {
-    const { socket } = this.#job.response;
-    if (socket === null) return;
-    this.#socket = socket;
-    socket.on("drain", this.#onDrain);
-  }
-
-  /** The connection outlives this answer. Whoever writes next does it through its own response. */
-  #giveSocketBack(): void {
-    this.#socket?.off("drain", this.#onDrain);
-    this.#socket = null;
   }
 
   /** What the caller is told that a whole answer is; null when the engine's is none of the dialect. */
@@ -530,16 +482,12 @@ export class Relay implements ExchangeHandler, Watched {
     // Engines seldom say when to come back; a server that loads its model does not either.
     if (isOverload(status) && this.#headers["retry-after"] === undefined)
       headers.push("Retry-After", RETRY_AFTER_SECONDS);
-    this.#bytesOut += body.length;
-    this.#isCommitted = true;
-    this.#callerStatus = status;
+    const caller = this.#caller;
+    caller.bytesOut += body.length;
+    caller.isCommitted = true;
+    caller.status = status;
     this.#closeAttempt(code);
-    const { response } = this.#job;
-    this.#settle(code === null ? "ok" : "failed", code, usage, null, () => {
-      // As text, because Node sends a head and a text in one piece, a head and a buffer in two.
-      if (body.length <= MAX_TEXT_BYTES) response.writeHead(status, headers).end(body.toString("latin1"), "latin1");
-      else response.writeHead(status, headers).end(body);
-    });
+    this.#settle(code === null ? "ok" : "failed", code, usage, null, () => caller.whole(headers, body));
   }
 
   #pushFacts(headers: string[], servedBy: string): void {
@@ -559,23 +507,14 @@ export class Relay implements ExchangeHandler, Watched {
     return `node/${this.#target?.nodeName ?? this.#attempts.at(-1)?.target.slice(5) ?? "none"}`;
   }
 
-  #write(chunk: Buffer): void {
-    this.#bytesOut += chunk.length;
-    this.#lastWriteMs = this.#host.sweeper.nowMs;
-    const framed = frameChunk(chunk);
-    const isTaken = this.#socket === null ? this.#job.response.write(framed) : this.#socket.write(framed);
-    if (isTaken || this.#isCallerSlow) return;
-    this.#isCallerSlow = true;
-    this.#callerSlowSinceMs = this.#host.sweeper.nowMs;
+  onSlow(): void {
     this.#exchange?.pause();
   }
 
-  readonly #onDrain = (): void => {
-    if (!this.#isCallerSlow) return;
-    this.#isCallerSlow = false;
+  onTaken(): void {
     this.#lastDataMs = this.#host.sweeper.nowMs;
     this.#exchange?.resume();
-  };
+  }
 
   // Time
 
@@ -583,8 +522,8 @@ export class Relay implements ExchangeHandler, Watched {
     const { timeouts, startedMs, source } = this.#job;
     const { facts } = source;
     if (nowMs - startedMs > timeouts.totalMs) return this.stop("deadline");
-    if (this.#isCallerSlow) {
-      if (nowMs - this.#callerSlowSinceMs > timeouts.callerIdleMs) this.#job.response.destroy();
+    if (this.#caller.isSlow) {
+      if (nowMs - this.#caller.slowSinceMs > timeouts.callerIdleMs) this.#caller.destroy();
       return;
     }
     if (this.#firstTokenMs === null) {
@@ -594,11 +533,12 @@ export class Relay implements ExchangeHandler, Watched {
       } else if (this.#attemptIndex >= 0 && nowMs - this.#attemptStartedMs > this.#firstTokenLimitMs()) {
         return this.#giveUp("engine_timeout", { limitMs: this.#firstTokenLimitMs() }, "deadline");
       }
-      if (facts.isStream && !this.#isCommitted && nowMs - startedMs > timeouts.holdMs) this.#commit();
+      if (facts.isStream && !this.#caller.isCommitted && nowMs - startedMs > timeouts.holdMs) this.#commit();
     } else if (nowMs - this.#lastDataMs > timeouts.betweenTokensMs) {
       return this.#giveUp("engine_stalled", { limitMs: timeouts.betweenTokensMs }, "deadline");
     }
-    if (this.#isCommitted && nowMs - this.#lastWriteMs > timeouts.keepAliveMs) this.#write(this.#keepAlive());
+    if (this.#caller.isCommitted && nowMs - this.#caller.lastWriteMs > timeouts.keepAliveMs)
+      this.#caller.write(this.#keepAlive());
   }
 
   #keepAlive(): Buffer {
@@ -641,19 +581,19 @@ export class Relay implements ExchangeHandler, Watched {
     if (this.#isSettled || this.#record === null) return;
     this.#isSettled = true;
     this.#host.sweeper.unwatch(this);
-    this.#giveSocketBack();
+    this.#caller.giveSocketBack();
     this.#dropBody();
     this.#host.settle(
       this.#record,
       {
         outcome,
-        status: this.#callerStatus,
+        status: this.#caller.status,
         errorCode,
         usage,
         timeToFirstTokenMs: this.#firstTokenMs,
         attempts: this.#attempts,
         servedBy: this.#attempts.at(-1)?.target ?? null,
-        bytesOut: this.#bytesOut,
+        bytesOut: this.#caller.bytesOut,
         detail,
       },
       last,
