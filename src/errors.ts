@@ -72,6 +72,12 @@ export const ERRORS = {
     openai: { type: "invalid_request_error", code: "invalid_api_key" },
     anthropic: "authentication_error",
   },
+  proxy_unproved: refusal(
+    403,
+    "The request did not come through the proxy that it names",
+    "proxy_unproved",
+    "permission_error",
+  ),
   address_denied: refusal(403, "This address may not use this endpoint", "address_denied", "permission_error"),
   endpoint_denied: refusal(403, "This key may not be used at this endpoint", "endpoint_denied", "permission_error"),
   origin_denied: refusal(

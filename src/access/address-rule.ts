@@ -30,6 +30,7 @@ export const MAX_RULES = 10_000;
 export const LOOPBACK_RANGES: readonly string[] = ["127.0.0.0/8", "::1"];
 export const PRIVATE_RANGES: readonly string[] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
 
+const LOOPBACK = AddressSet.of(LOOPBACK_RANGES);
 const NOT_PUBLIC = AddressSet.of([
   ...LOOPBACK_RANGES,
   ...PRIVATE_RANGES,
@@ -50,6 +51,7 @@ export function ambientRisk(range: string): string | null {
   const { prefix } = readPrefix(range);
   if (prefix === null) return null;
   const first = range.split("/", 1)[0] ?? range;
+  if (LOOPBACK.matches(first)) return null;
   if (!NOT_PUBLIC.matches(first)) {
     if (prefix.length >= NARROW[prefix.version])
       return "is a public address: whoever gets it next, or shares it, is that key";

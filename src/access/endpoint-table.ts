@@ -49,6 +49,11 @@ export class EndpointTable {
     return [...this.#byName.values()];
   }
 
+  /** Whether an endpoint has this host to itself. */
+  hasHost(host: string): boolean {
+    return this.#byHost.has(host);
+  }
+
   /**
    * Whether requests for this host are served here. A host that is not ours is refused, so that a page in somebody's browser
    * cannot reach a gateway on loopback or in a private network under a name of its own (DNS rebinding).

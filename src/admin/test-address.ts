@@ -46,7 +46,7 @@ export async function testAddress(parts: CallParts, input: TestAddressInput): Pr
     words.push(
       stand.key === null
         ? `Without a credential it would be nobody: the rule "${stand.rule.name}" names a key that does not work (${stand.failure}).`
-        : `Without a credential it is the key "${stand.key.name}" (${stand.key.id}), by the rule "${stand.rule.name}".`,
+        : `Without a credential it is the key "${stand.key.name}" (${stand.key.id}), by the rule "${stand.rule.name}", unless a browser sent it or a proxy stands in between that is not declared or does not say for whom it asks.`,
     );
   }
   if (denial === null && input.key !== null) {

@@ -19,6 +19,10 @@ function toFaults(issue: z.core.$ZodIssue, source: YamlSource, sourceName: strin
     return [fault(issue.path, `has a name that ${issue.issues[0]?.message ?? "is not valid"}`, true, false)];
   }
   const value = valueAt(source.data, issue.path);
+  const meant = issue.code === "invalid_union" ? findMeant(issue.errors) : null;
+  if (meant !== null) {
+    return meant.flatMap((one) => toFaults({ ...one, path: [...issue.path, ...one.path] }, source, sourceName));
+  }
   if (value === undefined) return [fault(issue.path, "is missing", false, false)];
   return [fault(issue.path, ruleOf(issue), false, true)];
 
@@ -31,6 +35,14 @@ function toFaults(issue: z.core.$ZodIssue, source: YamlSource, sourceName: strin
       seen: showValue ? showSeen(String(path.at(-1) ?? ""), valueAt(source.data, path)) : null,
     };
   }
+}
+
+/** Of several forms that a value may have, the faults of the one whose type it has. */
+function findMeant(forms: z.core.$ZodIssue[][]): z.core.$ZodIssue[] | null {
+  const meant = forms.filter(
+    (issues) => !issues.some(({ code, path }) => code === "invalid_type" && path.length === 0),
+  );
+  return meant.length === 1 ? (meant[0] ?? null) : null;
 }
 
 function ruleOf(issue: z.core.$ZodIssue): string {

@@ -53,6 +53,7 @@ export function listConfigSettings(): ConfigSetting[] {
     }
     if (typeof node.additionalProperties === "object") visit(node.additionalProperties, `${path}.NAME`, false);
     if (node.items !== undefined) visit(node.items, `${path}[]`, false);
+    for (const form of node.anyOf ?? []) if (form.properties !== undefined) visit(form, path, false);
   }
 }
 

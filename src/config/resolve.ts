@@ -1,10 +1,6 @@
-import { accessSync, constants, readFileSync, statSync } from "node:fs";
-import { dirname, resolve } from "node:path";
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
-import { Secret } from "../lib/secret.ts";
-import { formatPath } from "./check.ts";
-import type { ConfigFault } from "./diagnostics.ts";
-import type { ConfigPart } from "./load.ts";
+import { resolveEndpoints, resolveProxies, resolveRules } from "./resolve-access.ts";
+import { addFault, locateFile, type Resolving, readSecret } from "./resolve-file.ts";
 import {
   DEFAULT_EDGE,
   type EngineAddress,
@@ -14,22 +10,6 @@ import {
   type TlsFiles,
 } from "./resolved.ts";
 import type { RawConfig, RawEngineAddress, RawFieldRules } from "./schema.ts";
-import type { YamlSource } from "./yaml-source.ts";
-
-/** Longest secret that is read from a file. */
-const MAX_SECRET_BYTES = 64 * 1024;
-
-interface Resolving {
-  raw: RawConfig;
-  source: YamlSource;
-  /** Absolute; relative paths in it start from its folder. */
-  file: string;
-  base: ResolvedConfig;
-  part: ConfigPart;
-  env: Readonly<Record<string, string | undefined>>;
-  /** Filled with what cannot be read; the result is only good when nothing was added. */
-  faults: ConfigFault[];
-}
 
 /** Fills defaults in, locates files and reads secrets of the part that asks. Faults are added to `faults`, never thrown. */
 export function resolveConfig(resolving: Resolving): ResolvedConfig {
@@ -67,7 +47,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
         listen: raw.gateway?.admin?.listen ?? base.gateway.admin.listen,
         hosts: raw.gateway?.admin?.hosts ?? [],
       },
-      trustedProxies: raw.gateway?.trustedProxies ?? [],
+      trustedProxies: resolveProxies(resolving, forGateway),
       limits: {
         bodyBytes: limits.body ?? base.gateway.limits.bodyBytes,
         bodyMemoryBytes: limits.bodyMemory ?? base.gateway.limits.bodyMemoryBytes,
@@ -107,6 +87,8 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
       fields: resolveFields(raw.gateway?.fields ?? {}),
       optional: (raw.gateway?.optional ?? []).map((name) => `openai.${name}`),
     },
+    endpoints: resolveEndpoints(resolving),
+    access: { rules: resolveRules(resolving) },
     storage: {
       requestRetentionMs:
         raw.storage?.requestRetention === "forever"
@@ -227,50 +209,4 @@ function resolveEngine(resolving: Resolving, path: string[], raw: RawEngineAddre
     caFile: raw.ca === undefined ? null : locateFile(resolving, [...path, "ca"], raw.ca, isOurs),
     serverName: raw.serverName ?? null,
   };
-}
-
-function locateFile(resolving: Resolving, path: string[], value: string, isOurs: boolean): string {
-  const file = resolve(dirname(resolving.file), value);
-  if (!isOurs) return file;
-  try {
-    accessSync(file, constants.R_OK);
-    if (!statSync(file).isFile()) addFault(resolving, path, `names ${file}, which is not a file`);
-  } catch (error) {
-    addFault(resolving, path, `names ${file}, which ${unreadable(error)}`);
-  }
-  return file;
-}
-
-function readSecret(resolving: Resolving, path: string[], reference: string): Secret | null {
-  if (reference.startsWith("env:")) {
-    const name = reference.slice("env:".length);
-    const value = resolving.env[name];
-    if (value !== undefined && value !== "") return new Secret(value);
-    return addFault(resolving, path, `names the environment variable ${name}, which is not set`);
-  }
-  const file = resolve(dirname(resolving.file), reference.slice("file:".length));
-  try {
-    if (statSync(file).size > MAX_SECRET_BYTES) return addFault(resolving, path, `names ${file}, which is too large`);
-    const value = readFileSync(file, "utf8").trim();
-    return value === "" ? addFault(resolving, path, `names ${file}, which is empty`) : new Secret(value);
-  } catch (error) {
-    return addFault(resolving, path, `names ${file}, which ${unreadable(error)}`);
-  }
-}
-
-function unreadable(error: unknown): string {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT") return "does not exist";
-  return code === "EACCES" ? "this user may not read" : `cannot be read (${code ?? "unknown reason"})`;
-}
-
-function addFault(resolving: Resolving, path: string[], rule: string): null {
-  resolving.faults.push({
-    source: resolving.file,
-    ...resolving.source.locate(path),
-    path: formatPath(path),
-    rule,
-    seen: null,
-  });
-  return null;
 }

@@ -47,14 +47,26 @@ export interface GatewayConfig {
   /** A listener that takes agents' links and nothing else; null: they come in on the public one only. */
   agents: { listen: ListenAddress; tls: TlsFiles } | null;
   admin: AdminListenConfig;
-  /** Addresses or CIDR ranges of TLS-terminating proxies in front. Only these may set `X-Forwarded-For`. Empty: none. */
-  trustedProxies: readonly string[];
+  /** TLS-terminating proxies in front. Only these may say for whom they ask. Empty: none. */
+  trustedProxies: readonly TrustedProxyConfig[];
   limits: LimitConfig;
   timeouts: TimeoutConfig;
   /** What callers may put into bodies. Each agent has a policy of its own, which is the ceiling on its machine. */
   fields: FieldPolicy;
   /** Ids of opt-in operations (dialects/operations.ts) that are served. */
   optional: readonly string[];
+}
+
+/** A proxy whose word about the caller counts, and what it must show for that. */
+export interface TrustedProxyConfig {
+  /** CIDR prefixes that it connects from, names already resolved. */
+  ranges: readonly string[];
+  /** The one header that it writes itself and that we read. */
+  header: "x-forwarded-for" | "cf-connecting-ip";
+  /** A header that it must send, its name in lower case. */
+  secret: { header: string; value: Secret } | null;
+  /** The Access application whose assertion its requests must carry. `keysFile` null: the team's own address. */
+  access: { team: string; audience: string; keysFile: string | null } | null;
 }
 
 /** PEM files, absolute; read again when they change. */

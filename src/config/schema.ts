@@ -1,17 +1,7 @@
 import { z } from "zod";
+import { access, endpoints, trustedProxies } from "./schema-access.ts";
 import { cors, limits, publicTls, timeouts, tlsFiles } from "./schema-edge.ts";
-import {
-  addressRange,
-  count,
-  DAY_MS,
-  duration,
-  engineUrl,
-  listen,
-  MAX_ENTRIES,
-  origin,
-  path,
-  secret,
-} from "./schema-values.ts";
+import { count, DAY_MS, duration, engineUrl, listen, MAX_ENTRIES, origin, path, secret } from "./schema-values.ts";
 
 /**
  * `postern.yaml` as people write it. Strict: an unknown key is an error.
@@ -106,11 +96,11 @@ const gateway = z.strictObject({
     })
     .optional()
     .describe("The admin listener."),
-  trustedProxies: z
-    .array(addressRange())
-    .max(MAX_ENTRIES)
+  trustedProxies: trustedProxies
     .optional()
-    .describe("Addresses of TLS-terminating proxies in front; only these may tell the caller's address."),
+    .describe(
+      "TLS-terminating proxies in front, whose word about the caller's address counts: ranges, `cloudflare`, `loopback`, `private`, or what more they must show.",
+    ),
   limits: limits.optional().describe("Bounds of the process."),
   timeouts: timeouts.optional().describe("Times after which something is given up."),
   fields: z
@@ -252,6 +242,10 @@ const agent = z.strictObject({
 
 export const configSchema = z.strictObject({
   gateway: gateway.optional().describe("The public program."),
+  endpoints: endpoints
+    .optional()
+    .describe("Public hosts and path prefixes, by name. The one called `default` is at the gateway's own names."),
+  access: access.optional().describe("Rules about addresses."),
   storage: storage.optional().describe("What is kept, and for how long."),
   nodes: z
     .record(configName, z.strictObject(engineAddress))
@@ -271,9 +265,7 @@ export type RawEngineAddress = NonNullable<RawConfig["nodes"]>[string];
 
 /** Keys that DESIGN has and this version does not yet; `*` stands for any name. Refused with those words. */
 export const NOT_YET: readonly string[] = [
-  "endpoints",
   "cluster",
-  "access",
   "providers",
   "continuity",
   "alerts",

@@ -1,50 +1,48 @@
 import type { IncomingMessage } from "node:http";
-import { PosternError } from "../errors.ts";
-import { AddressSet } from "../lib/cidr.ts";
 import { canonicalAddress } from "../lib/ip-address.ts";
 import type { Origin } from "../proxy/identify.ts";
+import type { TrustedProxies } from "./trusted-proxies.ts";
 
 /** Reads addresses off connections, with declared proxies taken into account. */
 export interface CallerAddresses {
-  /** Throws `bad_request` when a trusted proxy sends an address that is none: guessing would let somebody choose his own. */
+  /** Throws `bad_request` and `proxy_unproved` where a proxy's word cannot be taken. */
   originOf(request: IncomingMessage): Origin;
-  /** Whether a declared proxy passed the request on: it comes from one and says for whom. */
+  /** The same for where nothing may be thrown: then the peer's own address. */
+  addressOf(request: IncomingMessage): string;
+  /** Whether a declared proxy passed the request on: it comes from one and was written to by one. */
   cameThroughProxy(request: IncomingMessage): boolean;
 }
 
 /** What proxies write to say for whom they ask. From anybody else it only shows that there is a proxy which nobody declared. */
 const FORWARDING = ["x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip", "true-client-ip", "via"] as const;
 
-/**
- * Tells the caller's address: the peer's own, or behind a declared proxy the last address in `X-Forwarded-For` that is not
- * itself a declared proxy.
- *
- * @param trustedProxies Addresses and CIDR ranges.
- */
-export function callerAddresses(trustedProxies: readonly string[]): CallerAddresses {
-  const trusted = AddressSet.of(trustedProxies);
-  function isFromProxy(request: IncomingMessage): boolean {
-    return trusted.size > 0 && trusted.matches(peerOf(request));
-  }
+/** Tells the caller's address: the peer's own, or behind a declared proxy the one that it names. */
+export function callerAddresses(proxies: TrustedProxies): CallerAddresses {
   function originOf(request: IncomingMessage): Origin {
     const address = peerOf(request);
-    if (!isFromProxy(request)) {
-      const isPassedOn = FORWARDING.some((name) => request.headers[name] !== undefined);
-      return { address, source: isPassedOn ? "undeclared_proxy" : "peer" };
+    if (!proxies.isProxy(address)) {
+      return { address, source: isPassedOn(request) ? "undeclared_proxy" : "peer" };
     }
-    const forwarded = request.headers["x-forwarded-for"];
-    if (forwarded === undefined) return { address, source: "proxy_itself" };
-    const hops = String(forwarded)
-      .split(",")
-      .map((hop) => readHop(hop.trim()));
-    const caller = hops.findLast((hop) => !trusted.matches(hop));
-    return caller === undefined ? { address, source: "proxy_itself" } : { address: caller, source: "forwarded" };
+    const forwarded = proxies.readForwarded(address, request.rawHeaders);
+    if (forwarded === null) return { address, source: "proxy_itself" };
+    return { address: forwarded.address, source: "forwarded" };
+  }
+  function addressOf(request: IncomingMessage): string {
+    try {
+      return originOf(request).address;
+    } catch {
+      return peerOf(request);
+    }
   }
   function cameThroughProxy(request: IncomingMessage): boolean {
-    // A proxy's own machine may run an agent as well; only what it passes on names somebody else.
-    return isFromProxy(request) && request.headers["x-forwarded-for"] !== undefined;
+    // A proxy's own machine may run an agent as well; only what it passes on names somebody else, if only badly.
+    return proxies.isProxy(peerOf(request)) && isPassedOn(request);
   }
-  return { originOf, cameThroughProxy };
+  return { originOf, addressOf, cameThroughProxy };
+}
+
+function isPassedOn({ headers }: IncomingMessage): boolean {
+  return FORWARDING.some((name) => headers[name] !== undefined);
 }
 
 /** Mapped IPv4 as IPv4. The zone of a link-local peer (`fe80::1%eth0`) is our side's name for the cable, not a part of it. */
@@ -52,12 +50,4 @@ function peerOf(request: IncomingMessage): string {
   const peer = request.socket.remoteAddress ?? "";
   const zone = peer.indexOf("%");
   return canonicalAddress(zone === -1 ? peer : peer.slice(0, zone)) ?? peer;
-}
-
-function readHop(text: string): string {
-  const address = canonicalAddress(text);
-  if (address !== null) return address;
-  throw new PosternError("bad_request", {
-    message: "Cannot read the request: X-Forwarded-For holds something that is no address",
-  });
 }

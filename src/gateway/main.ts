@@ -9,9 +9,9 @@ import { Keyring } from "../access/keyring.ts";
 import { publicUrlOf } from "../config/load.ts";
 import { refuseUnsafeAdminListen, refuseUnsafeListen } from "../config/refuse-unsafe-listen.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
+import { familyOf } from "../dialects/classify.ts";
 import { PosternError, toPosternError } from "../errors.ts";
 import { isLoopbackAddress } from "../lib/address-source.ts";
-import { AddressSet } from "../lib/cidr.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { Closers } from "../lib/closers.ts";
 import { createUuidV7 } from "../lib/uuidv7.ts";
@@ -38,6 +38,7 @@ import { openListeners } from "./listeners.ts";
 import { createLiveGateway } from "./live.ts";
 import { Metrics } from "./metrics.ts";
 import { openNodes } from "./nodes.ts";
+import { openProxies } from "./open-proxies.ts";
 import { openPlaces } from "./places.ts";
 import { createPlainRequests } from "./plain-requests.ts";
 import { closeWith } from "./public-listener.ts";
@@ -154,8 +155,9 @@ async function compose(
     optedIn: new Set(gateway.optional),
     newId,
   });
+  const proxies = await openProxies({ configs: gateway.trustedProxies, clock, log, closers });
   livePlaces.watch(() => pipeline.recheckAddresses());
-  const callers = callerAddresses(gateway.trustedProxies);
+  const callers = callerAddresses(proxies);
   let isDraining = false;
   const acceptor = new Acceptor({
     identity,
@@ -166,7 +168,7 @@ async function compose(
       register: (accepted) => links.register(accepted),
     },
     instance: { id: randomUUID(), count: () => 1 },
-    addressOf: (request) => callers.originOf(request).address,
+    addressOf: callers.addressOf,
     isBehindProxy: callers.cameThroughProxy,
     limits: { concurrent: gateway.limits.handshakes },
   });
@@ -182,8 +184,11 @@ async function compose(
         edge.checkClientCertificate(request);
         pipeline.handle(request, response, origin);
       }
-    } catch (error) {
-      refuse(request, response, toPosternError(error), "openai", newId(), null);
+    } catch (thrown) {
+      const error = toPosternError(thrown);
+      const from = request.socket.remoteAddress;
+      log.info({ from, error: error.code, detail: error.detail }, "request refused before its caller was known");
+      refuse(request, response, error, familyOf(request.url ?? ""), newId(), null);
     }
   }
 
@@ -193,7 +198,6 @@ async function compose(
   }
 
   const challenges = new Challenges();
-  const proxies = AddressSet.of(gateway.trustedProxies);
   const listeners = await openListeners({
     gateway,
     dataFolder: config.dataFolder,
@@ -205,7 +209,7 @@ async function compose(
     guard: new ConnectionGuard({
       clock,
       maxPerAddress: gateway.limits.connectionsPerAddress,
-      isExempt: (address) => isLoopbackAddress(address) || proxies.matches(address),
+      isExempt: (address) => isLoopbackAddress(address) || proxies.isProxy(address),
       slowReader: { graceMs: gateway.timeouts.callerIdleMs, bytesPerSecond: gateway.limits.readRateBytes },
       onCut: cut,
     }),
@@ -216,7 +220,8 @@ async function compose(
       isOurs: (host, localAddress) => livePlaces.places.endpoints.isOurs(host, localAddress),
       publicUrl: gateway.publicUrl,
       tlsPort: () => portOf(listeners.public.server),
-      addressOf: (request) => callers.originOf(request).address,
+      isEndpointHost: (host) => livePlaces.places.endpoints.hasHost(host),
+      addressOf: callers.addressOf,
       newId,
       log,
     }),
@@ -225,7 +230,7 @@ async function compose(
       if (request.url === CONNECT_PATH) return acceptor.handleRequest(request, response);
       try {
         // A new agent fetches its package where it will dial.
-        if (answerPublicRoute(request, response, callers.originOf(request).address)) return;
+        if (answerPublicRoute(request, response, callers.addressOf(request))) return;
         throw new PosternError("unknown_operation");
       } catch (error) {
         refuse(request, response, toPosternError(error), "openai", newId(), null);

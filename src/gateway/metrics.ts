@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { ProxyObserver, RequestSummary } from "../proxy/observer.ts";
+import { EndpointMetrics } from "./endpoint-metrics.ts";
 
 const DURATION_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const FIRST_TOKEN_BUCKETS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
@@ -60,6 +61,7 @@ export class Metrics {
     help: "Requests running now.",
     registers: [this.registry],
   });
+  readonly #endpoints = new EndpointMetrics(this.registry);
   readonly #ready = new Map<string, ReadyLabels>();
 
   constructor(readings: GaugeReadings) {
@@ -85,6 +87,7 @@ export class Metrics {
 
   /** Counts one finished request. */
   ended(summary: RequestSummary): void {
+    this.#endpoints.ended(summary);
     const closed = summary.closed;
     const model = summary.opened?.model ?? "";
     const node = summary.servedBy?.replace(/^(node|provider)\//, "") ?? "";

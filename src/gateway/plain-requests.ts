@@ -17,6 +17,8 @@ export interface PlainRequestsParts {
   challenges: Challenges;
   /** Whether a host (lower case, without port) is one that is served here. */
   isOurs(host: string, localAddress: string | undefined): boolean;
+  /** Whether an endpoint has that host to itself. */
+  isEndpointHost(host: string): boolean;
   /** Origin that browsers are sent to, or null: the same host on the port of the TLS listener. */
   publicUrl: string | null;
   tlsPort(): number;
@@ -59,7 +61,8 @@ function answer(parts: PlainRequestsParts, request: IncomingMessage, response: S
   if (!parts.isOurs(head.host, request.socket.localAddress)) throw new PosternError("bad_host");
   if (!PLAIN_TARGET.test(target)) throw new PosternError("bad_target");
   const port = parts.tlsPort();
-  const origin = parts.publicUrl ?? `https://${head.host}${port === 443 ? "" : `:${port}`}`;
+  const here = `https://${head.host}${port === 443 ? "" : `:${port}`}`;
+  const origin = parts.isEndpointHost(head.host) ? here : (parts.publicUrl ?? here);
   response.writeHead(308, ["Location", `${origin}${target}`, "Content-Length", "0", "Connection", "close"]);
   response.end();
 }
