@@ -54,28 +54,36 @@ export class ConnectionGuard {
     this.#parts = parts;
   }
 
-  /** Watches a listener's connections from their first packet, before TLS. */
+  /**
+   * Watches a listener's connections from their first packet, before TLS. It stands in front of the listeners that start HTTP and
+   * TLS, so that a refused connection costs neither, and no socket is destroyed from under TLS (with both destroyed in one turn
+   * Node 26.10 crashes).
+   */
   watch(server: Server): void {
-    server.prependListener("connection", (socket: Socket) => this.#onConnection(socket));
+    const own = server.listeners("connection") as Array<(this: Server, socket: Socket) => void>;
+    server.removeAllListeners("connection");
+    server.on("connection", (socket: Socket) => {
+      if (this.#admits(socket)) for (const listener of own) listener.call(server, socket);
+      else socket.destroy();
+    });
     // With TLS, what waits to be taken waits at the socket above.
     server.on("secureConnection", (socket: Socket) => this.#watch(socket, ""));
     server.on("drop", () => this.#parts.onCut("connections"));
   }
 
-  #onConnection(socket: Socket): void {
+  #admits(socket: Socket): boolean {
     const address = socket.remoteAddress;
-    // Gone already; there is nothing to watch.
-    if (address === undefined) return;
+    // Gone already.
+    if (address === undefined) return false;
     const source = this.#parts.isExempt(address) ? "" : sourceOf(address);
     const count = (this.#perSource.get(source) ?? 0) + 1;
     if (source !== "" && count > this.#parts.maxPerAddress) {
       this.#parts.onCut("connections_per_address");
-      // Not at once: others get this connection in the same turn, and expect it alive.
-      process.nextTick(() => socket.destroy());
-      return;
+      return false;
     }
     if (source !== "") this.#perSource.set(source, count);
     this.#watch(socket, source);
+    return true;
   }
 
   #watch(socket: Socket, source: string): void {
@@ -117,6 +125,7 @@ export class ConnectionGuard {
     const { graceMs, bytesPerSecond } = this.#parts.slowReader;
     if (nowMs - one.waitingSinceMs <= graceMs + (one.mostWaiting / bytesPerSecond) * 1000) return;
     this.#parts.onCut("slow_reader");
+    this.#open.delete(one);
     one.socket.destroy();
   }
 }

@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import type { ListenAddress } from "../config/resolved.ts";
 import { listenError } from "../lib/listen-error.ts";
 import { EdgeResponse } from "../proxy/edge-response.ts";
+import { isEnded } from "../proxy/refuse.ts";
 import type { TlsSettings } from "./certificate.ts";
 import type { ConnectionGuard, CutReason } from "./connection-guard.ts";
 
@@ -68,10 +69,13 @@ export async function startPublicListener(options: PublicListenerOptions): Promi
   server.maxHeadersCount = 0;
   server.maxConnections = options.maxConnections;
   options.guard?.watch(server);
-  server.on("request", options.onRequest);
+  function onRequest(request: IncomingMessage, response: EdgeResponse): void {
+    if (!isEnded(request.socket)) options.onRequest(request, response);
+  }
+  server.on("request", onRequest);
   // `Expect` is judged with the other headers; without these two listeners Node would answer 100 or 417 by itself.
-  server.on("checkContinue", options.onRequest);
-  server.on("checkExpectation", options.onRequest);
+  server.on("checkContinue", onRequest);
+  server.on("checkExpectation", onRequest);
   server.on("upgrade", options.onUpgrade);
   server.on("connect", (_request: IncomingMessage, socket: Duplex) => {
     options.onCut("malformed");
@@ -89,6 +93,8 @@ export async function startPublicListener(options: PublicListenerOptions): Promi
 
 function onClientError(error: NodeJS.ErrnoException, socket: Duplex, { onCut }: PublicListenerOptions): void {
   if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+  // What came behind a refused request; the refusal goes out and closes the connection.
+  if (isEnded(socket)) return;
   if (isAnswering(socket)) {
     onCut("malformed");
     return void socket.destroy();

@@ -446,82 +446,69 @@ it("a request whose body was still coming when everything was stopped goes nowhe
   caller.socket.destroy();
 });
 
-describe("raw requests that are not acceptable", () => {
-  const auth = (key: string) => `Authorization: Bearer ${key}\r\n`;
-  it.each([
-    ["HTTP/1.0", (k: string) => `GET /v1/models HTTP/1.0\r\nHost: localhost\r\n${auth(k)}\r\n`, 400],
-    [
-      "two Host headers",
-      (k: string) => `GET /v1/models HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n${auth(k)}\r\n`,
-      400,
-    ],
-    ["no Host", (k: string) => `GET /v1/models HTTP/1.1\r\n${auth(k)}\r\n`, 400],
-    ["a foreign Host", (k: string) => `GET /v1/models HTTP/1.1\r\nHost: evil.example\r\n${auth(k)}\r\n`, 421],
-    [
-      "absolute form",
-      (k: string) => `GET http://localhost/v1/models HTTP/1.1\r\nHost: localhost\r\n${auth(k)}\r\n`,
-      400,
-    ],
-    [
-      "two Authorization headers",
-      (k: string) => `GET /v1/models HTTP/1.1\r\nHost: localhost\r\n${auth(k)}${auth(k)}\r\n`,
-      400,
-    ],
-    [
-      "Content-Length and Transfer-Encoding",
-      (k: string) =>
-        `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n${auth(k)}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
-      400,
-    ],
-    [
-      "an odd Transfer-Encoding",
-      (k: string) =>
-        `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n${auth(k)}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`,
-      400,
-    ],
-    ["bare LF", (k: string) => `GET /v1/models HTTP/1.1\nHost: localhost\n${auth(k)}\n`, 400],
-    [
-      "an Expect that nobody knows",
-      (k: string) =>
-        `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n${auth(k)}Expect: 200-ok\r\nContent-Length: 2\r\n\r\n`,
-      400,
-    ],
-    ["CONNECT", () => "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400],
-    [
-      "a GET with a body",
-      (k: string) => `GET /v1/models HTTP/1.1\r\nHost: localhost\r\n${auth(k)}Content-Length: 2\r\n\r\nxx`,
-      400,
-    ],
-    [
-      "headers too large",
-      (k: string) => `GET /v1/models HTTP/1.1\r\nHost: localhost\r\n${auth(k)}X-Pad: ${"x".repeat(20_000)}\r\n\r\n`,
-      431,
-    ],
-    ["a backslash", (k: string) => `GET /v1\\models HTTP/1.1\r\nHost: localhost\r\n${auth(k)}\r\n`, 400],
-    [
-      "a key in the query",
-      (k: string) => `GET /v1/models?api_key=x HTTP/1.1\r\nHost: localhost\r\n${auth(k)}\r\n`,
-      400,
-    ],
-  ])("%s is refused and the connection closed", async (_name, request, status) => {
-    const { key, serve, raw } = await start();
+it.each(["/v1/chat/%63ompletions", "/v1/unknown", "/api/pull", "/V1/models", "/v1/models?", "/"])(
+  "POST %s is a 404",
+  async (path) => {
+    const { key, raw } = await start();
+    const caller = raw(
+      `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${key}\r\nContent-Length: 0\r\n\r\n`,
+    );
+    await caller.until("}}");
+    expect(caller.status).toBe(404);
+    caller.socket.destroy();
+  },
+);
+
+describe("callers that hold what they do not use", () => {
+  it("a body that trickles is a 408, and its slot and its memory come back", async () => {
+    const { key, serve, raw, clock, pipeline } = await start({ limits: { requestsPerKey: 1, bodyMemoryBytes: 2048 } });
     const [target] = serve("llama", "forge");
-    const caller = raw(request(key));
-    await caller.untilClosed();
-    expect(caller.status).toBe(status);
-    expect(target!.attempts).toHaveLength(0);
+    const slow = raw(chatRequest(key, "x".repeat(2000)).slice(0, -1990));
+    while (pipeline.running === 0) await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(10_000);
+    expect(pipeline.running).toBe(1);
+    clock.advance(1_000);
+    await slow.until("request_timeout");
+    expect(slow.status).toBe(408);
+    expect(slow.text).toContain("Connection: close");
+    expect(pipeline.running).toBe(0);
+    const next = raw(chatRequest(key, chatBody("llama")));
+    await target!.next();
+    expect(target!.attempts).toHaveLength(1);
+    for (const one of [slow, next]) one.socket.destroy();
   });
 
-  it.each(["/v1/chat/%63ompletions", "/v1/unknown", "/api/pull", "/V1/models", "/v1/models?", "/"])(
-    "%s is a 404",
-    async (path) => {
-      const { key, raw } = await start();
-      const caller = raw(`POST ${path} HTTP/1.1\r\nHost: localhost\r\n${auth(key)}Content-Length: 0\r\n\r\n`);
-      await caller.until("}}");
-      expect(caller.status).toBe(404);
-      caller.socket.destroy();
-    },
-  );
+  it("a body that comes at the least rate may take its time, up to the limit for the whole", async () => {
+    const { key, raw, clock, pipeline } = await start({ limits: { bodyRateBytes: 1 } });
+    const steady = raw(chatRequest(key, "x".repeat(2000)).slice(0, -1000));
+    while (pipeline.running === 0) await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    clock.advance(119_000);
+    expect(pipeline.running).toBe(1);
+    clock.advance(2_000);
+    await steady.until("request_timeout");
+    steady.socket.destroy();
+  });
+
+  it("one address has only so many requests at a time, whatever its keys; an IPv6 customer's /64 is one address", async () => {
+    let address = "2001:db8:1:2::1";
+    const { addKey, serve, raw, pipeline } = await start({
+      limits: { requestsPerAddress: 1 },
+      originOf: () => ({ address, source: "peer" }),
+    });
+    const [target] = serve("llama", "forge");
+    const first = raw(chatRequest(addKey(null).key, chatBody("llama", { stream: true })));
+    await target!.next();
+    address = "2001:db8:1:2:ffff::9";
+    const second = raw(chatRequest(addKey(null).key, chatBody("llama")));
+    await second.until("from this address");
+    expect(second.status).toBe(429);
+    address = "2001:db8:1:3::1";
+    const third = raw(chatRequest(addKey(null).key, chatBody("llama", { stream: true })));
+    await target!.next();
+    for (const one of [first, second, third]) one.socket.destroy();
+    while (pipeline.running > 0) await new Promise((resolve) => setImmediate(resolve));
+  });
 });
 
 describe("the list of models", () => {

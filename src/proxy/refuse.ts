@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { errorAnswer, type Family } from "../dialects/error-body.ts";
 import type { PosternError } from "../errors.ts";
 
@@ -22,6 +23,17 @@ const CLOSING: ReadonlySet<string> = new Set([
   "body_too_large",
 ]);
 
+/** Connections that are closed after a refusal. Few, and gone with their connection. */
+const ended = new WeakSet<Duplex>();
+
+/**
+ * Whether a connection has had its last answer. Node hands on what came behind a refused request in the same packet although the
+ * refusal says that the connection closes: that would reach an engine, and its answer nobody.
+ */
+export function isEnded(socket: Duplex): boolean {
+  return ended.has(socket);
+}
+
 /**
  * Answers with an error in the dialect of the path. Does nothing when an answer has begun.
  *
@@ -43,7 +55,10 @@ export function refuse(
     const value = headers[name];
     if (value !== undefined) out.push(name, value);
   }
-  if (isBodyLeft || CLOSING.has(error.code)) out.push("Connection", "close");
+  if (isBodyLeft || CLOSING.has(error.code)) {
+    out.push("Connection", "close");
+    ended.add(request.socket);
+  }
   response.writeHead(status, out);
   if (isBodyLeft) linger(request, response, body);
   else response.end(request.method === "HEAD" ? undefined : body);
