@@ -41,22 +41,23 @@ describe("callerAddresses()", () => {
     ["IPv6 proxies and callers too", "2001:db8::1", "2001:DB8:0::77", "2001:db8::77"],
     ["an IPv4 caller in IPv6 clothes is one", "10.1.2.3", "::ffff:198.51.100.1", "198.51.100.1"],
   ])("%s", (_name, peer, chain, address) => {
-    expect(originOf(forwardedFor(peer, chain))).toEqual({ address, source: "forwarded" });
+    expect(originOf(forwardedFor(peer, chain))).toEqual({ address, source: "forwarded", cameInClear: false });
   });
 
   it("does not believe a stranger's header, and says that there is a proxy which nobody declared", () => {
     for (const name of ["X-Forwarded-For", "Forwarded", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP", "Via"]) {
       const origin = originOf(request("203.0.113.9", [name, "198.51.100.1"]));
-      expect(origin).toEqual({ address: "203.0.113.9", source: "undeclared_proxy" });
+      expect(origin).toEqual({ address: "203.0.113.9", source: "undeclared_proxy", cameInClear: false });
     }
-    expect(originOf(request("203.0.113.9"))).toEqual({ address: "203.0.113.9", source: "peer" });
+    expect(originOf(request("203.0.113.9"))).toEqual({ address: "203.0.113.9", source: "peer", cameInClear: false });
   });
 
   it("takes a proxy that names nobody, or only proxies, for nobody but itself", () => {
-    expect(originOf(request("10.1.2.3"))).toEqual({ address: "10.1.2.3", source: "proxy_itself" });
+    expect(originOf(request("10.1.2.3"))).toEqual({ address: "10.1.2.3", source: "proxy_itself", cameInClear: false });
     expect(originOf(forwardedFor("10.1.2.3", "10.1.1.1, 10.2.2.2"))).toEqual({
       address: "10.1.2.3",
       source: "proxy_itself",
+      cameInClear: false,
     });
   });
 
@@ -109,6 +110,17 @@ describe("callerAddresses()", () => {
     expect(cameThroughProxy(forwardedFor("203.0.113.9", "198.51.100.1"))).toBe(false);
   });
 
+  it("believes X-Forwarded-Proto of a declared proxy alone, the last word of a list", () => {
+    const of = (peer: string, proto: string) =>
+      originOf(request(peer, ["X-Forwarded-For", "198.51.100.1"], ["X-Forwarded-Proto", proto])).cameInClear;
+    expect([of("10.1.2.3", "http"), of("10.1.2.3", "HTTP"), of("10.1.2.3", "https, http")]).toEqual([true, true, true]);
+    expect([of("10.1.2.3", "https"), of("10.1.2.3", "http, https"), of("203.0.113.9", "http")]).toEqual([
+      false,
+      false,
+      false,
+    ]);
+  });
+
   it("leaves the zone of a link-local peer away", () => {
     expect(originOf(request("fe80::1%eth0")).address).toBe("fe80::1");
   });
@@ -120,7 +132,7 @@ describe("each proxy by the one header that it writes itself", () => {
 
   it("Cloudflare by CF-Connecting-IP, whatever X-Forwarded-For says", () => {
     const both = request("104.16.0.9", ["X-Forwarded-For", "1.2.3.4"], ["CF-Connecting-IP", "198.51.100.1"]);
-    expect(originOf(both)).toEqual({ address: "198.51.100.1", source: "forwarded" });
+    expect(originOf(both)).toEqual({ address: "198.51.100.1", source: "forwarded", cameInClear: false });
     expect(originOf(request("104.16.0.9", ["X-Forwarded-For", "1.2.3.4"])).source).toBe("proxy_itself");
     expect(() => originOf(request("104.16.0.9", ["CF-Connecting-IP", "1.2.3.4, 5.6.7.8"]))).toThrow(/no address/);
   });
@@ -128,13 +140,13 @@ describe("each proxy by the one header that it writes itself", () => {
   // nginx passes headers that it does not know on as the caller sent them.
   it("another proxy never by CF-Connecting-IP, which goes through it as the caller wrote it", () => {
     const forged = request("127.0.0.1", ["CF-Connecting-IP", "10.0.0.1"], ["X-Forwarded-For", "203.0.113.9"]);
-    expect(originOf(forged)).toEqual({ address: "203.0.113.9", source: "forwarded" });
+    expect(originOf(forged)).toEqual({ address: "203.0.113.9", source: "forwarded", cameInClear: false });
     expect(originOf(request("127.0.0.1", ["CF-Connecting-IP", "10.0.0.1"])).address).toBe("127.0.0.1");
   });
 
   it("a chain through both as the caller before Cloudflare", () => {
     const chain = forwardedFor("127.0.0.1", "6.6.6.6, 203.0.113.9, 104.16.0.9");
-    expect(originOf(chain)).toEqual({ address: "203.0.113.9", source: "forwarded" });
+    expect(originOf(chain)).toEqual({ address: "203.0.113.9", source: "forwarded", cameInClear: false });
   });
 
   it("the narrower of two entries decides", () => {

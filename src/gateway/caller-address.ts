@@ -3,10 +3,15 @@ import { canonicalAddress } from "../lib/ip-address.ts";
 import type { Origin } from "../proxy/identify.ts";
 import type { TrustedProxies } from "./trusted-proxies.ts";
 
+/** Where a request comes from, and whether that was in clear as far as a declared proxy tells. */
+export interface CallerOrigin extends Origin {
+  cameInClear: boolean;
+}
+
 /** Reads addresses off connections, with declared proxies taken into account. */
 export interface CallerAddresses {
   /** Throws `bad_request` and `proxy_unproved` where a proxy's word cannot be taken. */
-  originOf(request: IncomingMessage): Origin;
+  originOf(request: IncomingMessage): CallerOrigin;
   /** The same for where nothing may be thrown: then the peer's own address. */
   addressOf(request: IncomingMessage): string;
   /** Whether a declared proxy passed the request on: it comes from one and was written to by one. */
@@ -18,14 +23,14 @@ const FORWARDING = ["x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-
 
 /** Tells the caller's address: the peer's own, or behind a declared proxy the one that it names. */
 export function callerAddresses(proxies: TrustedProxies): CallerAddresses {
-  function originOf(request: IncomingMessage): Origin {
+  function originOf(request: IncomingMessage): CallerOrigin {
     const address = peerOf(request);
     if (!proxies.isProxy(address)) {
-      return { address, source: isPassedOn(request) ? "undeclared_proxy" : "peer" };
+      return { address, source: isPassedOn(request) ? "undeclared_proxy" : "peer", cameInClear: false };
     }
     const forwarded = proxies.readForwarded(address, request.rawHeaders);
-    if (forwarded === null) return { address, source: "proxy_itself" };
-    return { address: forwarded.address, source: "forwarded" };
+    if (forwarded === null) return { address, source: "proxy_itself", cameInClear: false };
+    return { ...forwarded, source: "forwarded" };
   }
   function addressOf(request: IncomingMessage): string {
     try {

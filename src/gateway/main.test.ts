@@ -123,6 +123,36 @@ describe("startGateway()", () => {
     expect(smuggled).toMatch(/^HTTP\/1\.1 400 /);
   });
 
+  it("takes a declared proxy's word that a request came to it in clear: no key is served, and it is named as exposed", async () => {
+    const loopback = { ranges: ["127.0.0.0/8"], header: "x-forwarded-for", secret: null, access: null } as const;
+    const { admin } = await start({ publicUrl: "https://ai.example.org", trustedProxies: [loopback] });
+    const { secret } = await admin.createKey({ name: "test" });
+    const { gateway } = await admin.status();
+    const url = `http://${gateway?.listeners.find(({ name }) => name === "public")?.address}`;
+    const proxied = { "x-forwarded-for": "198.51.100.1" };
+    const ask = (path: string, headers: Record<string, string>) =>
+      fetch(`${url}${path}`, { headers: { ...proxied, ...headers }, redirect: "manual" });
+    const authorization = `Bearer ${secret}`;
+    const exposed = await ask("/v1/models", { authorization, "x-forwarded-proto": "http" });
+    expect([exposed.status, exposed.headers.get("x-postern-error")]).toEqual([403, "key_exposed"]);
+    const moved = await ask("/v1/models", { "x-forwarded-proto": "http" });
+    expect([moved.status, moved.headers.get("location")]).toEqual([308, "https://ai.example.org/v1/models"]);
+    expect((await ask("/v1/models", { authorization, "x-forwarded-proto": "https" })).status).toBe(200);
+    // A stranger's word is no word; here nobody says for whom it asks.
+    const direct = await fetch(`${url}/v1/models`, { headers: { authorization, "x-forwarded-proto": "http" } });
+    expect(direct.status).toBe(200);
+  });
+
+  it("refuses an upgrade with a proxy's bad header instead of falling over it", async () => {
+    const loopback = { ranges: ["127.0.0.0/8"], header: "x-forwarded-for", secret: null, access: null } as const;
+    const { gateway } = await start({ trustedProxies: [loopback] });
+    const head =
+      "GET /.postern/connect HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: postern-link\r\n";
+    const answer = await exchange(gateway.publicUrl, `${head}X-Forwarded-For: rubbish\r\n\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 4\d\d/);
+    expect((await fetch(`${gateway.publicUrl}/healthz`)).status).toBe(200);
+  });
+
   it("upgrades nothing but the tunnel's own path, and that not without proof", async () => {
     const { gateway } = await start();
     const upgrade = "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: ";

@@ -175,11 +175,25 @@ async function compose(
   const answerPublicRoute = createPublicRoutes({ agentPackage, isReady: () => notReady().length === 0 });
   const edge = createEdge(gateway);
 
+  const challenges = new Challenges();
+  const onPlainRequest = createPlainRequests({
+    challenges,
+    isOurs: (host, localAddress) => livePlaces.places.endpoints.isOurs(host, localAddress),
+    publicUrl: gateway.publicUrl,
+    tlsPort: () => portOf(listeners.public.server),
+    isEndpointHost: (host) => livePlaces.places.endpoints.hasHost(host),
+    addressOf: callers.addressOf,
+    newId,
+    log,
+  });
+  const isHttps = gateway.publicUrl?.startsWith("https:") ?? false;
+
   function onRequest(request: IncomingMessage, response: EdgeResponse): void {
     try {
       if (edge.handle(request, response)) return;
       const origin = callers.originOf(request);
       if (request.url === CONNECT_PATH) acceptor.handleRequest(request, response);
+      else if (isHttps && origin.cameInClear) onPlainRequest(request, response);
       else if (!answerPublicRoute(request, response, origin.address)) {
         edge.checkClientCertificate(request);
         pipeline.handle(request, response, origin);
@@ -197,7 +211,6 @@ async function compose(
     else closeWith(socket, "400 Bad Request");
   }
 
-  const challenges = new Challenges();
   const listeners = await openListeners({
     gateway,
     dataFolder: config.dataFolder,
@@ -215,16 +228,7 @@ async function compose(
     }),
     onCut: cut,
     onRequest,
-    onPlainRequest: createPlainRequests({
-      challenges,
-      isOurs: (host, localAddress) => livePlaces.places.endpoints.isOurs(host, localAddress),
-      publicUrl: gateway.publicUrl,
-      tlsPort: () => portOf(listeners.public.server),
-      isEndpointHost: (host) => livePlaces.places.endpoints.hasHost(host),
-      addressOf: callers.addressOf,
-      newId,
-      log,
-    }),
+    onPlainRequest,
     onPlainUpgrade: (socket) => closeWith(socket, "403 Forbidden"),
     onAgentRequest(request, response) {
       if (request.url === CONNECT_PATH) return acceptor.handleRequest(request, response);

@@ -28,7 +28,7 @@ export interface PlainRequestsParts {
 }
 
 /**
- * Requests on the listener without TLS. Nothing is served there: ACME's questions are answered, browsers are sent to https, and
+ * Requests on the listener without TLS, and those of which a declared proxy says that they came to it without. Nothing is served there: ACME's questions are answered, browsers are sent to https, and
  * whatever carries a key is refused with the advice to replace it, because everybody on the way could read it (S4-07, E39).
  */
 export function createPlainRequests(parts: PlainRequestsParts) {
@@ -60,8 +60,8 @@ function answer(parts: PlainRequestsParts, request: IncomingMessage, response: S
   if (request.method !== "GET" && request.method !== "HEAD") throw new PosternError("tls_required");
   if (!parts.isOurs(head.host, request.socket.localAddress)) throw new PosternError("bad_host");
   if (!PLAIN_TARGET.test(target)) throw new PosternError("bad_target");
-  const port = parts.tlsPort();
-  const here = `https://${head.host}${port === 443 ? "" : `:${port}`}`;
+  const port = parts.publicUrl === null ? String(parts.tlsPort()) : new URL(parts.publicUrl).port;
+  const here = `https://${head.host}${port === "" || port === "443" ? "" : `:${port}`}`;
   const origin = parts.isEndpointHost(head.host) ? here : (parts.publicUrl ?? here);
   response.writeHead(308, ["Location", `${origin}${target}`, "Content-Length", "0", "Connection", "close"]);
   response.end();

@@ -17,7 +17,8 @@ interface Proxy {
 /** What a proxy says about a request that it passes on. */
 interface Forwarded {
   address: string;
-  scheme: "http" | "https" | null;
+  /** The caller's own connection had no TLS (`X-Forwarded-Proto: http`). */
+  cameInClear: boolean;
 }
 
 const ACCESS_HEADER = "cf-access-jwt-assertion";
@@ -63,7 +64,7 @@ export class TrustedProxies {
     if (value === null) return null;
     checkProof(proxy, rawHeaders);
     const address = proxy.config.header === "cf-connecting-ip" ? readAddress(value) : this.#readChain(value);
-    return address === null ? null : { address, scheme: readScheme(rawHeaders) };
+    return address === null ? null : { address, cameInClear: readScheme(rawHeaders) === "http" };
   }
 
   /** The last hop that is no declared proxy; what stands to the left of it is the caller's own invention. */
@@ -112,11 +113,9 @@ function readAddress(text: string): string {
   throw bad("the proxy in front names a caller with something that is no address");
 }
 
-function readScheme(rawHeaders: readonly string[]): Forwarded["scheme"] {
-  const proto = readOnce(rawHeaders, "x-forwarded-proto")?.trim().toLowerCase();
-  // A chain of proxies may have a list of them; the nearest wrote the last.
-  const last = proto?.split(",").at(-1)?.trim();
-  return last === "http" || last === "https" ? last : null;
+/** A chain of proxies may have written a list; the nearest wrote the last. */
+function readScheme(rawHeaders: readonly string[]): string | undefined {
+  return readOnce(rawHeaders, "x-forwarded-proto")?.toLowerCase().split(",").at(-1)?.trim();
 }
 
 // Hashed first, so that neither length nor place of a difference shows in the time it takes.
