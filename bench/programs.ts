@@ -1,6 +1,6 @@
 import { cpSync, existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { bundle } from "../scripts/bundle-agent.ts";
+import { bundleProgram } from "../scripts/bundle-program.ts";
 import { type Child, run, start } from "./children.ts";
 
 const SOURCES = import.meta.dirname;
@@ -45,23 +45,15 @@ async function compile(into: string, source: string, flags: readonly string[]): 
 }
 
 /**
- * Compiles Postern as `npm pack` ships it, into the cache: what people install runs without Node's type stripper, which costs memory and
- * start-up time. Packages are found in the repository's own `node_modules` further up.
+ * Builds Postern as `npm pack` ships it, into the cache: what people install runs without Node's type stripper, which costs memory
+ * and start-up time.
  *
  * @returns the launcher to run.
  */
 export async function compilePostern(root = join(SOURCES, ".."), name = "postern"): Promise<string> {
   const folder = join(CACHE, name);
   rmSync(folder, { recursive: true, force: true });
-  try {
-    await run("tsc", "tsc", ["-p", join(root, "tsconfig.build.json"), "--outDir", join(folder, "dist")]);
-  } catch (error) {
-    // A type error somewhere does not keep the compiler from writing; measuring goes on with what is there.
-    if (!existsSync(join(folder, "dist/cli/main.js"))) throw error;
-  }
-  // As the package is built: the store's thread in one file.
-  const worker = join(folder, "dist/storage/sqlite/worker.js");
-  await bundle(worker, worker);
+  await bundleProgram(root, folder);
   cpSync(join(root, "bin"), join(folder, "bin"), { recursive: true });
   cpSync(join(root, "package.json"), join(folder, "package.json"));
   return join(folder, "bin/postern.js");

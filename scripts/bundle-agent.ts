@@ -4,14 +4,12 @@ import { rolldown } from "rolldown";
 
 const ENTRY = resolve(import.meta.dirname, "../src/cli/agent-bundle.ts");
 
-/** Writes the agent as one file that needs nothing but Node: what a gateway serves at `/.postern/agent.mjs`. */
-export function bundleAgent(outFile: string): Promise<void> {
-  return bundle(ENTRY, outFile);
-}
-
-/** Writes a module with everything it imports as one file, under another name first: a reader never sees half of it. */
-export async function bundle(entry: string, outFile: string): Promise<void> {
-  const build = await rolldown({ input: entry, platform: "node", logLevel: "warn" });
+/**
+ * Writes the agent as one file that needs nothing but Node: what a gateway serves at `/.postern/agent.mjs`. Under another name first:
+ * a reader never sees half of it.
+ */
+export async function bundleAgent(outFile: string): Promise<void> {
+  const build = await rolldown({ input: ENTRY, platform: "node", logLevel: "warn" });
   try {
     const { output } = await build.generate({ format: "esm", codeSplitting: false, comments: { legal: true } });
     const [chunk, ...rest] = output;
