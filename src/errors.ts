@@ -32,6 +32,17 @@ function trouble(status: number, message: string, code: string, anthropic = "api
   return { status, message, retryable: true, openai: { type: "server_error", code }, anthropic };
 }
 
+/** @param type `error.type` of OpenAI's dialect, which says what there was too much of. */
+function rate(message: string, type: "requests" | "tokens" | "rate_limit_error"): ErrorEntry {
+  return {
+    status: 429,
+    message,
+    retryable: true,
+    openai: { type, code: "rate_limit_exceeded" },
+    anthropic: "rate_limit_error",
+  };
+}
+
 function operator(message: string): ErrorEntry {
   return {
     status: 500,
@@ -93,19 +104,22 @@ export const ERRORS = {
     "permission_error",
   ),
   operation_denied: refusal(403, "This key may not use this operation", "operation_denied", "permission_error"),
-  too_many_failures: {
-    status: 429,
-    message: "Too many failed attempts from this address",
-    retryable: true,
-    openai: { type: "rate_limit_error", code: "rate_limit_exceeded" },
-    anthropic: "rate_limit_error",
+  pin_denied: refusal(403, "This key may not choose the node (X-Postern-Node)", "pin_denied", "permission_error"),
+  too_many_failures: rate("Too many failed attempts from this address", "rate_limit_error"),
+  too_many_requests: rate("Too many requests at once with this key", "rate_limit_error"),
+  request_rate_limited: rate("Too many requests a minute with this key", "requests"),
+  token_rate_limited: rate("Too many tokens a minute with this key", "tokens"),
+  token_rate_exceeded: {
+    ...rate("The request may use more tokens than this key may use in a minute", "tokens"),
+    retryable: false,
   },
-  too_many_requests: {
+  budget_reserved: rate("What is left of this key's budget is reserved by requests that run", "rate_limit_error"),
+  budget_spent: {
     status: 429,
-    message: "Too many requests at once with this key",
-    retryable: true,
-    openai: { type: "rate_limit_error", code: "rate_limit_exceeded" },
-    anthropic: "rate_limit_error",
+    message: "This key's budget is spent",
+    retryable: false,
+    openai: { type: "insufficient_quota", code: "insufficient_quota" },
+    anthropic: "billing_error",
   },
   revoked: {
     status: 401,

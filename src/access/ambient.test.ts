@@ -1,30 +1,23 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { keyRecord } from "../../test/support/key-record.ts";
 import type { AddressRule } from "./address-rule.ts";
 import { AddressRules } from "./address-rules.ts";
 import { AmbientKeys } from "./ambient.ts";
 import type { KeyRecord } from "./key.ts";
 import { createKey } from "./key-format.ts";
 import { Keyring } from "./keyring.ts";
+import type { KeyPolicy } from "./policy.ts";
 
 const keyring = new Keyring();
 const rules = new AddressRules();
 const ambient = new AmbientKeys(rules, keyring);
 
-function addKey(name: string, fields: Partial<KeyRecord> = {}): KeyRecord {
+function addKey(name: string, fields: Partial<KeyRecord> = {}, policy: Partial<KeyPolicy> = {}): KeyRecord {
   const { id, hash } = createKey(randomBytes);
-  const key = {
-    id,
-    name,
-    hash,
-    endpointId: "default",
-    models: null,
-    createdAtMs: 0,
-    expiresAtMs: null,
-    revokedAtMs: null,
-  };
-  keyring.add({ ...key, ...fields });
-  return { ...key, ...fields };
+  const key = keyRecord({ id, name, hash, ...fields }, policy);
+  keyring.put(key);
+  return key;
 }
 
 function standFor(key: string): void {
@@ -79,11 +72,11 @@ describe("AmbientKeys", () => {
   });
 
   it("follows the key: revoked, expired, made anew under its name", () => {
-    const first = addKey("moving", { expiresAtMs: 1000 });
+    const first = addKey("moving", {}, { expiresAtMs: 1000 });
     standFor("moving");
     expect(ask([], "peer", 999)).toBe(first.id);
     expect(ask([], "peer", 1000)).toBe("key_not_active");
-    keyring.revoke(first.id, 1);
+    keyring.put({ ...first, revokedAtMs: 1 });
     expect(ask()).toBe("no_such_key");
     const second = addKey("moving");
     expect(ask()).toBe(second.id);

@@ -1,11 +1,11 @@
 import type { AddressRule } from "./address-rule.ts";
 import type { AddressRules } from "./address-rules.ts";
-import type { KeyRecord } from "./key.ts";
 import type { Keyring } from "./keyring.ts";
+import type { LiveKey } from "./live-key.ts";
 
 /** Whom an address stands for, or why for nobody although a rule holds it. For the log only. */
 export type AmbientIdentity =
-  | { key: KeyRecord; rule: AddressRule; failure: null }
+  | { key: LiveKey; rule: AddressRule; failure: null }
   | { key: null; rule: AddressRule; failure: AmbientFailure };
 
 type AmbientFailure =
@@ -62,11 +62,11 @@ export class AmbientKeys {
   keyOf(rule: AddressRule, nowMs: number): AmbientIdentity {
     const key = this.#keyring.find(rule.key ?? "") ?? this.#byName(rule.key ?? "");
     if (typeof key === "string") return { key: null, rule, failure: key };
-    if (this.#keyring.failureOf(key, nowMs) !== null) return { key: null, rule, failure: "key_not_active" };
+    if (key.refusalAt(nowMs) !== null) return { key: null, rule, failure: "key_not_active" };
     return { key, rule, failure: null };
   }
 
-  #byName(name: string): KeyRecord | AmbientFailure {
+  #byName(name: string): LiveKey | AmbientFailure {
     if (this.#resolvedAt !== this.#keyring.changes) {
       this.#resolved.clear();
       this.#resolvedAt = this.#keyring.changes;

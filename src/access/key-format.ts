@@ -23,9 +23,12 @@ export interface CreatedKey {
  * Makes a key: `pst_` + public id + `_` + secret.
  *
  * @param randomBytes A CSPRNG (`node:crypto` `randomBytes`). Asked again where a byte would bias a character.
+ * @param id Of a key that gets another secret. Left out: a new one.
  */
-export function createKey(randomBytes: (size: number) => Uint8Array): CreatedKey {
-  const id = base62(KEY_ID_LENGTH, randomBytes);
+export function createKey(
+  randomBytes: (size: number) => Uint8Array,
+  id: string = base62(KEY_ID_LENGTH, randomBytes),
+): CreatedKey {
   const key = `${KEY_PREFIX}${id}_${base62(KEY_SECRET_LENGTH, randomBytes)}`;
   return { key: new Secret(key), id, hash: hashKey(key) };
 }

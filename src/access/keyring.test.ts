@@ -1,76 +1,93 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
+import { keyRecord } from "../../test/support/key-record.ts";
 import type { KeyRecord } from "./key.ts";
 import { createKey } from "./key-format.ts";
 import { Keyring } from "./keyring.ts";
+import type { KeyPolicy } from "./policy.ts";
 
-function make(more: Partial<KeyRecord> = {}): { text: string; record: KeyRecord } {
+function make(more: Partial<KeyRecord> = {}, policy: Partial<KeyPolicy> = {}): { text: string; record: KeyRecord } {
   const { key, id, hash } = createKey(randomBytes);
-  const record = {
-    id,
-    name: "test",
-    hash,
-    endpointId: "default",
-    models: null,
-    createdAtMs: 0,
-    expiresAtMs: null,
-    revokedAtMs: null,
-  };
-  return { text: key.reveal(), record: { ...record, ...more } };
+  return { text: key.reveal(), record: keyRecord({ id, hash, ...more }, policy) };
+}
+
+function otherSecret(text: string): string {
+  return text.slice(0, -1) + (text.endsWith("a") ? "b" : "a");
 }
 
 describe("Keyring", () => {
   test("knows its keys, and why it knows nobody", () => {
     const ring = new Keyring();
     const good = make();
-    const expired = make({ expiresAtMs: 1000 });
+    const timed = make({}, { notBeforeMs: 500, expiresAtMs: 1000 });
     const revoked = make({ revokedAtMs: 5 });
-    for (const { record } of [good, expired, revoked]) ring.add(record);
-    expect(ring.identify(good.text, 0)).toEqual({ key: good.record, failure: null });
-    expect(ring.identify(expired.text, 999).key).toBe(expired.record);
-    const wrong = good.text.slice(0, -1) + (good.text.endsWith("a") ? "b" : "a");
-    const why = [null, "", "pst_x", `${good.text} `, wrong, make().text, revoked.text].map(
-      (text) => ring.identify(text, 0).failure,
-    );
-    expect(why).toEqual(["missing", "malformed", "malformed", "malformed", "wrong", "unknown", "revoked"]);
-    expect(ring.identify(expired.text, 1000).failure).toBe("expired");
-    expect(ring.size).toBe(3);
+    const disabled = make({ disabledAtMs: 5 });
+    for (const { record } of [good, timed, revoked, disabled]) ring.put(record);
+    expect(ring.identify(good.text, 0)).toMatchObject({ key: { record: good.record }, failure: null });
+    expect(ring.identify(timed.text, 999).key?.record).toBe(timed.record);
+    const why = [
+      null,
+      "",
+      "pst_x",
+      `${good.text} `,
+      otherSecret(good.text),
+      make().text,
+      revoked.text,
+      disabled.text,
+    ].map((text) => ring.identify(text, 0).failure);
+    expect(why).toEqual(["missing", "malformed", "malformed", "malformed", "wrong", "unknown", "revoked", "disabled"]);
+    expect(ring.identify(timed.text, 499).failure).toBe("early");
+    expect(ring.identify(timed.text, 1000).failure).toBe("expired");
+    expect(ring.size).toBe(4);
   });
 
   test("does not say that a wrong secret's key is revoked or expired", () => {
     const ring = new Keyring();
-    const { text, record } = make({ revokedAtMs: 1, expiresAtMs: 1 });
-    ring.add(record);
-    const wrong = text.slice(0, -1) + (text.endsWith("a") ? "b" : "a");
-    expect(ring.identify(wrong, 5).failure).toBe("wrong");
+    const { text, record } = make({ revokedAtMs: 1 }, { expiresAtMs: 1 });
+    ring.put(record);
+    expect(ring.identify(otherSecret(text), 5).failure).toBe("wrong");
   });
 
-  test("tells those who watch a key, once, when it is revoked", () => {
+  test("takes both secrets of a rotated key until the grace ends, and then the new one alone", () => {
     const ring = new Keyring();
-    const { text, record } = make();
+    const old = make();
+    const next = createKey(randomBytes, old.record.id);
+    ring.put({ ...old.record, hash: next.hash, previousHash: old.record.hash, previousUntilMs: 1000 });
+    const both = [old.text, next.key.reveal()];
+    expect(both.map((text) => ring.identify(text, 999).key?.id)).toEqual([old.record.id, old.record.id]);
+    expect(both.map((text) => ring.identify(text, 1000).failure)).toEqual(["wrong", null]);
+  });
+
+  test("allows nothing to a key whose policy is damaged or of a newer version", () => {
+    const ring = new Keyring();
+    for (const policy of ["", "{", "[]", '{"version":2}', '{"version":1,"capture":true}']) {
+      const { text, record } = make({ policy });
+      ring.put(record);
+      expect(ring.identify(text, 2).failure, policy).toBe("expired");
+    }
+  });
+
+  test("tells those who watch a key what it is now, and nobody else", () => {
+    const ring = new Keyring();
+    const { record } = make();
     const other = make();
-    ring.add(record);
-    ring.add(other.record);
+    ring.put(record);
+    ring.put(other.record);
     const told: string[] = [];
-    ring.watch(record.id, () => told.push("a"));
+    ring.watch(record.id, (key) => told.push(`a ${key?.record.revokedAtMs}`));
     const stop = ring.watch(record.id, () => told.push("b"));
-    ring.watch(record.id, () => told.push("c"));
     ring.watch(other.record.id, () => told.push("other"));
     stop();
     stop();
-    expect(ring.revoke(record.id, 7)).toBe(true);
-    expect(ring.revoke(record.id, 8)).toBe(true);
-    expect(ring.revoke("nobody", 8)).toBe(false);
-    expect(told).toEqual(["a", "c"]);
-    expect(ring.identify(text, 0).failure).toBe("revoked");
-    expect(ring.find(record.id)?.revokedAtMs).toBe(7);
-    expect(ring.watching).toBe(1);
+    ring.put({ ...record, revokedAtMs: 7 });
+    expect(told).toEqual(["a 7"]);
+    expect(ring.watching).toBe(2);
   });
 
   test("lets a watcher stop others and watch again while it is told", () => {
     const ring = new Keyring();
     const { record } = make();
-    ring.add(record);
+    ring.put(record);
     const stops: (() => void)[] = [];
     let told = 0;
     for (let count = 0; count < 3; count++) {
@@ -78,40 +95,38 @@ describe("Keyring", () => {
         ring.watch(record.id, () => {
           told++;
           for (const stop of stops) stop();
-          ring.watch(record.id, () => told++);
+          ring.watch(record.id, () => {});
         }),
       );
     }
-    ring.revoke(record.id, 1);
+    ring.put({ ...record, disabledAtMs: 1 });
     expect(told).toBe(1);
     expect(ring.watching).toBe(1);
   });
 
-  test("takes over what the store says and tells what ended", () => {
+  test("takes over what the store says, and tells those who watch", () => {
     const ring = new Keyring();
-    const [kept, gone, revoked, changed, renamed] = [make(), make(), make(), make(), make()];
-    for (const { record } of [kept, gone, revoked, changed, renamed]) ring.add(record);
-    const told: string[] = [];
-    for (const [name, { record }] of Object.entries({ kept, gone, revoked, changed, renamed })) {
-      ring.watch(record.id, () => told.push(name));
+    const [kept, gone, changed] = [make(), make(), make()];
+    for (const { record } of [kept, gone, changed]) ring.put(record);
+    const told: [string, string | undefined][] = [];
+    for (const [name, { record }] of Object.entries({ gone, changed })) {
+      ring.watch(record.id, (key) => told.push([name, key?.record.name]));
     }
-    const next = [
-      kept.record,
-      { ...revoked.record, revokedAtMs: 3 },
-      { ...changed.record, hash: make().record.hash },
-      { ...renamed.record, name: "x", hash: new Uint8Array(renamed.record.hash) },
-    ];
-    ring.replaceAll(next);
-    expect(told.sort()).toEqual(["changed", "gone", "revoked"]);
+    ring.replaceAll([kept.record, { ...changed.record, name: "x", hash: make().record.hash }]);
+    expect(told).toEqual([
+      ["gone", undefined],
+      ["changed", "x"],
+    ]);
     expect(ring.identify(gone.text, 0).failure).toBe("unknown");
     expect(ring.identify(changed.text, 0).failure).toBe("wrong");
-    expect(ring.identify(renamed.text, 0).key?.name).toBe("x");
+    expect(ring.identify(kept.text, 0).failure).toBeNull();
   });
 
   test("refuses a record whose hash could match nothing", () => {
     const ring = new Keyring();
     const { record } = make();
-    expect(() => ring.add({ ...record, hash: new Uint8Array(31) })).toThrow(RangeError);
+    expect(() => ring.put({ ...record, hash: new Uint8Array(31) })).toThrow(RangeError);
+    expect(() => ring.put({ ...record, previousHash: new Uint8Array(0) })).toThrow(RangeError);
     expect(() => ring.replaceAll([{ ...record, hash: new Uint8Array(0) }])).toThrow(RangeError);
     expect(ring.size).toBe(0);
   });

@@ -8,8 +8,8 @@ import type { FastifyInstance } from "fastify";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { FakeGateway } from "../../test/support/fake-live-gateway.ts";
 import type { KeyRecord } from "../access/key.ts";
-import { defaultConfig } from "../config/resolved.ts";
-import type { PosternError } from "../errors.ts";
+import { defaultConfig, type KeyTemplate } from "../config/resolved.ts";
+import { PosternError } from "../errors.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { Secret } from "../lib/secret.ts";
 import type { AuditDraft } from "../storage/audit-chain.ts";
@@ -36,10 +36,13 @@ function memoryStore(rows: UsageRow[] = [], entries: AuditDraft[] = []): Store {
     keys: {
       insert: async (key) => void keys.push(key),
       list: async () => structuredClone(keys),
-      async revoke(id, atMs) {
+      find: async (idOrName) => {
+        const byId = keys.filter((one) => one.id === idOrName);
+        return structuredClone(byId.length > 0 ? byId : keys.filter((one) => one.name === idOrName));
+      },
+      async update(id, changes) {
         const key = keys.find((one) => one.id === id && one.revokedAtMs === null);
-        if (key !== undefined) key.revokedAtMs = atMs;
-        return key !== undefined;
+        return key === undefined ? null : structuredClone(Object.assign(key, changes));
       },
     },
     nodes: {
@@ -100,7 +103,15 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-function setUp(options: { live?: LiveGateway | null; rows?: UsageRow[]; failures?: PosternError[] } = {}) {
+interface SetUpOptions {
+  live?: LiveGateway | null;
+  rows?: UsageRow[];
+  failures?: PosternError[];
+  store?: Store;
+  templates?: ReadonlyMap<string, KeyTemplate>;
+}
+
+function setUp(options: SetUpOptions = {}) {
   const clock = new ManualClock(1_700_000_000_000);
   const live = options.live === undefined ? new FakeGateway() : options.live;
   const base = defaultConfig(folder);
@@ -115,8 +126,13 @@ function setUp(options: { live?: LiveGateway | null; rows?: UsageRow[]; failures
   };
   const contextFor = createAdmin({
     version: "1.2.3",
-    config: { ...base, file: "/etc/postern.yaml", nodes: [node] },
-    store: memoryStore(options.rows),
+    config: {
+      ...base,
+      file: "/etc/postern.yaml",
+      nodes: [node],
+      keyTemplates: options.templates ?? new Map(),
+    },
+    store: options.store ?? memoryStore(options.rows),
     clock,
     live,
     access: new AdminAccess(),
@@ -137,17 +153,93 @@ function setUp(options: { live?: LiveGateway | null; rows?: UsageRow[]; failures
 
 test("a key is shown once, listed without its hash, and its revocation reaches the gateway at once", async () => {
   const { client, live, clock } = setUp();
-  const { key, secret } = await client.createKey({ name: "laptop", models: ["llama*"], expiresInMs: 60_000 });
+  const { key, secret } = await client.createKey({
+    name: "laptop",
+    policy: { version: 1, models: ["llama*"] },
+    expiresInMs: 60_000,
+  });
   expect(secret).toMatch(/^pst_[0-9A-Za-z]{12}_[0-9A-Za-z]{43}$/);
-  expect(key).toMatchObject({ name: "laptop", state: "active", expiresAtMs: clock.nowMs() + 60_000 });
+  expect(key).toMatchObject({ name: "laptop", state: "active" });
+  expect(key.policy).toEqual({ version: 1, models: ["llama*"], expiresAtMs: clock.nowMs() + 60_000 });
+  expect(key.spending).toMatchObject({ tokensToday: 1 });
   const listed = JSON.stringify(await client.listKeys());
   expect(listed).not.toContain(secret.slice(17));
-  expect(listed).not.toContain("hash");
+  expect(listed).not.toContain("ash");
 
   expect(await client.revokeKey("laptop")).toMatchObject({ state: "revoked", revokedAtMs: clock.nowMs() });
   clock.advance(1000);
   expect((await client.revokeKey(key.id)).revokedAtMs).toBe(clock.nowMs() - 1000);
-  expect(live.calls).toEqual(["created laptop", `revoked laptop at ${clock.nowMs() - 1000}`]);
+  expect(live.calls).toEqual(["laptop: open", "laptop: revoked"]);
+});
+
+test("a rotated key keeps its id, and its old secret's hash for as long as the grace", async () => {
+  const { client, clock } = setUp();
+  const first = await client.createKey({ name: "app" });
+  const { key, secret } = await client.rotateKey("app", { graceMs: 5000 });
+  expect(secret.slice(0, 17)).toBe(first.secret.slice(0, 17));
+  expect(secret).not.toBe(first.secret);
+  expect(key).toMatchObject({ id: first.key.id, state: "active", previousUntilMs: clock.nowMs() + 5000 });
+  clock.advance(5000);
+  expect((await client.showKey("app")).previousUntilMs).toBeNull();
+  expect((await client.rotateKey("app", { graceMs: 0 })).key.previousUntilMs).toBeNull();
+});
+
+test("a key is switched off and on, and a revoked one is changed no more", async () => {
+  const { client, live } = setUp();
+  await client.createKey({ name: "app" });
+  expect((await client.disableKey("app")).state).toBe("disabled");
+  expect((await client.disableKey("app")).state).toBe("disabled");
+  expect((await client.enableKey("app")).state).toBe("active");
+  const updated = await client.updateKey("app", { name: "other", policy: { version: 1, requestsPerMinute: 5 } });
+  expect(updated).toMatchObject({ name: "other", policy: { version: 1, requestsPerMinute: 5 } });
+  await client.revokeKey("other");
+  for (const change of [
+    () => client.updateKey("other", { name: "x" }),
+    () => client.rotateKey("other"),
+    () => client.disableKey("other"),
+  ]) {
+    await expect(change()).rejects.toMatchObject({ code: "invalid_input" });
+  }
+  expect(live.calls).toEqual(["app: open", "app: disabled", "app: open", "other: open", "other: revoked"]);
+});
+
+test("a key is shut in the running gateway even where the store does not take it, and the answer says so", async () => {
+  const store = memoryStore();
+  const { client, live } = setUp({ store });
+  await client.createKey({ name: "leaked" });
+  store.keys.update = async () => {
+    throw new PosternError("store_locked");
+  };
+  await expect(client.revokeKey("leaked")).rejects.toMatchObject({
+    code: "store_locked",
+    message: expect.stringContaining("opens nothing until this gateway restarts"),
+  });
+  await expect(client.updateKey("leaked", { name: "x" })).rejects.toMatchObject({ code: "store_locked" });
+  expect(live.calls).toEqual(["leaked: open", "leaked: revoked"]);
+});
+
+test("a template is what a key starts from, and what the key says itself counts before it", async () => {
+  const words = { models: ["llama*"], requestsPerMinute: 60, expiresInMs: 1000 };
+  const { client, clock } = setUp({ templates: new Map([["team", words]]) });
+  const { key } = await client.createKey({ name: "a", template: "team", policy: { version: 1, requestsPerMinute: 5 } });
+  const expiresAtMs = clock.nowMs() + 1000;
+  expect(key.policy).toEqual({ version: 1, models: ["llama*"], requestsPerMinute: 5, expiresAtMs });
+  await expect(client.createKey({ name: "b", template: "nobody" })).rejects.toMatchObject({
+    code: "not_found",
+    hint: "There are: team.",
+  });
+});
+
+test("every fault of a policy is reported with its path", async () => {
+  const { app } = setUp();
+  const policy = { version: 2, models: [""], addresses: ["10.0.0.1/8"], budgets: { tokensPerDay: {} }, capture: true };
+  const answer = await app.inject({ method: "POST", url: "/admin/v1/keys", payload: { name: "a", policy } });
+  expect(answer.statusCode).toBe(400);
+  const paths = answer.json().error.faults.map((fault: { path: string }) => fault.path);
+  for (const path of ["policy.version", "policy.models[0]", "policy.addresses[0]", "policy.budgets.tokensPerDay"]) {
+    expect(paths).toContain(path);
+  }
+  expect(answer.json().error.message).toContain("capture");
 });
 
 test("an expired key says so", async () => {

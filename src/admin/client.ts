@@ -24,10 +24,12 @@ import {
   probeResult,
   type RemovedNode,
   type RequestView,
+  type RotateKeyInput,
   removedNode,
   requestView,
   type Status,
   status,
+  type UpdateKeyInput,
   type UsageGroup,
   type UsageReport,
   usageReport,
@@ -129,6 +131,22 @@ export class AdminClient {
 
   showKey(idOrName: string): Promise<KeyView> {
     return this.#ask("GET", `/keys/${encodeURIComponent(idOrName)}`, keyView);
+  }
+
+  updateKey(idOrName: string, input: UpdateKeyInput): Promise<KeyView> {
+    return this.#ask("PATCH", `/keys/${encodeURIComponent(idOrName)}`, keyView, input);
+  }
+
+  rotateKey(idOrName: string, input: Input<RotateKeyInput> = {}): Promise<CreatedKey> {
+    return this.#ask("POST", `/keys/${encodeURIComponent(idOrName)}/rotate`, createdKey, input);
+  }
+
+  disableKey(idOrName: string): Promise<KeyView> {
+    return this.#ask("POST", `/keys/${encodeURIComponent(idOrName)}/disable`, keyView);
+  }
+
+  enableKey(idOrName: string): Promise<KeyView> {
+    return this.#ask("POST", `/keys/${encodeURIComponent(idOrName)}/enable`, keyView);
   }
 
   revokeKey(idOrName: string): Promise<KeyView> {

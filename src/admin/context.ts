@@ -15,7 +15,9 @@ import type {
   ProbeResult,
   RemovedNode,
   RequestView,
+  RotateKeyInput,
   Status,
+  UpdateKeyInput,
   UsageGroup,
   UsageReport,
 } from "./contract.ts";
@@ -69,6 +71,14 @@ export interface AdminContext {
   /** By id, or by name where exactly one key has it. */
   showKey(idOrName: string): Promise<KeyView>;
   createKey(input: CreateKeyInput): Promise<CreatedKey>;
+  /** Running requests that the new policy would refuse end. A revoked key is `invalid_input`. */
+  updateKey(idOrName: string, input: UpdateKeyInput): Promise<KeyView>;
+  /** A new secret. The old one, and what it opened, lasts as long as the grace; one that is older than that ends now. */
+  rotateKey(idOrName: string, input: RotateKeyInput): Promise<CreatedKey>;
+  /** Idempotent. When it resolves, the key opens nothing until it is enabled, and its streams have been told to end. */
+  disableKey(idOrName: string): Promise<KeyView>;
+  /** Idempotent. */
+  enableKey(idOrName: string): Promise<KeyView>;
   /** Idempotent. When it resolves, the key opens nothing any more and its streams have been told to end. */
   revokeKey(idOrName: string): Promise<KeyView>;
   listEndpoints(): Promise<EndpointView[]>;
@@ -145,10 +155,10 @@ export interface LiveGateway {
   models(): readonly ModelView[];
   /** One smallest request to one target of the model, on the way a caller's request takes. Does not reject. */
   probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
-  /** The key answers from now on. */
-  keyCreated(key: KeyRecord): void;
-  /** The key opens nothing from now on and its streams end. */
-  keyRevoked(key: KeyRecord): void;
+  /** The key is as it says from now on; running requests that it does not allow any more end. */
+  keyChanged(key: KeyRecord): void;
+  /** What the key used in the running day and month. */
+  spending(keyId: string): KeyView["spending"];
   /** Endpoints and rules as requests meet them. */
   places(): Places;
   /** Reads endpoints and rules again and applies them. Resolves with the number of requests that were ended by them. */

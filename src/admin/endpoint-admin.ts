@@ -3,7 +3,7 @@ import { PosternError } from "../errors.ts";
 import type { EndpointRecord } from "../storage/store.ts";
 import type { AdminContext } from "./context.ts";
 import type { CallParts } from "./create-context.ts";
-import { type AllPlaces, isActive, readAllPlaces, refuseFile, toEndpointView } from "./place-view.ts";
+import { type AllPlaces, opensAt, readAllPlaces, refuseFile, toEndpointView } from "./place-view.ts";
 import type { EndpointView } from "./places-contract.ts";
 
 type EndpointMethods = Pick<
@@ -70,7 +70,7 @@ export function createEndpointAdmin({ store, config, clock, live, changing }: Ca
         });
       }
       const nowMs = clock.nowMs();
-      const keys = (await store.keys.list()).filter((key) => key.endpointId === name && isActive(key, nowMs));
+      const keys = (await store.keys.list()).filter((key) => opensAt(key, name, nowMs));
       if (keys.length > 0) {
         throw new PosternError("invalid_input", {
           message: `${keys.length} keys that work belong to the endpoint "${name}"`,

@@ -8,11 +8,8 @@ import type { Store } from "../storage/store.ts";
  * @throws PosternError `not_found`, `invalid_input` where several have the name.
  */
 export async function findKey(store: Store, idOrName: string): Promise<KeyRecord> {
-  const keys = await store.keys.list();
-  const byId = keys.find((key) => key.id === idOrName);
-  if (byId !== undefined) return byId;
-  const named = keys.filter((key) => key.name === idOrName);
-  const [first, second] = named;
+  const found = await store.keys.find(idOrName);
+  const [first, second] = found;
   if (first === undefined) {
     throw new PosternError("not_found", {
       message: `There is no key with the id or name "${idOrName}"`,
@@ -21,8 +18,8 @@ export async function findKey(store: Store, idOrName: string): Promise<KeyRecord
   }
   if (second !== undefined) {
     throw new PosternError("invalid_input", {
-      message: `${named.length} keys have the name "${idOrName}"`,
-      hint: `Say which by its id: ${named.map((key) => key.id).join(", ")}.`,
+      message: `${found.length} keys have the name "${idOrName}"`,
+      hint: `Say which by its id: ${found.map((key) => key.id).join(", ")}.`,
     });
   }
   return first;

@@ -1,72 +1,159 @@
 import { randomBytes } from "node:crypto";
+import { compilePolicy } from "../access/compiled-policy.ts";
 import type { KeyRecord } from "../access/key.ts";
 import { createKey } from "../access/key-format.ts";
+import { LiveKey } from "../access/live-key.ts";
+import { type KeyPolicy, parsePolicy, readPolicy, writePolicy } from "../access/policy.ts";
+import { PosternError, toPosternError } from "../errors.ts";
+import type { KeyChanges } from "../storage/store.ts";
 import type { AdminContext } from "./context.ts";
-import type { KeyView } from "./contract.ts";
+import type { CreateKeyInput, KeyView } from "./contract.ts";
 import type { CallParts } from "./create-context.ts";
 import { findKey } from "./find-key.ts";
 
-type KeyMethods = Pick<AdminContext, "listKeys" | "showKey" | "createKey" | "revokeKey">;
-
-/** Endpoint that keys belong to until there are others (DESIGN §1). */
-const DEFAULT_ENDPOINT = "default";
+type KeyMethods = Pick<
+  AdminContext,
+  "listKeys" | "showKey" | "createKey" | "updateKey" | "rotateKey" | "disableKey" | "enableKey" | "revokeKey"
+>;
 
 /** Keys: the store has them, a running gateway is told of each change. */
-export function createKeyAdmin({ store, clock, live, changing }: CallParts): KeyMethods {
+export function createKeyAdmin({ store, clock, live, config, changing }: CallParts): KeyMethods {
   return {
     async listKeys() {
-      const keys = await store.keys.list();
-      return keys.toSorted((a, b) => a.createdAtMs - b.createdAtMs).map((key) => toKeyView(key, clock.nowMs()));
+      return (await store.keys.list()).map(view);
     },
     async showKey(idOrName) {
-      return toKeyView(await findKey(store, idOrName), clock.nowMs());
+      return view(await findKey(store, idOrName));
     },
-    async createKey({ name, models, expiresInMs }) {
+    async createKey(input) {
       const nowMs = clock.nowMs();
       const { id, hash, key: secret } = createKey(randomBytes);
       const key: KeyRecord = {
         id,
-        name,
+        name: input.name,
         hash,
-        endpointId: DEFAULT_ENDPOINT,
-        models,
+        previousHash: null,
+        previousUntilMs: null,
+        policy: writePolicy(policyOf(input, nowMs)),
         createdAtMs: nowMs,
-        expiresAtMs: expiresInMs === null ? null : nowMs + expiresInMs,
+        disabledAtMs: null,
         revokedAtMs: null,
       };
-      const view = toKeyView(key, nowMs);
-      await changing({ action: "keys.create", subject: `key ${id}`, before: null, after: view }).keys.insert(key);
-      live?.keyCreated(key);
-      return { key: view, secret: secret.reveal() };
+      const entry = { action: "keys.create", subject: `key ${id}`, before: null, after: auditView(key) };
+      await changing(entry).keys.insert(key);
+      live?.keyChanged(key);
+      return { key: view(key), secret: secret.reveal() };
+    },
+    async updateKey(idOrName, { name, policy }) {
+      const key = await findKey(store, idOrName);
+      const changes = {
+        ...(name === undefined ? {} : { name }),
+        ...(policy === undefined ? {} : { policy: writePolicy(policy) }),
+      };
+      return view(await change("keys.update", key, changes));
+    },
+    async rotateKey(idOrName, { graceMs }) {
+      const key = await findKey(store, idOrName);
+      const { hash, key: secret } = createKey(randomBytes, key.id);
+      const hasGrace = graceMs > 0;
+      const rotated = await change("keys.rotate", key, {
+        hash,
+        previousHash: hasGrace ? key.hash : null,
+        previousUntilMs: hasGrace ? clock.nowMs() + graceMs : null,
+      });
+      return { key: view(rotated), secret: secret.reveal() };
+    },
+    async disableKey(idOrName) {
+      const key = await findKey(store, idOrName);
+      return view(key.disabledAtMs === null ? await close("keys.disable", key, { disabledAtMs: clock.nowMs() }) : key);
+    },
+    async enableKey(idOrName) {
+      const key = await findKey(store, idOrName);
+      return view(key.disabledAtMs === null ? key : await change("keys.enable", key, { disabledAtMs: null }));
     },
     async revokeKey(idOrName) {
       const key = await findKey(store, idOrName);
-      if (key.revokedAtMs !== null) return toKeyView(key, clock.nowMs());
-      const nowMs = clock.nowMs();
-      const revoked = { ...key, revokedAtMs: nowMs };
-      const [before, after] = [toKeyView(key, nowMs), toKeyView(revoked, nowMs)];
-      await changing({ action: "keys.revoke", subject: `key ${key.id}`, before, after }).keys.revoke(key.id, nowMs);
-      live?.keyRevoked(revoked);
-      return after;
+      return view(key.revokedAtMs === null ? await close("keys.revoke", key, { revokedAtMs: clock.nowMs() }) : key);
     },
   };
+
+  function view(key: KeyRecord): KeyView {
+    return toKeyView(key, clock.nowMs(), live?.spending(key.id) ?? null);
+  }
+
+  /** A key as the audit trail shows it: as everybody sees it, but for what it spent, which no change is about. */
+  function auditView(key: KeyRecord): Omit<KeyView, "spending"> {
+    const { spending: _spending, ...shown } = toKeyView(key, clock.nowMs(), null);
+    return shown;
+  }
+
+  async function change(action: string, key: KeyRecord, changes: KeyChanges): Promise<KeyRecord> {
+    const after = auditView({ ...key, ...changes });
+    const entry = { action, subject: `key ${key.id}`, before: auditView(key), after };
+    const changed = await changing(entry).keys.update(key.id, changes);
+    if (changed === null) {
+      throw new PosternError("invalid_input", {
+        message: `The key "${key.name}" (${key.id}) is revoked, and a revoked key cannot be changed`,
+        hint: "Make a new one: `postern keys create NAME`.",
+      });
+    }
+    live?.keyChanged(changed);
+    return changed;
+  }
+
+  /** A change that shuts a key. It holds in the running gateway even where the store does not take it. */
+  async function close(action: string, key: KeyRecord, changes: KeyChanges): Promise<KeyRecord> {
+    try {
+      return await change(action, key, changes);
+    } catch (error) {
+      const known = toPosternError(error);
+      if (live === null || !known.code.startsWith("store_")) throw error;
+      live.keyChanged({ ...key, ...changes });
+      throw new PosternError(known.code, {
+        message: `${known.message}. The key "${key.name}" (${key.id}) opens nothing until this gateway restarts, but that is not written down`,
+        hint: "Put the store right, and give the command again.",
+        cause: error,
+      });
+    }
+  }
+
+  function policyOf({ template, policy, expiresInMs }: CreateKeyInput, nowMs: number): KeyPolicy {
+    const { expiresInMs: templateMs, ...words } = template === null ? {} : findTemplate(template);
+    const lifeMs = expiresInMs ?? (policy.expiresAtMs === undefined ? templateMs : undefined);
+    const merged = { ...words, ...policy, ...(lifeMs === undefined ? {} : { expiresAtMs: nowMs + lifeMs }) };
+    const reading = readPolicy(merged);
+    if (reading.policy !== null) return reading.policy;
+    const told = reading.faults.map(({ path, message }) => `"${path}" ${message}`).join("; ");
+    throw new PosternError("invalid_input", {
+      message: `The policy is not valid: ${told}`,
+      detail: { faults: reading.faults },
+    });
+  }
+
+  function findTemplate(name: string) {
+    const found = config.keyTemplates.get(name);
+    if (found !== undefined) return found;
+    const names = [...config.keyTemplates.keys()];
+    throw new PosternError("not_found", {
+      message: `There is no template "${name}" in access.templates of the configuration`,
+      hint: names.length === 0 ? "The configuration has none." : `There are: ${names.join(", ")}.`,
+    });
+  }
 }
 
-/** A key as it may be shown: everything but its hash. */
-function toKeyView(key: KeyRecord, nowMs: number): KeyView {
+/** A key as it may be shown: everything but its hashes. */
+function toKeyView(key: KeyRecord, nowMs: number, spending: KeyView["spending"]): KeyView {
+  const refusal = new LiveKey(key).refusalAt(nowMs);
+  const isGraceOver = key.previousUntilMs === null || key.previousUntilMs <= nowMs;
   return {
     id: key.id,
     name: key.name,
-    endpointId: key.endpointId,
-    models: key.models,
+    policy: parsePolicy(key.policy) === null ? null : { ...compilePolicy(key.policy).document },
     createdAtMs: key.createdAtMs,
-    expiresAtMs: key.expiresAtMs,
+    previousUntilMs: isGraceOver ? null : key.previousUntilMs,
+    disabledAtMs: key.disabledAtMs,
     revokedAtMs: key.revokedAtMs,
-    state: keyState(key, nowMs),
+    state: refusal ?? "active",
+    spending,
   };
-}
-
-function keyState(key: KeyRecord, nowMs: number): KeyView["state"] {
-  if (key.revokedAtMs !== null) return "revoked";
-  return key.expiresAtMs !== null && key.expiresAtMs <= nowMs ? "expired" : "active";
 }

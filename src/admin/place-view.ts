@@ -1,6 +1,7 @@
 import type { AddressRule } from "../access/address-rule.ts";
 import { DEFAULT_ENDPOINT } from "../access/endpoint.ts";
 import type { KeyRecord } from "../access/key.ts";
+import { LiveKey } from "../access/live-key.ts";
 import type { FileEndpoint, FileRule, ResolvedConfig } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
 import type { EndpointRecord, RuleRecord, Store } from "../storage/store.ts";
@@ -52,7 +53,7 @@ export function toEndpointView(
     purpose: one.purpose,
     reviewOn: one.reviewOn,
     isReviewDue: one.reviewOn !== null && Date.parse(one.reviewOn) <= nowMs,
-    keys: keys.filter((key) => key.endpointId === one.name && isActive(key, nowMs)).length,
+    keys: keys.filter((key) => opensAt(key, one.name, nowMs)).length,
     rules: own.length,
     isClosed: rules.some((rule) => isAllowAt(rule, one.name)),
     createdAtMs: isFile || one.createdAtMs === 0 ? null : one.createdAtMs,
@@ -64,8 +65,10 @@ export function isAllowAt({ effect, endpoint }: AddressRule, name: string): bool
   return effect === "allow" && (endpoint === null || endpoint === name);
 }
 
-export function isActive(key: KeyRecord, nowMs: number): boolean {
-  return key.revokedAtMs === null && (key.expiresAtMs === null || key.expiresAtMs > nowMs);
+/** Whether a key opens something at an endpoint now. */
+export function opensAt(key: KeyRecord, endpoint: string, nowMs: number): boolean {
+  const live = new LiveKey(key);
+  return live.refusalAt(nowMs) === null && live.policy.mayUseEndpoint(endpoint);
 }
 
 export function toRuleView(rule: FileRule | RuleRecord, nowMs: number): RuleView {

@@ -89,7 +89,7 @@ describe("rules about addresses", () => {
   });
 
   it("warn of an ambient range that is public", async () => {
-    const { key } = await admin.createKey({ name: "lan", models: null, expiresInMs: null });
+    const { key } = await admin.createKey({ name: "lan", template: null, policy: { version: 1 }, expiresInMs: null });
     const { rule, warnings } = await createRule({ effect: "ambient", range: "203.0.113.0/24", key: "lan" });
     expect(rule.key).toBe(key.id);
     expect(warnings.join()).toMatch(/public range: everybody in it is that key/);
@@ -159,7 +159,7 @@ describe("testAddress()", () => {
   });
 
   it("names the key that an address stands for", async () => {
-    const { key } = await admin.createKey({ name: "lan", models: null, expiresInMs: null });
+    const { key } = await admin.createKey({ name: "lan", template: null, policy: { version: 1 }, expiresInMs: null });
     await createRule({ effect: "ambient", range: "192.168.1.0/24", key: "lan", name: "at-home" });
     const found = await admin.testAddress({ address: "192.168.1.9", endpoint: "default", key: null });
     expect(found.ambient).toEqual({ rule: "at-home", key: key.id, failure: null });
@@ -170,7 +170,7 @@ describe("testAddress()", () => {
 
   it("says that a key belongs elsewhere", async () => {
     await createEndpoint("team", { path: "/team-a" });
-    await admin.createKey({ name: "app", models: null, expiresInMs: null });
+    await admin.createKey({ name: "app", template: null, policy: { version: 1 }, expiresInMs: null });
     const here = await admin.testAddress({ address: "203.0.113.7", endpoint: "default", key: "app" });
     expect(here).toMatchObject({ isAllowed: true });
     const there = await admin.testAddress({ address: "203.0.113.7", endpoint: "team", key: "app" });

@@ -1,4 +1,5 @@
 import { Keyring } from "../access/keyring.ts";
+import { LiveKey } from "../access/live-key.ts";
 import { Places } from "../access/places.ts";
 import { type ErrorCode, PosternError } from "../errors.ts";
 import { canonicalAddress } from "../lib/ip-address.ts";
@@ -46,18 +47,23 @@ export async function testAddress(parts: CallParts, input: TestAddressInput): Pr
     words.push(
       stand.key === null
         ? `Without a credential it would be nobody: the rule "${stand.rule.name}" names a key that does not work (${stand.failure}).`
-        : `Without a credential it is the key "${stand.key.name}" (${stand.key.id}), by the rule "${stand.rule.name}", unless a browser sent it or a proxy stands in between that is not declared or does not say for whom it asks.`,
+        : `Without a credential it is the key "${stand.key.record.name}" (${stand.key.id}), by the rule "${stand.rule.name}", unless a browser sent it or a proxy stands in between that is not declared or does not say for whom it asks.`,
     );
   }
   if (denial === null && input.key !== null) {
     const key = await findKey(store, input.key);
-    const isHere = key.endpointId === endpoint;
+    const { policy } = new LiveKey(key);
+    const isHere = policy.mayUseEndpoint(endpoint);
     if (!isHere) errorCode = "endpoint_denied";
     words.push(
       isHere
         ? `The key "${key.name}" belongs to this endpoint.`
-        : `The key "${key.name}" belongs to the endpoint "${key.endpointId}" and gets 403 here.`,
+        : `The key "${key.name}" is not for this endpoint and gets 403 here.`,
     );
+    if (isHere && !policy.mayComeFrom(address)) {
+      errorCode = "address_denied";
+      words.push(`The key's own addresses do not hold ${address}: it gets 403 from there.`);
+    }
   }
   const shown = all.rules.find(({ name }) => name === decided?.name);
   return {

@@ -4,6 +4,7 @@ import { addFault, locateFile, type Resolving, readSecret } from "./resolve-file
 import {
   DEFAULT_EDGE,
   type EngineAddress,
+  type KeyTemplate,
   type ResolvedConfig,
   type StartedEngineConfig,
   type TlsConfig,
@@ -105,6 +106,13 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
       targets: (targets ?? []).map((target) => ({ model: target.model, node: target.node ?? null })),
       isHidden: hidden ?? false,
     })),
+    keyTemplates: new Map(Object.entries(raw.access?.templates ?? {}).map(resolveTemplate)),
+    prices: Object.entries(raw.prices ?? {}).map(([model, { input, output, cached }]) => ({
+      model,
+      inputMicros: toMicros(input),
+      outputMicros: toMicros(output),
+      cachedMicros: toMicros(cached ?? input),
+    })),
     agent: {
       gateway: raw.agent?.gateway ?? null,
       node: raw.agent?.node ?? null,
@@ -169,6 +177,16 @@ function resolveTls(
         : locateFile(resolving, [...at, "clientCertificates", "ca"], clientCertificates.ca, isOurs),
     hstsMs: tls.hsts ?? DEFAULT_EDGE.hstsMs,
   };
+}
+
+type RawTemplates = NonNullable<NonNullable<RawConfig["access"]>["templates"]>;
+
+function resolveTemplate([name, { expiresIn, ...words }]: [string, RawTemplates[string]]): [string, KeyTemplate] {
+  return [name, expiresIn === undefined ? words : { ...words, expiresInMs: expiresIn }];
+}
+
+function toMicros(dollars: number): number {
+  return Math.round(dollars * 1_000_000);
 }
 
 function resolveFields(raw: RawFieldRules): FieldPolicy {

@@ -1,8 +1,10 @@
 import type { AddressRule } from "../access/address-rule.ts";
 import type { Endpoint } from "../access/endpoint.ts";
+import type { PolicyTemplate } from "../access/policy.ts";
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { EngineKind } from "../tunnel/link.ts";
+import type { PriceRule } from "../usage/price.ts";
 
 /**
  * The configuration after every check: units parsed, files located, secrets read, defaults filled in.
@@ -24,8 +26,15 @@ export interface ResolvedConfig {
   nodes: readonly DirectNodeConfig[];
   /** Public names that stand for other names. A model that a node reports needs no entry. */
   models: readonly ModelConfig[];
+  /** What keys may be made from, by name. */
+  keyTemplates: ReadonlyMap<string, KeyTemplate>;
+  /** In order of preference: the first that fits a model counts. */
+  prices: readonly PriceRule[];
   agent: AgentConfig;
 }
+
+/** A policy without points in time, and how long a key made from it works. */
+export type KeyTemplate = PolicyTemplate & { expiresInMs?: number };
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
@@ -361,6 +370,8 @@ export function defaultConfig(dataFolder: string): ResolvedConfig {
     storage: DEFAULT_STORAGE,
     nodes: [],
     models: [],
+    keyTemplates: new Map(),
+    prices: [],
     agent: {
       gateway: null,
       node: null,

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { dateFault, hostFault, PLACE_NAME, pathFault } from "../access/endpoint.ts";
 import { readPrefix } from "../lib/cidr.ts";
+import { keyTemplate } from "./schema-keys.ts";
 import { addressRange, MAX_ENTRIES, path, secret } from "./schema-values.ts";
 
 // `endpoints`, `access` and `gateway.trustedProxies`: who may come in, where, and whose word about it counts.
@@ -81,6 +82,10 @@ export const access = z.strictObject({
     .record(name, ambient)
     .optional()
     .describe("Ranges that stand for a key where a request shows no credential, by name."),
+  templates: z
+    .record(name, keyTemplate)
+    .optional()
+    .describe("Policies that `postern keys create --template` starts from, by name."),
 });
 
 /** Names that stand for ranges. */

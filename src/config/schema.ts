@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { access, endpoints, trustedProxies } from "./schema-access.ts";
 import { cors, limits, publicTls, timeouts, tlsFiles } from "./schema-edge.ts";
+import { prices } from "./schema-keys.ts";
 import { count, DAY_MS, duration, engineUrl, listen, MAX_ENTRIES, origin, path, secret } from "./schema-values.ts";
 
 /**
@@ -245,7 +246,7 @@ export const configSchema = z.strictObject({
   endpoints: endpoints
     .optional()
     .describe("Public hosts and path prefixes, by name. The one called `default` is at the gateway's own names."),
-  access: access.optional().describe("Rules about addresses."),
+  access: access.optional().describe("Who may do what, and from where."),
   storage: storage.optional().describe("What is kept, and for how long."),
   nodes: z
     .record(configName, z.strictObject(engineAddress))
@@ -255,6 +256,7 @@ export const configSchema = z.strictObject({
     .record(modelName, model)
     .optional()
     .describe("Public names that stand for other names. Models that nodes report need no entry."),
+  prices: prices.optional(),
   agent: agent.optional().describe("The program beside the engines."),
 });
 

@@ -39,7 +39,9 @@ export function errorAnswer(family: Family, error: PosternError, requestId?: str
   const isOverload = error.status === 429 || error.status === 503;
   const retrySeconds =
     error.retryAfterSeconds ?? (isOverload && error.isRetryable ? OVERLOAD_RETRY_SECONDS : undefined);
-  if (retrySeconds !== undefined) headers["retry-after"] = String(clampRetry(retrySeconds));
+  // What no retry can cure says when it will be different, however long that is: clients do not wait for it.
+  if (retrySeconds !== undefined)
+    headers["retry-after"] = String(error.isRetryable ? clampRetry(retrySeconds) : Math.ceil(retrySeconds));
   if (error.status === 401 && family === "openai") headers["www-authenticate"] = "Bearer";
   return { status: statusFor(family, error), headers, body: Buffer.from(errorBody(family, error, requestId)) };
 }

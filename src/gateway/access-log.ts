@@ -22,6 +22,8 @@ export function logRequest(log: Logger, summary: RequestSummary): void {
       outcome: closed?.outcome ?? (summary.errorCode === null ? "answered" : "refused"),
       error: summary.errorCode ?? undefined,
       detail: summary.detail ?? undefined,
+      shadow: summary.shadow ?? undefined,
+      softBudget: summary.softBudget ?? undefined,
       servedBy: summary.servedBy ?? undefined,
       attempts: closed === null ? undefined : closed.attempts.length,
       tokensIn: closed?.tokensIn,

@@ -1,9 +1,9 @@
-import { matchesGlob } from "../access/model-rules.ts";
 import type { ModelTargetView, ModelView } from "../admin/contract.ts";
 import type { ListedModel } from "../dialects/listed-model.ts";
 import { ollamaNameVariants } from "../dialects/ollama/model-names.ts";
 import { modelOperations } from "../engines/model-operations.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
+import { matchesGlob } from "../lib/glob.ts";
 import type { Catalogue, CatalogueEntry, Target } from "../proxy/target.ts";
 import type { EngineKind, EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
 import type { ModelOwners } from "./model-owners.ts";

@@ -12,6 +12,8 @@ function summary(endpoint: string | null, status: number): RequestSummary {
     keyId: null,
     ambient: null,
     servedBy: null,
+    shadow: null,
+    softBudget: null,
   };
   const rest = { method: "GET", remoteAddress: "", errorCode: null, detail: null, overheadMs: null, bytesOut: 0 };
   return { id: "r", endpoint, status, durationMs: 20, ...nothing, ...rest };

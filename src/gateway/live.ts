@@ -1,3 +1,4 @@
+import type { KeyLimits } from "../access/key-limits.ts";
 import type { Keyring } from "../access/keyring.ts";
 import type { LiveGateway } from "../admin/context.ts";
 import type { Status } from "../admin/contract.ts";
@@ -16,6 +17,7 @@ export interface LiveParts {
   newId: () => string;
   keyring: Keyring;
   places: LivePlaces;
+  keyLimits: KeyLimits;
   directory: Directory;
   links: Links;
   catalogue: LiveCatalogue;
@@ -26,7 +28,7 @@ export interface LiveParts {
 
 /** A running gateway as the admin routes see it. */
 export function createLiveGateway(parts: LiveParts): LiveGateway {
-  const { clock, keyring, directory, links, catalogue, ledger } = parts;
+  const { clock, keyring, keyLimits, directory, links, catalogue, ledger } = parts;
   return {
     status: parts.status,
     ledgerTrouble: () => ledger.health().reason,
@@ -35,10 +37,21 @@ export function createLiveGateway(parts: LiveParts): LiveGateway {
     isGranted: (nodeId, model) => catalogue.isGranted(nodeId, model),
     models: () => catalogue.views(),
     probeModel: (input, signal) => probeModel(input, signal, catalogue, clock, parts.newId),
-    keyCreated: (key) => keyring.add(key),
-    keyRevoked: (key) => void keyring.revoke(key.id, key.revokedAtMs ?? clock.nowMs()),
     places: () => parts.places.places,
     placesChanged: () => parts.places.reload(),
+    keyChanged(key) {
+      keyring.put(key);
+      if (key.revokedAtMs !== null) keyLimits.forget(key.id);
+    },
+    spending(keyId) {
+      const { day, month } = keyLimits.spent(keyId, clock.nowMs());
+      return {
+        tokensToday: day.tokens,
+        tokensThisMonth: month.tokens,
+        costMicrosToday: day.costMicros,
+        costMicrosThisMonth: month.costMicros,
+      };
+    },
     nodeAdded(node) {
       directory.addNode(node);
       catalogue.setNode(node);

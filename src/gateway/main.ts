@@ -3,9 +3,10 @@ import type { IncomingMessage, Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
-import { Concurrency } from "../access/concurrency.ts";
 import { FailureLimiter } from "../access/failure-limiter.ts";
+import { KeyLimits } from "../access/key-limits.ts";
 import { Keyring } from "../access/keyring.ts";
+import { LiveKey } from "../access/live-key.ts";
 import { publicUrlOf } from "../config/load.ts";
 import { refuseUnsafeAdminListen, refuseUnsafeListen } from "../config/refuse-unsafe-listen.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
@@ -25,6 +26,7 @@ import { Acceptor } from "../tunnel/accept.ts";
 import { CONNECT_PATH } from "../tunnel/constants.ts";
 import { refusal } from "../tunnel/handshake.ts";
 import { createInvitation } from "../tunnel/invitation.ts";
+import { Prices } from "../usage/price.ts";
 import { logRequest } from "./access-log.ts";
 import { Challenges } from "./acme/challenges.ts";
 import { openAdmin } from "./admin.ts";
@@ -43,6 +45,7 @@ import { openPlaces } from "./places.ts";
 import { createPlainRequests } from "./plain-requests.ts";
 import { closeWith } from "./public-listener.ts";
 import { createPublicRoutes } from "./public-routes.ts";
+import { readSpending } from "./read-spending.ts";
 import { keepRetention } from "./retention.ts";
 import { SummaryQueue } from "./summary-queue.ts";
 
@@ -115,7 +118,7 @@ async function compose(
       listen: gateway.listen,
       hasTls: gateway.tls !== null,
       hasTrustedProxy: gateway.trustedProxies.length > 0,
-      activeKeys: keys.filter((key) => key.revokedAtMs === null && (key.expiresAtMs ?? Infinity) > startedAtMs).length,
+      activeKeys: keys.some((key) => new LiveKey(key).refusalAt(startedAtMs) === null) ? 1 : 0,
     }),
   );
 
@@ -135,12 +138,18 @@ async function compose(
     logRequest(log, summary);
   });
   closers.add(() => summaries.flush());
+  const keyLimits = new KeyLimits(
+    await readSpending(store.usage, journal, startedAtMs, (error) =>
+      log.warn({ error: inWords(error) }, "what keys used before is not known whole"),
+    ),
+  );
   const pipeline = new Pipeline({
     clock,
     keyring,
     places: livePlaces.places,
     failures: new FailureLimiter({ maxFailures: gateway.limits.authFailuresPerMinute }),
-    concurrency: new Concurrency(),
+    keyLimits,
+    prices: new Prices(config.prices),
     catalogue,
     ledger: journal,
     observer: {
@@ -282,6 +291,7 @@ async function compose(
         clock,
         newId,
         keyring,
+        keyLimits,
         places: livePlaces,
         directory,
         links,

@@ -45,6 +45,8 @@ function ended(metrics: Metrics, counts: Partial<RequestClosed>): void {
     status: 200,
     errorCode: null,
     detail: null,
+    shadow: null,
+    softBudget: null,
     servedBy: "node/lab",
     durationMs: 2,
     overheadMs: 0.1,

@@ -56,6 +56,16 @@ export class Metrics {
     "Requests that were refused, by error code, and connections that were refused or cut, by reason.",
     ["reason"],
   );
+  readonly #shadowRefusals = this.#counter(
+    "postern_shadow_refusals_total",
+    "Requests that a limit in shadow would have refused, by the error's code.",
+    ["reason"],
+  );
+  readonly #softBudgets = this.#counter(
+    "postern_soft_budget_requests_total",
+    "Requests of keys that are beyond the soft edge of a budget, by budget.",
+    ["budget"],
+  );
   readonly #streams = new Gauge({
     name: "postern_streams_active",
     help: "Requests running now.",
@@ -98,6 +108,8 @@ export class Metrics {
       closed?.outcome ?? (summary.errorCode === null ? "answered" : "refused"),
     );
     labels.requests.inc();
+    for (const reason of summary.shadow ?? []) this.#shadowRefusals.inc({ reason });
+    if (summary.softBudget !== null) this.#softBudgets.inc({ budget: summary.softBudget });
     if (closed === null) {
       if (summary.errorCode !== null) this.refused(summary.errorCode);
       return;

@@ -50,8 +50,8 @@ describe("endpoints on the wire", () => {
     await start();
     plane.serve("llama3", "forge");
     plane.serve("secret", "forge");
-    const team = plane.addKey(null, { endpointId: "team" }).key;
-    const vm = plane.addKey(null, { endpointId: "vm" }).key;
+    const team = plane.addKey(null, { endpoints: ["team"] }).key;
+    const vm = plane.addKey(null, { endpoints: ["vm"] }).key;
     const listed = await models("/team-a/v1/models", "localhost", team);
     expect(listed).toContain("llama3");
     expect(listed).not.toContain("secret");
@@ -86,7 +86,7 @@ describe("endpoints on the wire", () => {
     ["http://vm.example.org/v1/models", "400 bad_target"],
   ])("do not take %s for anything else", async (target, expected) => {
     await start();
-    const team = plane.addKey(null, { endpointId: "team" }).key;
+    const team = plane.addKey(null, { endpoints: ["team"] }).key;
     expect(codeOf(await models(target, "localhost", team))).toBe(expected);
   });
 
@@ -103,7 +103,7 @@ describe("endpoints on the wire", () => {
     ["", "400 bad_request"],
   ])("do not serve the host %s", async (host, expected) => {
     await start();
-    const vm = plane.addKey(null, { endpointId: "vm" }).key;
+    const vm = plane.addKey(null, { endpoints: ["vm"] }).key;
     expect(codeOf(await models("/v1/models", host, vm))).toBe(expected);
   });
 
@@ -124,7 +124,7 @@ describe("endpoints on the wire", () => {
   it("record requests under their own name", async () => {
     await start();
     const [target] = plane.serve("llama3", "forge");
-    const team = plane.addKey(null, { endpointId: "team" }).key;
+    const team = plane.addKey(null, { endpoints: ["team"] }).key;
     const connection = plane.raw(chatRequest(team, chatBody("llama3")).replace("POST /v1", "POST /team-a/v1"));
     (await target?.next())?.answer(200, {
       id: "c",
@@ -139,7 +139,7 @@ describe("endpoints on the wire", () => {
     await start();
     const [target] = plane.serve("cloudy", "forge");
     if (target !== undefined) target.isRemote = true;
-    const vm = plane.addKey(null, { endpointId: "vm" }).key;
+    const vm = plane.addKey(null, { endpoints: ["vm"] }).key;
     const connection = plane.raw(
       chatRequest(vm, chatBody("cloudy")).replace("Host: localhost", "Host: vm.example.org"),
     );
@@ -269,7 +269,7 @@ describe("ambient identity on the wire", () => {
 
   it("is not for a key of another endpoint", async () => {
     await start();
-    const team = plane.addKey(null, { endpointId: "team" });
+    const team = plane.addKey(null, { endpoints: ["team"] });
     plane.addresses.replaceAll([rule("lan", "ambient", "127.0.0.0/8", { key: team.id })], plane.clock.nowMs());
     expect(codeOf(await exchange(TAGS))).toBe("403 endpoint_denied");
   });

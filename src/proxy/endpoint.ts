@@ -1,7 +1,5 @@
 import type { AddressRules } from "../access/address-rules.ts";
-import type { Endpoint } from "../access/endpoint.ts";
 import type { EndpointTable, Place } from "../access/endpoint-table.ts";
-import type { KeyRecord } from "../access/key.ts";
 import { PosternError } from "../errors.ts";
 
 /**
@@ -40,14 +38,4 @@ export function checkAddress(rules: AddressRules, address: string, endpoint: str
     hint: `\`postern access test ${address} --endpoint ${endpoint}\` says why.`,
     detail: { address, endpoint, reason: denial.reason, rule: denial.rule?.name ?? null },
   });
-}
-
-/**
- * Step 4: whether a key may be used at the endpoint.
- *
- * @throws PosternError `endpoint_denied`.
- */
-export function checkKeyAt(key: KeyRecord, endpoint: Endpoint): void {
-  if (key.endpointId === endpoint.name) return;
-  throw new PosternError("endpoint_denied", { detail: { endpoint: endpoint.name, keyEndpoint: key.endpointId } });
 }

@@ -206,7 +206,7 @@ const REFUSALS: Record<string, Refusal> = {
   "a revoked key": {
     code: "unauthorized",
     send(id) {
-      plane.keyring.revoke(plane.keyId, plane.clock.nowMs());
+      plane.changeKey(plane.keyId, { revokedAtMs: plane.clock.nowMs() });
       return post(id, bodyOf(id));
     },
   },
@@ -383,7 +383,7 @@ const FAILURES: Record<string, { code: ErrorCode; fail(attempt: PlayedAttempt): 
   "runs on a gateway that goes down": { code: "shutting_down", fail: () => plane.pipeline.stopAll() },
   "answers a key that is revoked": {
     code: "revoked",
-    fail: () => plane.keyring.revoke(plane.keyId, plane.clock.nowMs()),
+    fail: () => plane.changeKey(plane.keyId, { revokedAtMs: plane.clock.nowMs() }),
   },
 };
 
@@ -641,7 +641,7 @@ describe.each(WAYS)("a stream of %s from %s", (id, engine) => {
   it.each([
     ["engine_stalled", () => plane.clock.advance(121_000)],
     ["shutting_down", () => plane.pipeline.stopAll()],
-    ["revoked", () => plane.keyring.revoke(plane.keyId, plane.clock.nowMs())],
+    ["revoked", () => plane.changeKey(plane.keyId, { revokedAtMs: plane.clock.nowMs() })],
   ] as const)("ends with %s in-band after its first word", async (code, trouble) => {
     const { caller, attempt } = await stream(id, engine);
     headOf(engine, attempt);

@@ -2,8 +2,8 @@ import type { AddressRule } from "../access/address-rule.ts";
 import type { AddressSource } from "../access/ambient.ts";
 import { readCredential } from "../access/credentials.ts";
 import type { FailureLimiter } from "../access/failure-limiter.ts";
-import type { KeyRecord } from "../access/key.ts";
 import type { Keyring } from "../access/keyring.ts";
+import type { LiveKey } from "../access/live-key.ts";
 import type { Places } from "../access/places.ts";
 import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -25,7 +25,9 @@ export interface IdentifyDeps {
 
 /** Who is asking. */
 export interface Identity {
-  key: KeyRecord;
+  key: LiveKey;
+  /** SHA-256 of the secret that the caller showed; null where it showed none. */
+  secretHash: Uint8Array | null;
   /** The rule that put the address in the place of a key; null where the caller showed one. */
   ambient: AddressRule | null;
 }
@@ -44,11 +46,11 @@ export function identify(
 ): Identity {
   const nowMs = clock.nowMs();
   const credential = readCredential(rawHeaders);
-  const { key, failure } = keyring.identify(credential, nowMs);
-  if (key !== null) return { key, ambient: null };
+  const { key, hash, failure } = keyring.identify(credential, nowMs);
+  if (key !== null) return { key, secretHash: hash, ambient: null };
   const stand =
     credential === null ? places.ambient.identify(origin.address, origin.source, endpoint, rawHeaders, nowMs) : null;
-  if (stand?.key) return { key: stand.key, ambient: stand.rule };
+  if (stand?.key) return { key: stand.key, secretHash: null, ambient: stand.rule };
   const retryAfterSeconds = failures.recordFailure(origin.address, clock.monotonicMs());
   if (retryAfterSeconds !== null) throw new PosternError("too_many_failures", { retryAfterSeconds });
   throw new PosternError("unauthorized", {

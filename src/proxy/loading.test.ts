@@ -125,7 +125,7 @@ describe("while an engine loads its model", () => {
 
     target.isLoading = true;
     const revoked = await ask({});
-    plane.keyring.revoke(plane.keyId, plane.clock.nowMs());
+    plane.changeKey(plane.keyId, { revokedAtMs: plane.clock.nowMs() });
     await revoked.until("}}");
     expect(revoked.status).toBe(401);
     revoked.socket.destroy();

@@ -20,6 +20,10 @@ export interface RequestSummary {
   errorCode: string | null;
   /** For the log only: why in more words. */
   detail: Record<string, unknown> | null;
+  /** Limits in shadow that would have refused it; null where none. */
+  shadow: readonly string[] | null;
+  /** The budget of the key whose soft edge is reached; null where none is. */
+  softBudget: string | null;
   servedBy: string | null;
   durationMs: number;
   /** Time from the request's arrival to the first dispatch, waiting for the body left out. */

@@ -184,14 +184,14 @@ describe("a stream", () => {
   });
 
   it("ends within the same turn when its key is revoked", async () => {
-    const { key, keyId, serve, raw, keyring, clock, closed } = await start();
+    const { key, keyId, serve, raw, changeKey, clock, closed } = await start();
     const [target] = serve("llama", "forge");
     const caller = raw(chatRequest(key, chatBody("llama", { stream: true })));
     const attempt = await target!.next();
     attempt.streamHead();
     attempt.token("one");
     await caller.until("one");
-    keyring.revoke(keyId, clock.nowMs());
+    changeKey(keyId, { revokedAtMs: clock.nowMs() });
     expect(attempt.cancelled).toBe("revoked");
     expect(await caller.untilClosed()).toContain("revoked");
     expect(closed).toMatchObject([{ outcome: "stopped", errorCode: "revoked" }]);
@@ -314,11 +314,11 @@ describe("an answer that is not streamed", () => {
 
 describe("a refusal", () => {
   it("of a key looks the same whatever is wrong with it", async () => {
-    const { addKey, serve, raw, clock, keyring } = await start();
+    const { addKey, serve, raw, clock, changeKey } = await start();
     serve("llama", "forge");
     const expired = addKey(null, { expiresAtMs: clock.nowMs() - 1 });
     const revoked = addKey(null);
-    keyring.revoke(revoked.id, clock.nowMs());
+    changeKey(revoked.id, { revokedAtMs: clock.nowMs() });
     const answers: string[] = [];
     for (const key of ["", "nonsense", `pst_${"0".repeat(12)}_${"0".repeat(43)}`, expired.key, revoked.key]) {
       const caller = raw(chatRequest(key, chatBody("llama")));

@@ -1,10 +1,12 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressRule } from "../access/address-rule.ts";
+import type { CompiledPolicy } from "../access/compiled-policy.ts";
 import { Concurrency, type Lease } from "../access/concurrency.ts";
 import type { Endpoint } from "../access/endpoint.ts";
 import type { FailureLimiter } from "../access/failure-limiter.ts";
-import type { KeyRecord } from "../access/key.ts";
+import type { Admission, KeyLimits } from "../access/key-limits.ts";
 import type { Keyring } from "../access/keyring.ts";
+import type { LiveKey } from "../access/live-key.ts";
 import type { Places } from "../access/places.ts";
 import type { LimitConfig, TimeoutConfig } from "../config/resolved.ts";
 import { countTokensBody, countTokensEstimate } from "../dialects/anthropic/count-tokens.ts";
@@ -24,15 +26,17 @@ import { type BodyScan, scanBody } from "../lib/json-scan.ts";
 import { LiveSet, type Placed } from "../lib/live-set.ts";
 import { tokensFromBytes } from "../lib/token-estimate.ts";
 import { INLINE_BYTES, INLINE_VALUES, Turns } from "../lib/turns.ts";
-import { planAttempts } from "../routing/plan.ts";
+import type { Prices } from "../usage/price.ts";
 import type { Ledger } from "../usage/record.ts";
 import { BodyMemory } from "./body-memory.ts";
 import { decodeBody } from "./decode-body.ts";
-import { checkAddress, checkKeyAt, findPlace } from "./endpoint.ts";
+import { checkAddress, findPlace } from "./endpoint.ts";
 import { type CallerHead, readHead } from "./head.ts";
 import { identify, type Origin } from "./identify.ts";
+import { KeySteps } from "./key-steps.ts";
 import type { ProxyObserver } from "./observer.ts";
 import { ownAnswer } from "./own-answers.ts";
+import { planFor } from "./plan-for.ts";
 import { type AttemptSource, prepareAttempt } from "./prepare-attempt.ts";
 import { type HeldBody, readBody } from "./read-body.ts";
 import { refuse } from "./refuse.ts";
@@ -49,7 +53,8 @@ export interface PipelineDeps {
   keyring: Keyring;
   places: Places;
   failures: FailureLimiter;
-  concurrency: Concurrency;
+  keyLimits: KeyLimits;
+  prices: Prices;
   catalogue: Catalogue;
   ledger: Ledger;
   observer: ProxyObserver;
@@ -79,7 +84,16 @@ export interface Run extends Placed {
   /** The raw request target, once the endpoint is known without its prefix. */
   target: string;
   operation: Operation | null;
-  key: KeyRecord | null;
+  /** As it is now: it may change while the request runs. */
+  key: LiveKey | null;
+  /** SHA-256 of the secret that the caller showed. */
+  secretHash: Uint8Array | null;
+  /** What it holds of its key's limits. */
+  admission: Admission | null;
+  /** The budget of its key whose soft edge is reached. */
+  softBudget: string | null;
+  /** Public name of the model, once it is resolved. */
+  model: string | null;
   /** The rule that put the caller's address in the place of a key. */
   ambient: AddressRule | null;
   relay: Relay | null;
@@ -99,6 +113,7 @@ export class Pipeline {
   readonly #sweeper: Sweeper;
   readonly #bodies: BodyMemory;
   readonly #settle: SettleDeps;
+  readonly #key: KeySteps;
   readonly #codecs: ReadonlyMap<string, DialectCodec>;
   readonly #formatFor: FormatFor;
   readonly #runs = new LiveSet<Run>();
@@ -115,6 +130,7 @@ export class Pipeline {
     this.#bodies = new BodyMemory(deps.limits.bodyMemoryBytes);
     this.#codecs = createCodecs(deps.fields);
     this.#formatFor = createFormats(deps.fields);
+    this.#key = new KeySteps(deps, (run, why) => this.#end(run, why));
     this.#settle = { observer: deps.observer, clock: deps.clock };
   }
 
@@ -139,6 +155,10 @@ export class Pipeline {
       target: request.url ?? "",
       operation: null,
       key: null,
+      secretHash: null,
+      admission: null,
+      softBudget: null,
+      model: null,
       ambient: null,
       relay: null,
       isAwaited: false,
@@ -185,7 +205,7 @@ export class Pipeline {
   /** Steps 1 to 5, and the start of 6. Null when the request has its answer. */
   #beforeBody(run: Run): Promise<HeldBody> | null {
     const { request, origin } = run;
-    const { clock, keyring, places, limits } = this.#deps;
+    const { clock, places, limits } = this.#deps;
     run.head = readHead(request, limits.headerCount);
     const { endpoint, target } = findPlace(places.endpoints, run.head.host, run.target, request.socket.localAddress);
     run.endpoint = endpoint;
@@ -198,24 +218,22 @@ export class Pipeline {
       this.#answerOwn(run, null);
       return null;
     }
-    const { key, ambient } = identify(request.rawHeaders, origin, endpoint.name, this.#deps);
+    const { key, secretHash, ambient } = identify(request.rawHeaders, origin, endpoint.name, this.#deps);
     run.key = key;
+    run.secretHash = secretHash;
     run.ambient = ambient;
-    checkKeyAt(key, endpoint);
+    this.#key.authorise(run, key);
     if (this.#isDraining) throw new PosternError("shutting_down", { retryAfterSeconds: 5 });
     if (operation.method !== "POST") {
-      this.#answerOwn(run, modelId === null ? null : resolveModel(modelId, key, endpoint, this.#deps.catalogue));
+      this.#answerOwn(run, modelId === null ? null : resolveModel(modelId, key.policy, endpoint, this.#deps.catalogue));
       return null;
     }
     if (this.#runs.size >= limits.requests) throw new PosternError("overloaded", { retryAfterSeconds: 2 });
     this.#runs.add(run);
     run.reservations.add(() => this.#forget(run));
-    const lease = this.#deps.concurrency.acquire(key.id, limits.requestsPerKey);
-    if (lease === null) throw new PosternError("too_many_requests", { retryAfterSeconds: 1 });
-    run.reservations.add(lease.release);
+    this.#key.admit(run, key);
     const place = this.#takePlaceOf(origin.address);
     if (place !== null) run.reservations.add(place.release);
-    run.reservations.add(keyring.watch(key.id, () => this.#end(run, "revoked")));
     const { coding, contentLength } = run.head;
     if (run.head.expectsContinue && (contentLength ?? 0) <= limits.bodyBytes) {
       run.isAwaited = true;
@@ -273,23 +291,29 @@ export class Pipeline {
     const isLarge = requestBytes > INLINE_BYTES || scan.values > INLINE_VALUES;
     yield isLarge;
     if (operation.kind === "show") {
-      const shown = resolveModel(readShowRequest(scan), key, endpoint, catalogue);
-      run.reservations.release();
+      const shown = resolveModel(readShowRequest(scan), key.policy, endpoint, catalogue);
+      this.#key.settleOwn(run);
       return this.#answerOwn(run, shown);
     }
     if (codec === undefined) throw new PosternError("internal");
     const facts = codec.inspect(scan);
     yield isLarge;
-    const entry = resolveModel(facts.model, key, endpoint, catalogue);
+    // The key may have changed since the body began to come.
+    const policy = () => (run.key ?? key).policy;
+    const entry = resolveModel(facts.model, policy(), endpoint, catalogue);
+    run.model = entry.name;
     const own = this.#ownWords(operation, scan, facts.model, entry);
     if (own !== null) {
-      run.reservations.release();
+      this.#key.settleOwn(run);
       return this.#sendOwn(run, own);
     }
     yield isLarge;
+    this.#key.reserve(run, scan, facts, entry.name);
+    yield isLarge;
     const source = { operation, scan, facts, formatFor: this.#formatFor };
     const mayLeave = !head.isLocalOnly && endpoint.mayLeave !== "no";
-    const planWith = ({ targets }: CatalogueEntry) => this.#plan(targets, head, mayLeave, source, run.startedMs);
+    const planWith = ({ targets }: CatalogueEntry) =>
+      this.#plan(policy(), targets, head, mayLeave, source, run.startedMs);
     const plan = planWith(entry);
     // Much may have happened while the body came in.
     if (response.destroyed) return run.reservations.release();
@@ -327,7 +351,7 @@ export class Pipeline {
         },
         requestBytes: textBytes,
         plan,
-        planAgain: () => planWith(resolveModel(facts.model, key, endpoint, catalogue)),
+        planAgain: () => planWith(resolveModel(facts.model, policy(), endpoint, catalogue)),
         startedMs: run.startedMs,
         overheadMs,
         timeouts,
@@ -340,10 +364,13 @@ export class Pipeline {
         failover: (from, to, reason) => this.#deps.observer.failover(from, to, reason),
         refuse: (error) => this.#answerError(run, error),
         open: (then) => ledger.open(opened, then),
+        renew: (monotonicMs) => this.#key.renew(run, monotonicMs),
+        addLimits: (headers) => this.#key.addHeaders(run, familyOfRun(run), headers),
         settle: (record, result, last) => {
+          const costMicros = this.#key.settle(run, entry.name, result);
           run.reservations.release();
           this.#deps.observer.streamEnded();
-          settleRelayed(this.#settle, run, opened, record, result, overheadMs, last);
+          settleRelayed(this.#settle, run, opened, record, result, overheadMs, costMicros, last);
         },
       },
     );
@@ -352,6 +379,7 @@ export class Pipeline {
 
   /** Steps 9 and the start of 10. Null while engines load the model and the request may wait for them. */
   #plan(
+    policy: CompiledPolicy,
     targets: readonly Target[],
     head: CallerHead,
     mayLeave: boolean,
@@ -360,7 +388,7 @@ export class Pipeline {
   ): RelayPlan | null {
     const { clock, timeouts } = this.#deps;
     try {
-      const planned = planAttempts({
+      const planned = planFor(policy, {
         targets,
         canAsk: (operations) => this.#formatFor(source.operation.id, operations) !== null,
         mayLeave,
@@ -396,7 +424,7 @@ export class Pipeline {
   #answerOwn(run: Run, wanted: CatalogueEntry | null): void {
     const { operation, endpoint, key, head } = run;
     if (operation === null || endpoint === null || head === null) throw new PosternError("internal");
-    const entries = key === null ? [] : visibleModels(key, endpoint, this.#deps.catalogue);
+    const entries = key === null ? [] : visibleModels(key.policy, endpoint, this.#deps.catalogue);
     const visible = entries.map((entry) => entry.listed());
     this.#sendOwn(
       run,
@@ -422,7 +450,9 @@ export class Pipeline {
     const { head, isAwaited } = run;
     // A body that was not asked for may never come, and then the next request stands in its place.
     const declaredBytes = head === null || (head.expectsContinue && !isAwaited) ? null : head.contentLength;
-    refuse(run.request, run.response, error, familyOfRun(run), run.id, declaredBytes);
+    const limits: string[] = [];
+    this.#key.addHeaders(run, familyOfRun(run), limits);
+    refuse(run.request, run.response, error, familyOfRun(run), run.id, declaredBytes, limits);
   }
 
   /**

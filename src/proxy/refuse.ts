@@ -38,6 +38,7 @@ export function isEnded(socket: Duplex): boolean {
  * Answers with an error in the dialect of the path. Does nothing when an answer has begun.
  *
  * @param declaredBytes Length of a body that may not have been read; null when it is chunked.
+ * @param further Headers beside the error's own: name, value, name, value, ….
  */
 export function refuse(
   request: IncomingMessage,
@@ -46,11 +47,12 @@ export function refuse(
   family: Family,
   requestId: string,
   declaredBytes: number | null,
+  further: readonly string[] = [],
 ): void {
   if (response.headersSent || response.destroyed) return;
   const { status, body, headers } = errorAnswer(family, error, requestId);
   const isBodyLeft = !request.complete && (declaredBytes === null || declaredBytes > DROPPED_BODY_BYTES);
-  const out = ["Content-Length", String(body.length), "X-Request-Id", requestId, "Request-Id", requestId];
+  const out = ["Content-Length", String(body.length), "X-Request-Id", requestId, "Request-Id", requestId, ...further];
   for (const name in headers) {
     const value = headers[name];
     if (value !== undefined) out.push(name, value);

@@ -89,6 +89,10 @@ export interface RelayHost {
   /** Answers with an error's own status and body; nothing has been sent yet. */
   refuse(error: PosternError): void;
   failover(from: string, to: string, reason: string): void;
+  /** Called about every `SWEEP_MS` while the request runs. Returns why it must end, or null. */
+  renew(monotonicMs: number): "revoked" | null;
+  /** Adds what the caller is told of its limits to the headers of an answer (name, value, name, value, …). */
+  addLimits(headers: string[]): void;
 }
 
 type AnswerKind = "none" | "stream" | "whole" | "error";
@@ -495,6 +499,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     const { facts } = source;
     headers.push("X-Request-Id", id, "Request-Id", id, "X-Postern-Served-By", servedBy);
     headers.push("X-Postern-Attempts", String(this.#attemptIndex + 1), "X-Postern-Overhead-Ms", overheadMs.toFixed(2));
+    this.#host.addLimits(headers);
     const removed = [...facts.removedFields, ...this.#removedFields];
     if (removed.length + facts.clampedFields.length === 0) return;
     const clamped = facts.clampedFields
@@ -521,6 +526,8 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
   check(nowMs: number): void {
     const { timeouts, startedMs, source } = this.#job;
     const { facts } = source;
+    const ended = this.#host.renew(nowMs);
+    if (ended !== null) return this.stop(ended);
     if (nowMs - startedMs > timeouts.totalMs) return this.stop("deadline");
     if (this.#caller.isSlow) {
       if (nowMs - this.#caller.slowSinceMs > timeouts.callerIdleMs) this.#caller.destroy();

@@ -1,9 +1,9 @@
+import type { CompiledPolicy } from "../access/compiled-policy.ts";
 import type { Endpoint } from "../access/endpoint.ts";
-import type { KeyRecord } from "../access/key.ts";
-import { mayUse } from "../access/model-rules.ts";
 import { modelNotFoundMessage } from "../dialects/error-body.ts";
 import { ollamaNameVariants } from "../dialects/ollama/model-names.ts";
 import { PosternError } from "../errors.ts";
+import { isListed } from "../lib/glob.ts";
 import type { Catalogue, CatalogueEntry } from "./target.ts";
 
 /**
@@ -12,19 +12,27 @@ import type { Catalogue, CatalogueEntry } from "./target.ts";
  *
  * @throws PosternError `model_not_found`, naming what the key may use.
  */
-export function resolveModel(name: string, key: KeyRecord, endpoint: Endpoint, catalogue: Catalogue): CatalogueEntry {
+export function resolveModel(
+  name: string,
+  policy: CompiledPolicy,
+  endpoint: Endpoint,
+  catalogue: Catalogue,
+): CatalogueEntry {
   const entry = catalogue.find(name) ?? findVariant(name, catalogue) ?? catalogue.match(name);
-  if (entry !== undefined && mayUse(key, entry.name) && mayUse(endpoint, entry.name)) return entry;
-  const usable = visibleModels(key, endpoint, catalogue).map((one) => one.name);
+  if (entry !== undefined && mayUse(entry, policy, endpoint)) return entry;
+  const usable = visibleModels(policy, endpoint, catalogue).map((one) => one.name);
   throw new PosternError("model_not_found", { message: modelNotFoundMessage(name, usable), param: "model" });
 }
 
 /** What a key sees in lists at an endpoint. */
-export function visibleModels(key: KeyRecord, endpoint: Endpoint, catalogue: Catalogue): CatalogueEntry[] {
+export function visibleModels(policy: CompiledPolicy, endpoint: Endpoint, catalogue: Catalogue): CatalogueEntry[] {
   const visible: CatalogueEntry[] = [];
-  for (const entry of catalogue.list())
-    if (mayUse(key, entry.name) && mayUse(endpoint, entry.name)) visible.push(entry);
+  for (const entry of catalogue.list()) if (mayUse(entry, policy, endpoint)) visible.push(entry);
   return visible;
+}
+
+function mayUse({ name }: CatalogueEntry, policy: CompiledPolicy, endpoint: Endpoint): boolean {
+  return policy.mayUseModel(name) && isListed(endpoint.models, name);
 }
 
 /** Ollama's names stand for each other: `llama3` and `llama3:latest`. Whatever dialect asks, the model is the same one. */

@@ -21,6 +21,7 @@ export function settleRelayed(
   record: OpenRecord,
   result: RelayResult,
   overheadMs: number,
+  costMicros: number,
   last: () => void,
 ): void {
   const durationMs = deps.clock.monotonicMs() - run.startedMs;
@@ -37,7 +38,7 @@ export function settleRelayed(
     isEstimated: result.usage.isEstimated,
     timeToFirstTokenMs: result.timeToFirstTokenMs === null ? null : Math.round(result.timeToFirstTokenMs),
     durationMs: Math.round(durationMs),
-    costMicros: 0,
+    costMicros,
     attempts: result.attempts,
   };
   record.close(closed, last);
@@ -79,6 +80,8 @@ export function settleLocal(
 
 function who(run: Run) {
   return {
+    shadow: run.admission?.shadow ?? null,
+    softBudget: run.softBudget,
     id: run.id,
     method: run.request.method ?? "",
     operation: run.operation?.id ?? null,

@@ -1,8 +1,8 @@
-import type { Kysely } from "kysely";
+import type { Insertable, Kysely, Selectable, Updateable } from "kysely";
 import type { KeyRecord } from "../access/key.ts";
 import { PosternError } from "../errors.ts";
 import type { Tables } from "./schema.ts";
-import type { KeyStore } from "./store.ts";
+import type { KeyChanges, KeyStore } from "./store.ts";
 
 /** The key part of a store over any database that Kysely speaks. */
 export function createKeyStore(db: Kysely<Tables>): KeyStore {
@@ -10,16 +10,7 @@ export function createKeyStore(db: Kysely<Tables>): KeyStore {
     async insert(key) {
       const { numInsertedOrUpdatedRows } = await db
         .insertInto("keys")
-        .values({
-          id: key.id,
-          name: key.name,
-          hash: key.hash,
-          endpoint_id: key.endpointId,
-          models: key.models === null ? null : JSON.stringify(key.models),
-          created_at_ms: key.createdAtMs,
-          expires_at_ms: key.expiresAtMs,
-          revoked_at_ms: key.revokedAtMs,
-        })
+        .values(toRow(key))
         .onConflict((conflict) => conflict.doNothing())
         .executeTakeFirst();
       if (numInsertedOrUpdatedRows !== 1n) {
@@ -29,29 +20,67 @@ export function createKeyStore(db: Kysely<Tables>): KeyStore {
 
     async list() {
       const rows = await db.selectFrom("keys").selectAll().orderBy("created_at_ms").orderBy("id").execute();
-      return rows.map(
-        (row): KeyRecord => ({
-          id: row.id,
-          name: row.name,
-          hash: row.hash,
-          endpointId: row.endpoint_id,
-          models: row.models === null ? null : readList(row.models),
-          createdAtMs: row.created_at_ms,
-          expiresAtMs: row.expires_at_ms,
-          revokedAtMs: row.revoked_at_ms,
-        }),
-      );
+      return rows.map(toRecord);
     },
 
-    async revoke(id, atMs) {
-      const { numUpdatedRows } = await db
-        .updateTable("keys")
-        .set({ revoked_at_ms: atMs })
-        .where("id", "=", id)
-        .where("revoked_at_ms", "is", null)
-        .executeTakeFirst();
-      return numUpdatedRows === 1n;
+    async find(idOrName) {
+      const byId = await db.selectFrom("keys").selectAll().where("id", "=", idOrName).execute();
+      if (byId.length > 0) return byId.map(toRecord);
+      const named = db.selectFrom("keys").selectAll().where("name", "=", idOrName).orderBy("created_at_ms");
+      return (await named.execute()).map(toRecord);
     },
+
+    async update(id, changes) {
+      const set = toChangedColumns(changes);
+      if (Object.keys(set).length > 0) {
+        const query = db.updateTable("keys").set(set).where("id", "=", id).where("revoked_at_ms", "is", null);
+        const { numUpdatedRows } = await query.executeTakeFirst();
+        if (numUpdatedRows !== 1n) return null;
+      }
+      const row = await db.selectFrom("keys").selectAll().where("id", "=", id).executeTakeFirst();
+      return row === undefined ? null : toRecord(row);
+    },
+  };
+}
+
+function toRow(key: KeyRecord): Insertable<Tables["keys"]> {
+  return {
+    id: key.id,
+    name: key.name,
+    hash: key.hash,
+    previous_hash: key.previousHash,
+    previous_until_ms: key.previousUntilMs,
+    policy: key.policy,
+    created_at_ms: key.createdAtMs,
+    disabled_at_ms: key.disabledAtMs,
+    revoked_at_ms: key.revokedAtMs,
+  };
+}
+
+function toRecord(row: Selectable<Tables["keys"]>): KeyRecord {
+  return {
+    id: row.id,
+    name: row.name,
+    hash: row.hash,
+    previousHash: row.previous_hash,
+    previousUntilMs: row.previous_until_ms,
+    policy: row.policy,
+    createdAtMs: row.created_at_ms,
+    disabledAtMs: row.disabled_at_ms,
+    revokedAtMs: row.revoked_at_ms,
+  };
+}
+
+function toChangedColumns(changes: KeyChanges): Updateable<Tables["keys"]> {
+  const { name, hash, previousHash, previousUntilMs, policy, disabledAtMs, revokedAtMs } = changes;
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(hash === undefined ? {} : { hash }),
+    ...(previousHash === undefined ? {} : { previous_hash: previousHash }),
+    ...(previousUntilMs === undefined ? {} : { previous_until_ms: previousUntilMs }),
+    ...(policy === undefined ? {} : { policy }),
+    ...(disabledAtMs === undefined ? {} : { disabled_at_ms: disabledAtMs }),
+    ...(revokedAtMs === undefined ? {} : { revoked_at_ms: revokedAtMs }),
   };
 }
 

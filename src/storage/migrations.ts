@@ -1,6 +1,7 @@
 import type { ColumnDefinitionBuilder, Kysely } from "kysely";
 import { createAdminTables } from "./admin-tables.ts";
 import { type ColumnTypes, withSuffix } from "./column-types.ts";
+import { readList } from "./key-queries.ts";
 
 /** One forward step of the schema. Runs in a transaction of its own; once released it is never changed. */
 export interface Migration {
@@ -16,6 +17,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 3, name: "audit trail", up: createAudit },
   { version: 4, name: "endpoints and address rules", up: createPlaces },
   { version: 5, name: "admin tokens, users and sessions", up: createAdminTables },
+  { version: 6, name: "policies of keys", up: addKeyPolicies },
 ];
 
 const required = (column: ColumnDefinitionBuilder) => column.notNull();
@@ -188,4 +190,36 @@ async function createPlaces(db: Kysely<unknown>, types: ColumnTypes): Promise<vo
     .addColumn("created_at_ms", types.integer, required)
     .addColumn("expires_at_ms", types.integer)
     .execute();
+}
+
+// `type`: an interface would not do for Kysely.
+type KeysBeforePolicies = {
+  keys: { id: string; endpoint_id: string; models: string | null; expires_at_ms: number | null; policy: string };
+};
+
+/** What a key may do moves into one document. Keys of before could name a node, and still can. */
+async function addKeyPolicies(db: Kysely<unknown>, { bytes, integer }: ColumnTypes): Promise<void> {
+  await db.schema.alterTable("keys").addColumn("previous_hash", bytes).execute();
+  await db.schema.alterTable("keys").addColumn("previous_until_ms", integer).execute();
+  await db.schema.alterTable("keys").addColumn("disabled_at_ms", integer).execute();
+  // What stands here when nothing else does is no policy, and allows nothing.
+  await db.schema
+    .alterTable("keys")
+    .addColumn("policy", "text", (column) => column.notNull().defaultTo(""))
+    .execute();
+  const old = db.withTables<KeysBeforePolicies>();
+  const rows = await old.selectFrom("keys").select(["id", "endpoint_id", "models", "expires_at_ms"]).execute();
+  for (const { id, endpoint_id: endpoint, models, expires_at_ms: expiresAtMs } of rows) {
+    const policy = JSON.stringify({
+      version: 1,
+      ...(endpoint === "default" ? {} : { endpoints: [endpoint] }),
+      ...(models === null ? {} : { models: readList(models) }),
+      mayPin: true,
+      ...(expiresAtMs === null ? {} : { expiresAtMs }),
+    });
+    await old.updateTable("keys").set({ policy }).where("id", "=", id).execute();
+  }
+  for (const column of ["endpoint_id", "models", "expires_at_ms"]) {
+    await db.schema.alterTable("keys").dropColumn(column).execute();
+  }
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
+import { keyRecord } from "../../test/support/key-record.ts";
 import { openSqliteStore } from "./sqlite/open-store.ts";
 import type { Store } from "./store.ts";
 
@@ -75,14 +76,5 @@ it("a report over a million rows stalls neither the event loop nor a key creatio
 }, 240_000);
 
 async function insertKey(store: Store, id: string): Promise<void> {
-  await store.keys.insert({
-    id,
-    name: "app",
-    hash: new Uint8Array(32),
-    endpointId: "default",
-    models: null,
-    createdAtMs: 1,
-    expiresAtMs: null,
-    revokedAtMs: null,
-  });
+  await store.keys.insert(keyRecord({ id, createdAtMs: 1 }));
 }

@@ -13,11 +13,13 @@ export interface Tables {
     id: string;
     name: string;
     hash: Uint8Array;
-    endpoint_id: string;
-    /** JSON array of globs, or null for every model. */
-    models: string | null;
+    /** Of the secret before the last rotation, and until when it is good. */
+    previous_hash: Uint8Array | null;
+    previous_until_ms: number | null;
+    /** JSON, as `writePolicy` writes it. */
+    policy: string;
     created_at_ms: number;
-    expires_at_ms: number | null;
+    disabled_at_ms: number | null;
     revoked_at_ms: number | null;
   };
   nodes: { id: string; name: string; created_at_ms: number; grants: string | null };

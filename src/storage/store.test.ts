@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { keyRecord } from "../../test/support/key-record.ts";
 import { DEFAULT_ENDPOINT } from "../access/endpoint.ts";
 import type { KeyRecord } from "../access/key.ts";
 import type { Outcome, RequestClosed } from "../usage/record.ts";
@@ -54,8 +55,8 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
       await expect(store.audited(draft("again")).keys.insert(key("aaaaaaaaaaaa"))).rejects.toMatchObject({
         code: "already_exists",
       });
-      await store.audited(draft("second")).keys.revoke("aaaaaaaaaaaa", NOW_MS);
-      expect(await store.audited(draft("nothing")).keys.revoke("aaaaaaaaaaaa", NOW_MS)).toBe(false);
+      await store.audited(draft("second")).keys.update("aaaaaaaaaaaa", { revokedAtMs: NOW_MS });
+      expect(await store.audited(draft("nothing")).keys.update("aaaaaaaaaaaa", { name: "x" })).toBeNull();
       await reopen();
       const entries = await store.audit.list(all);
       expect(entries.map(({ seq, subject }) => [seq, subject])).toEqual([
@@ -101,8 +102,9 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
 
   describe("keys", () => {
     it("come back as they were put in, over a restart, oldest first", async () => {
-      const second = key("bbbbbbbbbbbb", { createdAtMs: NOW_MS + 1, models: [], expiresAtMs: NOW_MS + 5 });
-      const first = key("aaaaaaaaaaaa", { models: ["llama*", "qwen/7b"] });
+      const rotated = { previousHash: new Uint8Array(32).fill(8), previousUntilMs: NOW_MS + 9 };
+      const second = key("bbbbbbbbbbbb", { createdAtMs: NOW_MS + 1, disabledAtMs: NOW_MS + 5, ...rotated });
+      const first = key("aaaaaaaaaaaa", { policy: '{"version":1,"models":["llama*","qwen/7b"]}' });
       await store.keys.insert(second);
       await store.keys.insert(first);
       await reopen();
@@ -117,12 +119,30 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
       expect((await store.keys.list()).map((one) => one.name)).toEqual(["app"]);
     });
 
-    it("are revoked once, and the first time stays", async () => {
+    it("are found by id before they are by name", async () => {
+      await store.keys.insert(key("aaaaaaaaaaaa", { name: "twin" }));
+      await store.keys.insert(key("bbbbbbbbbbbb", { name: "twin", createdAtMs: NOW_MS + 1 }));
+      await store.keys.insert(key("cccccccccccc", { name: "aaaaaaaaaaaa" }));
+      const found = async (idOrName: string) => (await store.keys.find(idOrName)).map(({ id }) => id);
+      expect(await found("aaaaaaaaaaaa")).toEqual(["aaaaaaaaaaaa"]);
+      expect(await found("twin")).toEqual(["aaaaaaaaaaaa", "bbbbbbbbbbbb"]);
+      expect(await found("nobody")).toEqual([]);
+    });
+
+    it("change in what is named and in nothing else, and not at all once they are revoked", async () => {
       await store.keys.insert(key("aaaaaaaaaaaa"));
-      expect(await store.keys.revoke("aaaaaaaaaaaa", NOW_MS + 1)).toBe(true);
-      expect(await store.keys.revoke("aaaaaaaaaaaa", NOW_MS + 2)).toBe(false);
-      expect(await store.keys.revoke("nobody", NOW_MS)).toBe(false);
-      expect((await store.keys.list())[0]?.revokedAtMs).toBe(NOW_MS + 1);
+      const both = [
+        store.keys.update("aaaaaaaaaaaa", { disabledAtMs: NOW_MS + 1 }),
+        store.keys.update("aaaaaaaaaaaa", { policy: '{"version":1,"models":[]}' }),
+      ];
+      const changed = key("aaaaaaaaaaaa", { disabledAtMs: NOW_MS + 1, policy: '{"version":1,"models":[]}' });
+      expect((await Promise.all(both)).at(-1)).toEqual(changed);
+      expect(await store.keys.update("aaaaaaaaaaaa", {})).toEqual(changed);
+      const revoked = { ...changed, revokedAtMs: NOW_MS + 2 };
+      expect(await store.keys.update("aaaaaaaaaaaa", { revokedAtMs: NOW_MS + 2 })).toEqual(revoked);
+      expect(await store.keys.update("aaaaaaaaaaaa", { revokedAtMs: NOW_MS + 3, disabledAtMs: null })).toBeNull();
+      expect(await store.keys.update("nobody", { name: "x" })).toBeNull();
+      expect(await store.keys.list()).toEqual([revoked]);
     });
   });
 
@@ -408,17 +428,7 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
 const HASH = new Uint8Array(32).fill(7);
 
 function key(id: string, fields: Partial<KeyRecord> = {}): KeyRecord {
-  return {
-    id,
-    name: "app",
-    hash: HASH,
-    endpointId: "default",
-    models: null,
-    createdAtMs: NOW_MS,
-    expiresAtMs: null,
-    revokedAtMs: null,
-    ...fields,
-  };
+  return keyRecord({ id, createdAtMs: NOW_MS, hash: HASH, ...fields });
 }
 
 function endpoint(name: string, fields: Partial<EndpointRecord> = {}): EndpointRecord {

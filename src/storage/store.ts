@@ -134,8 +134,15 @@ export interface AuditVerdict {
 export interface KeyStore {
   insert(key: KeyRecord): Promise<void>;
   list(): Promise<KeyRecord[]>;
-  /** Sets the time of revocation once; returns false if there is no such key or it was revoked before. */
-  revoke(id: string, atMs: number): Promise<boolean>;
+  /** The key of that id, or else all of that name. */
+  find(idOrName: string): Promise<KeyRecord[]>;
+  /**
+   * Changes what is named and nothing else, so that two changes at one time do not undo each other. A revoked key is changed
+   * no more.
+   *
+   * @returns the key as it is now, or null when there is none of that id or it was revoked before.
+   */
+  update(id: string, changes: KeyChanges): Promise<KeyRecord | null>;
 }
 
 export interface EndpointRecord extends Endpoint {
@@ -160,6 +167,10 @@ export interface PlaceStore {
   insertRule(rule: RuleRecord): Promise<void>;
   removeRule(name: string): Promise<boolean>;
 }
+/** What may change of a key. */
+export type KeyChanges = Partial<
+  Pick<KeyRecord, "name" | "hash" | "previousHash" | "previousUntilMs" | "policy" | "disabledAtMs" | "revokedAtMs">
+>;
 
 export interface NodeRecord {
   id: string;

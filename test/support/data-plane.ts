@@ -3,12 +3,14 @@ import type { IncomingMessage, Server } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import type { AddressRule } from "../../src/access/address-rule.ts";
 import type { AddressRules } from "../../src/access/address-rules.ts";
-import { Concurrency } from "../../src/access/concurrency.ts";
 import type { Endpoint } from "../../src/access/endpoint.ts";
 import { FailureLimiter } from "../../src/access/failure-limiter.ts";
+import type { KeyRecord } from "../../src/access/key.ts";
 import { createKey } from "../../src/access/key-format.ts";
+import { KeyLimits, type Seed } from "../../src/access/key-limits.ts";
 import { Keyring } from "../../src/access/keyring.ts";
 import { Places } from "../../src/access/places.ts";
+import type { KeyPolicy } from "../../src/access/policy.ts";
 import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, type LimitConfig, type TimeoutConfig } from "../../src/config/resolved.ts";
 import { DEFAULT_FIELD_POLICY } from "../../src/dialects/field-policy.ts";
 import type { CutReason } from "../../src/gateway/connection-guard.ts";
@@ -20,7 +22,9 @@ import type { Origin } from "../../src/proxy/identify.ts";
 import type { RequestSummary } from "../../src/proxy/observer.ts";
 import { Pipeline } from "../../src/proxy/pipeline.ts";
 import type { Catalogue, CatalogueEntry, Target } from "../../src/proxy/target.ts";
+import { type PriceRule, Prices } from "../../src/usage/price.ts";
 import type { Ledger, RequestClosed, RequestOpened } from "../../src/usage/record.ts";
+import { keyRecord } from "./key-record.ts";
 
 /**
  * The data plane over a real listener, with targets that a test plays by hand and a clock that it moves.
@@ -31,6 +35,7 @@ export interface DataPlane {
   readonly port: number;
   readonly clock: ManualClock;
   readonly keyring: Keyring;
+  readonly keyLimits: KeyLimits;
   readonly addresses: AddressRules;
   readonly pipeline: Pipeline;
   readonly server: Server;
@@ -44,7 +49,10 @@ export interface DataPlane {
   readonly keyId: string;
   /** Adds a model with one played target per node name. */
   serve(model: string, ...nodes: string[]): PlayedTarget[];
-  addKey(models: string[] | null, fields?: { expiresAtMs?: number; endpointId?: string }): { key: string; id: string };
+  /** A key that may use these models (null: all), and pin. */
+  addKey(models: string[] | null, policy?: Partial<KeyPolicy>): { key: string; id: string };
+  /** Changes what the keyring holds of a key, as a gateway does once its store has the change. */
+  changeKey(id: string, fields: Partial<KeyRecord>): void;
   /** Sends bytes on a new connection. */
   raw(bytes: string | Buffer): RawConnection;
   close(): Promise<void>;
@@ -58,6 +66,9 @@ export interface DataPlaneOptions {
   rules?: readonly AddressRule[];
   /** Where callers come from, as the listener would have found it. Default: the connection's other end. */
   originOf?: (request: IncomingMessage) => Origin;
+  prices?: readonly PriceRule[];
+  /** What keys had used before. */
+  seeds?: Map<string, Seed>;
   /** Ids of opt-in operations that are served. Default none. */
   optedIn?: readonly string[];
 }
@@ -65,6 +76,7 @@ export interface DataPlaneOptions {
 export async function startDataPlane(options: DataPlaneOptions = {}): Promise<DataPlane> {
   const clock = new ManualClock();
   const keyring = new Keyring();
+  const keyLimits = new KeyLimits(options.seeds);
   const entries = new Map<string, CatalogueEntry>();
   const catalogue: Catalogue = {
     find: (model) => entries.get(model),
@@ -98,7 +110,8 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     clock,
     keyring,
     failures: new FailureLimiter({ maxFailures: limits.authFailuresPerMinute }),
-    concurrency: new Concurrency(),
+    keyLimits,
+    prices: new Prices(options.prices ?? []),
     catalogue,
     ledger,
     observer: { streamStarted() {}, streamEnded() {}, failover() {}, ended: (summary) => summaries.push(summary) },
@@ -124,18 +137,10 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
   });
   const { port } = server.address() as AddressInfo;
 
-  function addKey(models: string[] | null, fields: { expiresAtMs?: number; endpointId?: string } = {}) {
+  function addKey(models: string[] | null, policy: Partial<KeyPolicy> = {}) {
     const { key, id, hash } = createKey((size) => randomBytes(size));
-    keyring.add({
-      id,
-      name: id,
-      hash,
-      endpointId: fields.endpointId ?? "default",
-      models,
-      createdAtMs: clock.nowMs(),
-      expiresAtMs: fields.expiresAtMs ?? null,
-      revokedAtMs: null,
-    });
+    const words = { ...(models === null ? {} : { models }), mayPin: true, ...policy };
+    keyring.put(keyRecord({ id, name: id, hash, createdAtMs: clock.nowMs() }, words));
     return { key: key.reveal(), id };
   }
   const main = addKey(null);
@@ -144,6 +149,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     port,
     clock,
     keyring,
+    keyLimits,
     addresses: places.rules,
     pipeline,
     server,
@@ -154,6 +160,11 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     key: main.key,
     keyId: main.id,
     addKey,
+    changeKey(id, fields) {
+      const key = keyring.find(id);
+      if (key === undefined) throw new Error(`no key ${id}`);
+      keyring.put({ ...key.record, ...fields });
+    },
     serve(model, ...nodes) {
       const targets = nodes.map((node) => new PlayedTarget(model, node));
       const createdAtMs = clock.nowMs();

@@ -48,11 +48,11 @@ export class FakeGateway implements LiveGateway {
   async probeModel(input: ProbeInput) {
     return { model: input.model, ok: true, reason: null, target: "node/forge", durationMs: 5 };
   }
-  keyCreated(key: KeyRecord) {
-    this.calls.push(`created ${key.name}`);
+  keyChanged({ name, revokedAtMs, disabledAtMs }: KeyRecord) {
+    this.calls.push(`${name}: ${revokedAtMs !== null ? "revoked" : disabledAtMs !== null ? "disabled" : "open"}`);
   }
-  keyRevoked(key: KeyRecord) {
-    this.calls.push(`revoked ${key.name} at ${key.revokedAtMs}`);
+  spending() {
+    return { tokensToday: 1, tokensThisMonth: 2, costMicrosToday: 3, costMicrosThisMonth: 4 };
   }
   nodeAdded(node: NodeRecord) {
     this.calls.push(`added ${node.name}`);

@@ -1,7 +1,7 @@
-import { createdKey, createKeyInput, keyList, keyView } from "../contract.ts";
+import { createdKey, createKeyInput, keyList, keyView, rotateKeyInput, updateKeyInput } from "../contract.ts";
 import { route } from "./route.ts";
 
-/** `/keys`: list, create, show, revoke. */
+/** `/keys`: list, create, show, change, rotate, switch off and on, revoke. */
 export const keyRoutes = [
   route({
     method: "GET",
@@ -31,6 +31,44 @@ export const keyRoutes = [
     summary: "One key, by id or by name.",
     answer: keyView,
     handle: (context, { params }) => context.showKey(params.key),
+  }),
+  route({
+    method: "PATCH",
+    path: "/keys/{key}",
+    resource: "keys",
+    role: "operator",
+    summary: "Changes a key's name, or puts another policy in place of its own. Running requests that it refuses end.",
+    body: updateKeyInput,
+    answer: keyView,
+    handle: (context, { params, body }) => context.updateKey(params.key, body),
+  }),
+  route({
+    method: "POST",
+    path: "/keys/{key}/rotate",
+    resource: "keys",
+    role: "operator",
+    summary: "Gives a key another secret, which only this answer holds. The old one stays good for the grace.",
+    body: rotateKeyInput,
+    answer: createdKey,
+    handle: (context, { params, body }) => context.rotateKey(params.key, body),
+  }),
+  route({
+    method: "POST",
+    path: "/keys/{key}/disable",
+    resource: "keys",
+    role: "operator",
+    summary: "Switches a key off, and ends the streams that it opened. Idempotent.",
+    answer: keyView,
+    handle: (context, { params }) => context.disableKey(params.key),
+  }),
+  route({
+    method: "POST",
+    path: "/keys/{key}/enable",
+    resource: "keys",
+    role: "operator",
+    summary: "Switches a key on again. Idempotent.",
+    answer: keyView,
+    handle: (context, { params }) => context.enableKey(params.key),
   }),
   route({
     method: "POST",

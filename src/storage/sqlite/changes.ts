@@ -13,7 +13,8 @@ export function changesOver(call: StoreCall): Changes {
     keys: {
       insert: (key) => call("keys.insert", [key]),
       list: () => call("keys.list", []),
-      revoke: (id, atMs) => call("keys.revoke", [id, atMs]),
+      find: (idOrName) => call("keys.find", [idOrName]),
+      update: (id, changes) => call("keys.update", [id, changes]),
     },
 
     nodes: {

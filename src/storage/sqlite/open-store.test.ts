@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { keyRecord } from "../../../test/support/key-record.ts";
 import type { KeyRecord } from "../../access/key.ts";
 import { PosternError } from "../../errors.ts";
 import type { Store } from "../store.ts";
@@ -50,16 +51,7 @@ async function refusal(options: Partial<SqliteStoreOptions> = {}): Promise<Poste
 const path = () => join(folder, "postern.db");
 
 function key(id: string): KeyRecord {
-  return {
-    id,
-    name: "app",
-    hash: new Uint8Array(32),
-    endpointId: "default",
-    models: null,
-    createdAtMs: 1,
-    expiresAtMs: null,
-    revokedAtMs: null,
-  };
+  return keyRecord({ id, createdAtMs: 1 });
 }
 
 describe("openSqliteStore() looks at the folder", () => {

@@ -211,6 +211,7 @@ class SqliteStore implements Store {
 /** Calls that succeed on a disk that takes no writes, and so prove nothing. */
 const READS: ReadonlySet<CallName> = new Set<CallName>([
   "keys.list",
+  "keys.find",
   "nodes.list",
   "nodes.connectors",
   "nodes.invitations",

@@ -19,7 +19,8 @@ import type {
 export interface StoreCalls {
   "keys.insert": KeyStore["insert"];
   "keys.list": KeyStore["list"];
-  "keys.revoke": KeyStore["revoke"];
+  "keys.find": KeyStore["find"];
+  "keys.update": KeyStore["update"];
   "nodes.list": NodeStore["list"];
   "nodes.insert": NodeStore["insert"];
   "nodes.remove": NodeStore["remove"];

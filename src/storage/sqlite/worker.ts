@@ -42,7 +42,8 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
   return {
     "keys.insert": keys.insert,
     "keys.list": keys.list,
-    "keys.revoke": keys.revoke,
+    "keys.find": keys.find,
+    "keys.update": keys.update,
     "nodes.list": nodes.list,
     "nodes.insert": nodes.insert,
     "nodes.remove": nodes.remove,

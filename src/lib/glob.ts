@@ -1,13 +1,5 @@
 /**
- * Whether a key or endpoint with this list may use a model: null allows all, an empty list none; else one entry must match. Entries are exact public
- * names or globs in which `*` stands for any run of characters, `/` and `:` included. Case matters.
- */
-export function mayUse({ models }: { models: readonly string[] | null }, model: string): boolean {
-  return models === null || models.some((pattern) => matchesGlob(pattern, model));
-}
-
-/**
- * Whether the text matches a glob with `*`. Linear in memory and at most text × pattern in time: no backtracking beyond the
+ * Whether the text matches a glob in which `*` stands for any run of characters, `/` and `:` included. Case matters. Linear in memory and at most text × pattern in time: no backtracking beyond the
  * last `*`, so that a hostile name costs nothing.
  */
 export function matchesGlob(pattern: string, text: string): boolean {
@@ -32,4 +24,9 @@ export function matchesGlob(pattern: string, text: string): boolean {
   }
   while (pattern[at] === "*") at++;
   return at === pattern.length;
+}
+
+/** Whether one of these names or globs stands for the text. No list at all (null or undefined) allows everything, an empty one nothing. */
+export function isListed(globs: readonly string[] | null | undefined, text: string): boolean {
+  return globs === null || globs === undefined || globs.some((glob) => matchesGlob(glob, text));
 }

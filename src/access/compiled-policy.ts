@@ -1,0 +1,103 @@
+import type { Operation } from "../dialects/operations.ts";
+import { AddressSet } from "../lib/cidr.ts";
+import { isListed } from "../lib/glob.ts";
+import { DEFAULT_ENDPOINT } from "./endpoint.ts";
+import type { LimitRules } from "./key-limits.ts";
+import { type KeyPolicy, parsePolicy } from "./policy.ts";
+
+/** A target as a policy sees it. */
+export interface PolicyTarget {
+  readonly nodeName: string;
+  /** Runs on somebody else's machine. */
+  readonly isRemote: boolean;
+}
+
+/** A policy in the form that the request path asks. It never changes; keys of equal policies share one. */
+export class CompiledPolicy {
+  readonly document: KeyPolicy;
+  readonly limits: LimitRules;
+  readonly mayPin: boolean;
+  readonly #addresses: AddressSet | null;
+  /** Ids of what it may call; null: everything. */
+  readonly #operations: ReadonlySet<string> | null;
+
+  constructor(document: KeyPolicy) {
+    this.document = document;
+    this.limits = document;
+    this.mayPin = document.mayPin === true;
+    this.#addresses = document.addresses === undefined ? null : AddressSet.of(document.addresses);
+    this.#operations = document.operations === undefined ? null : new Set(document.operations);
+  }
+
+  /** Whether it opens something at that time (UTC). */
+  stateAt(nowMs: number): "early" | "expired" | "ok" {
+    const { notBeforeMs, expiresAtMs } = this.document;
+    if (notBeforeMs !== undefined && nowMs < notBeforeMs) return "early";
+    return expiresAtMs !== undefined && expiresAtMs <= nowMs ? "expired" : "ok";
+  }
+
+  mayComeFrom(address: string): boolean {
+    return this.#addresses === null || this.#addresses.matches(address);
+  }
+
+  mayUseEndpoint(name: string): boolean {
+    return (this.document.endpoints ?? ONLY_DEFAULT).includes(name);
+  }
+
+  /** Lists and the like have no dialect of their own: they go with any dialect of their family. */
+  mayCall({ id, dialect, family }: Pick<Operation, "id" | "dialect" | "family">): boolean {
+    if (this.#operations !== null && !this.#operations.has(id)) return false;
+    const { dialects } = this.document;
+    if (dialects === undefined) return true;
+    return dialect === null ? dialects.some((one) => one.startsWith(`${family}-`)) : dialects.includes(dialect);
+  }
+
+  mayUseModel(model: string): boolean {
+    return isListed(this.document.models, model);
+  }
+
+  /** Whether a request may leave the operator's own machines. */
+  get mayLeave(): boolean {
+    return this.document.mayLeave !== "no";
+  }
+
+  /** Whether it makes any difference between targets, besides whether they are the operator's own. */
+  get hasTargetRules(): boolean {
+    const { targets, prefer } = this.document;
+    return targets !== undefined || (prefer !== undefined && prefer !== "none");
+  }
+
+  /** Whether a request may go there, apart from `mayLeave`. */
+  mayReach({ nodeName, isRemote }: PolicyTarget): boolean {
+    const { targets, prefer, fallback } = this.document;
+    if (targets !== undefined && !isListed(targets.nodes ?? [], nodeName)) return false;
+    if ((fallback ?? "automatic") === "automatic" || (prefer ?? "none") === "none") return true;
+    return isRemote === (prefer === "cloud");
+  }
+
+  /** -1, 0 or 1: which of two targets is tried first. */
+  compare(a: PolicyTarget, b: PolicyTarget): number {
+    const { prefer } = this.document;
+    if (prefer === undefined || prefer === "none" || a.isRemote === b.isRemote) return 0;
+    return a.isRemote === (prefer === "cloud") ? -1 : 1;
+  }
+}
+
+const ONLY_DEFAULT: readonly string[] = [DEFAULT_ENDPOINT.name];
+
+/** Policies of which the compiled form is shared, at most. */
+const MAX_SHARED = 1024;
+const SHARED = new Map<string, CompiledPolicy>();
+
+/** The policy behind a stored text. One that cannot be read allows nothing at all. */
+export function compilePolicy(text: string): CompiledPolicy {
+  const known = SHARED.get(text);
+  if (known !== undefined) return known;
+  const compiled = new CompiledPolicy(parsePolicy(text) ?? CLOSED);
+  if (SHARED.size >= MAX_SHARED) SHARED.clear();
+  SHARED.set(text, compiled);
+  return compiled;
+}
+
+/** Of a damaged store, or of a newer Postern: expired since 1970. */
+const CLOSED: KeyPolicy = { version: 1, models: [], operations: [], expiresAtMs: 1 };

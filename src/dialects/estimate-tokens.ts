@@ -1,0 +1,80 @@
+import { type BodyScan, findMember, type Member, membersOf, readInteger } from "../lib/json-scan.ts";
+import { tokensFromBytes } from "../lib/token-estimate.ts";
+import type { RequestFacts } from "./dialect.ts";
+import type { Operation } from "./operations.ts";
+
+/** What an answer is taken to need where the caller sets no bound. */
+export const ASSUMED_OUTPUT_TOKENS = 1024;
+/** What an image or a document costs at most, roughly: its base64 has nothing to do with it. */
+const TOKENS_PER_MEDIUM = 1600;
+/** A string that is at least this long and begins like base64 is a medium. Text has spaces or other characters long before. */
+const LEAST_MEDIUM_BYTES = 2048;
+const PROBE_BYTES = 256;
+/** Strings of a body that are looked at, at most; the rest counts as text. */
+const MAX_STRINGS = 200_000;
+
+/** Members that bound the answer, in the dialects that have them. */
+const BOUNDS = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+
+/**
+ * What a request may use at most, before it runs: about four bytes of text to a token, and as many tokens of output as the
+ * caller allows. Reserved, and put right by what was really used. Of a scan that the codec's `inspect` has accepted.
+ */
+export function estimateTokens(
+  scan: BodyScan,
+  facts: RequestFacts,
+  operation: Pick<Operation, "canStream">,
+): { tokensIn: number; tokensOut: number } {
+  const tokensIn = facts.textBytes === undefined ? textTokens(scan.bytes) : tokensFromBytes(facts.textBytes);
+  // What cannot stream (embeddings, rerank) writes nothing.
+  return { tokensIn, tokensOut: operation.canStream ? outputTokens(scan, facts) : 0 };
+}
+
+function outputTokens({ bytes, members }: BodyScan, facts: RequestFacts): number {
+  const options = findMember(members, "options");
+  const nested = options === undefined ? undefined : findMember(membersOf(bytes, options), "num_predict");
+  const bounds = BOUNDS.map((name) => readBound(name, findMember(members, name)));
+  bounds.push(readBound("options.num_predict", nested));
+  // The largest: which of several an engine obeys is its own affair. A negative one means "as many as you like".
+  const bound = Math.max(...bounds);
+  const choices = Math.max(
+    1,
+    readBound("n", findMember(members, "n")),
+    readBound("best_of", findMember(members, "best_of")),
+  );
+  return (bound < 0 ? ASSUMED_OUTPUT_TOKENS : bound) * Math.min(MAX_CHOICES, choices);
+
+  /** As the field policy leaves it; -1 where nothing is said. */
+  function readBound(name: string, member: Member | undefined): number {
+    if (member === undefined) return -1;
+    const clamped = facts.clampedFields.find((one) => one.name === name);
+    return clamped?.to ?? readInteger(bytes, member) ?? -1;
+  }
+}
+
+/** No field policy lets more answers through. */
+const MAX_CHOICES = 1024;
+
+function textTokens(bytes: Buffer): number {
+  if (bytes.length < LEAST_MEDIUM_BYTES) return tokensFromBytes(bytes.length);
+  let mediaBytes = 0;
+  let media = 0;
+  let start = bytes.indexOf(QUOTE);
+  for (let strings = 0; start !== -1 && strings < MAX_STRINGS; strings++) {
+    const end = bytes.indexOf(QUOTE, start + 1);
+    if (end === -1) break;
+    if (end - start > LEAST_MEDIUM_BYTES && beginsLikeBase64(bytes, start + 1)) {
+      mediaBytes += end - start;
+      media++;
+    }
+    start = end;
+  }
+  return tokensFromBytes(bytes.length - mediaBytes) + media * TOKENS_PER_MEDIUM;
+}
+
+const QUOTE = 0x22;
+const BASE64 = /^(?:data:[a-z0-9.+-]+\/[a-z0-9.+-]+;base64,)?[A-Za-z0-9+/_\\-]+$/;
+
+function beginsLikeBase64(bytes: Buffer, start: number): boolean {
+  return BASE64.test(bytes.toString("latin1", start, start + PROBE_BYTES));
+}

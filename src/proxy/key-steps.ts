@@ -1,0 +1,133 @@
+import { authorise } from "../access/authorise.ts";
+import type { KeyLimits, Moment } from "../access/key-limits.ts";
+import type { Keyring } from "../access/keyring.ts";
+import type { LiveKey } from "../access/live-key.ts";
+import type { LimitConfig, TimeoutConfig } from "../config/resolved.ts";
+import type { RequestFacts } from "../dialects/dialect.ts";
+import type { Family } from "../dialects/error-body.ts";
+import { estimateTokens } from "../dialects/estimate-tokens.ts";
+import { limitHeaders } from "../dialects/limit-headers.ts";
+import { PosternError } from "../errors.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { BodyScan } from "../lib/json-scan.ts";
+import type { Prices } from "../usage/price.ts";
+import type { Run } from "./pipeline.ts";
+import type { RelayResult } from "./relay.ts";
+
+export interface KeyStepsDeps {
+  clock: Clock;
+  keyring: Keyring;
+  keyLimits: KeyLimits;
+  prices: Prices;
+  limits: LimitConfig;
+  timeouts: TimeoutConfig;
+}
+
+/** What answers of the gateway's own use. */
+const NOTHING = { tokens: 0, costMicros: 0 };
+
+/** Time that a body takes besides its reading: its head before, turns of the event loop after. */
+const BODY_SLACK_MS = 60_000;
+
+/** The steps that ask the key: what its policy allows, and what its limits leave. */
+export class KeySteps {
+  readonly #deps: KeyStepsDeps;
+
+  readonly #end: (run: Run, why: "revoked") => void;
+
+  /** @param end Ends a request that its key does not allow any more. */
+  constructor(deps: KeyStepsDeps, end: (run: Run, why: "revoked") => void) {
+    this.#deps = deps;
+    this.#end = end;
+  }
+
+  /** Step 4, and again for a running request whenever its key changes. Throws what `authorise` throws. */
+  authorise(run: Run, key: LiveKey): void {
+    const { operation, endpoint, head, origin } = run;
+    if (operation === null || endpoint === null || head === null) throw new PosternError("internal");
+    authorise(key.policy, {
+      endpoint: endpoint.name,
+      address: origin.address,
+      operation,
+      isPinned: head.node !== null,
+    });
+  }
+
+  /** Step 5: the request is counted, and ends when the key no longer allows it. Throws what `KeyLimits.admit` throws. */
+  admit(run: Run, key: LiveKey): void {
+    const { keyLimits, keyring, limits, timeouts } = this.#deps;
+    const bodyMs = timeouts.requestBodyMs + BODY_SLACK_MS;
+    const admission = keyLimits.admit(key.id, key.policy.limits, limits.requestsPerKey, bodyMs, this.#moment());
+    run.admission = admission;
+    run.reservations.add(() => admission.cancel());
+    run.reservations.add(keyring.watch(key.id, (changed) => this.#onChange(run, changed)));
+  }
+
+  /** Step 8: what the request may use at most is taken out of its key's limits. Throws what `Admission.reserve` throws. */
+  reserve(run: Run, scan: BodyScan, facts: RequestFacts, model: string): void {
+    const { admission, operation } = run;
+    if (admission === null || operation === null) throw new PosternError("internal");
+    const moment = this.#moment();
+    if (!admission.needsAmount) return admission.reserve(NOTHING, moment);
+    const { tokensIn, tokensOut } = estimateTokens(scan, facts, operation);
+    const costMicros = this.#deps.prices.costOf(model, { tokensIn, tokensInCached: 0, tokensOut });
+    admission.reserve({ tokens: tokensIn + tokensOut, costMicros }, moment);
+    run.softBudget = admission.softEdge(moment.nowMs)?.name ?? null;
+  }
+
+  /** A request that runs says so. Returns why it must end: the secret that it came with is not good any more. */
+  renew(run: Run, monotonicMs: number): "revoked" | null {
+    run.admission?.renew(monotonicMs);
+    const { key, secretHash } = run;
+    if (key === null || secretHash === null || key.record.previousHash === null) return null;
+    return key.isSecret(secretHash, this.#deps.clock.nowMs()) ? null : "revoked";
+  }
+
+  /** Step 11: books what was used. What was never sent to anybody costs nothing. @returns What it cost, in micro-dollars. */
+  settle(run: Run, model: string, { usage, attempts }: Pick<RelayResult, "usage" | "attempts">): number {
+    const costMicros = this.#deps.prices.costOf(model, usage);
+    if (attempts.length === 0) run.admission?.cancel();
+    else run.admission?.settle({ tokens: usage.tokensIn + usage.tokensOut, costMicros }, this.#moment());
+    return costMicros;
+  }
+
+  /** The same for a request that the gateway answers itself: it counts as one, and uses nothing. Gives back what it holds. */
+  settleOwn(run: Run): void {
+    run.admission?.settle(NOTHING, this.#moment());
+    run.reservations.release();
+  }
+
+  /** Adds what the caller is told of its limits (name, value, name, value, …). */
+  addHeaders(run: Run, family: Family, headers: string[]): void {
+    const { key, softBudget } = run;
+    if (key === null) return;
+    const { monotonicMs, nowMs } = this.#moment();
+    const rates = this.#deps.keyLimits.rates(key.id, key.policy.limits, monotonicMs);
+    if (rates !== null) headers.push(...limitHeaders(family, rates, nowMs));
+    if (softBudget !== null) headers.push("X-Postern-Budget", softBudget);
+  }
+
+  #onChange(run: Run, key: LiveKey | null): void {
+    if (key !== null) run.key = key;
+    if (key === null || !this.#isStillAllowed(run, key)) this.#end(run, "revoked");
+  }
+
+  #isStillAllowed(run: Run, key: LiveKey): boolean {
+    const nowMs = this.#deps.clock.nowMs();
+    if (key.refusalAt(nowMs) !== null) return false;
+    // Without a secret an address stood for the key; whether it still does is asked where its rules are.
+    if (run.secretHash !== null && !key.isSecret(run.secretHash, nowMs)) return false;
+    if (run.model !== null && !key.policy.mayUseModel(run.model)) return false;
+    try {
+      this.authorise(run, key);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #moment(): Moment {
+    const { clock } = this.#deps;
+    return { monotonicMs: clock.monotonicMs(), nowMs: clock.nowMs() };
+  }
+}
