@@ -23,8 +23,8 @@ export const settings = z.object({
   /** Null: no file, everything is default. */
   file: z.string().nullable(),
   dataFolder: z.string(),
-  gateway: z.record(z.string(), z.json()),
-  storage: z.record(z.string(), z.json()),
+  gateway: z.record(z.string(), z.unknown()),
+  storage: z.record(z.string(), z.unknown()),
   /** Names of what the file defines, which is read-only here. */
   defined: z.object({ nodes: z.array(z.string()), models: z.array(z.string()) }),
 });
@@ -64,8 +64,8 @@ const auditEntry = z.object({
   }),
   action: z.string(),
   subject: z.string(),
-  before: z.json(),
-  after: z.json(),
+  before: z.unknown(),
+  after: z.unknown(),
   previous: z.string(),
   hash: z.string(),
 });

@@ -1,7 +1,5 @@
 import type { GatewayConfig } from "../config/resolved.ts";
-import type { AuditEntry } from "../storage/audit-chain.ts";
 import type { AdminContext } from "./context.ts";
-import type { AuditEntryView } from "./contract-records.ts";
 import type { CallParts } from "./create-context.ts";
 
 type RecordMethods = Pick<AdminContext, "health" | "settings" | "listRequests" | "listAudit" | "verifyAudit">;
@@ -49,18 +47,13 @@ export function createRecordAdmin(parts: CallParts): RecordMethods {
         limit,
       });
       const last = entries.at(-1);
-      return { entries: entries.map(toEntryView), next: entries.length < limit ? null : (last?.seq ?? null) };
+      return { entries, next: entries.length < limit ? null : (last?.seq ?? null) };
     },
     verifyAudit: (anchor) => store.audit.verify(anchor),
   };
 }
 
 /** Only what JSON has; a `Secret` turns into asterisks on the way. */
-function plain<T extends object>(value: T): Record<string, AuditEntryView["after"]> {
-  return JSON.parse(JSON.stringify(value)) as Record<string, AuditEntryView["after"]>;
-}
-
-/** Whatever was written as JSON is JSON. */
-function toEntryView(entry: AuditEntry): AuditEntryView {
-  return entry as AuditEntryView;
+function plain<T extends object>(value: T): Record<string, unknown> {
+  return JSON.parse(JSON.stringify(value)) as Record<string, unknown>;
 }

@@ -62,8 +62,10 @@ export function createAdminApp(options: AdminServerOptions): FastifyInstance {
   app.setErrorHandler((error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const known = fromFramework(error);
     if (known.status >= 500) options.onFailure?.(known);
-    if (REFUSED.includes(known.code)) {
-      const route = routeOf(request);
+    const route = routeOf(request);
+    // A page that asks whether it is logged in tries nothing.
+    const isQuestion = route?.method === "GET" && route.path === "/session" && known.code === "unauthorized";
+    if (REFUSED.includes(known.code) && !isQuestion) {
       options.door.onRefused({
         actor: actorOf(callers.get(request) ?? anonymousAt(request.raw.socket?.remoteAddress ?? "")),
         call: route === undefined ? "unknown" : `${route.method} ${route.path}`,
@@ -127,8 +129,9 @@ function addRoute(
       const ended = Promise.withResolvers<never>();
       ended.promise.catch(() => {});
       const unwatch = options.door.watch(caller, () => {
-        ended.reject(new PosternError("unauthorized", { message: "Your access ended" }));
         stop.abort();
+        // Who ends their own access (logging out) has done so by then, and gets that answer.
+        setImmediate(() => ended.reject(new PosternError("unauthorized", { message: "Your access ended" })));
       });
       const leave = (): void => stop.abort();
       // An asker that leaves must not keep an engine busy. Injected requests have no socket that could close.

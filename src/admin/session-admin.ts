@@ -122,7 +122,8 @@ export function createSessionAdmin(parts: CallParts): SessionMethods {
   async function startSession(user: UserRecord): Promise<LoggedIn> {
     const nowMs = clock.nowMs();
     const own = access.book.sessions(nowMs).filter((session) => session.userId === user.id);
-    const tooMany = own.toSorted((a, b) => b.lastSeenAtMs - a.lastSeenAtMs).slice(MAX_SESSIONS_PER_USER - 1);
+    const newestFirst = own.toReversed().toSorted((a, b) => b.lastSeenAtMs - a.lastSeenAtMs);
+    const tooMany = newestFirst.slice(MAX_SESSIONS_PER_USER - 1);
     await removeSessions({ ...parts, changing: by(user) }, tooMany);
     await forgetDead(nowMs);
     const cookie = base62(COOKIE_LENGTH, randomBytes);

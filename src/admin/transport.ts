@@ -23,11 +23,7 @@ export function socketTransport(socketPath: string): AdminTransport {
   };
 }
 
-/**
- * To a gateway on another machine, with an admin token. `https:` except on loopback.
- *
- * The gateway serves the contract there once the admin API is complete; until then the answer is `not_found`.
- */
+/** To the admin listener of a gateway, with an admin token. The caller makes sure that the way is `https:` or loopback. */
 export function remoteTransport(url: URL, token: Secret): AdminTransport {
   const client = url.protocol === "https:" ? https : http;
   const headers = { authorization: `Bearer ${token.reveal()}` };

@@ -1,6 +1,7 @@
 import { AdminClient } from "../admin/client.ts";
 import { adminSocketPath } from "../admin/socket-path.ts";
 import { injectTransport, remoteTransport, socketTransport } from "../admin/transport.ts";
+import { isLoopback } from "../config/listen-address.ts";
 import { loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
@@ -29,7 +30,13 @@ async function openAdmin(options: CommonOptions): Promise<AdminClient> {
     const parsed = url === undefined ? null : URL.parse(url);
     if (parsed === null || !/^https?:$/.test(parsed.protocol)) {
       throw usageError(
-        "POSTERN_ADMIN_TOKEN is set, so POSTERN_URL must be the gateway's address, like https://ai.example.org",
+        "POSTERN_ADMIN_TOKEN is set, so POSTERN_URL must be the address of the gateway's admin listener, like https://admin.example.org",
+      );
+    }
+    if (parsed.protocol === "http:" && !isLoopback(parsed.hostname.replace(/^\[|\]$/g, ""))) {
+      throw usageError(
+        `The token would cross the network in clear: POSTERN_URL is ${parsed.origin}`,
+        "Use https://, or reach the listener through a tunnel: ssh -L 8401:127.0.0.1:8401 HOST, and http://127.0.0.1:8401.",
       );
     }
     return new AdminClient(remoteTransport(parsed, new Secret(token)));

@@ -25,6 +25,11 @@ export class Output {
     process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
   }
 
+  /** A part of a result that is too long to be held as a whole. */
+  piece(text: string): void {
+    process.stdout.write(text);
+  }
+
   /** A word about progress or a warning, for people. */
   note(text: string, style: Style = "dim"): void {
     process.stderr.write(`${paintFor(process.stderr)(style, text)}\n`);

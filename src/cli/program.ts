@@ -2,7 +2,9 @@ import { styleText } from "node:util";
 import { Command } from "commander";
 import { VERSION } from "../lib/version.ts";
 import { addAccessCommand } from "./commands/access.ts";
+import { addAdminCommand } from "./commands/admin.ts";
 import { addAgentCommand } from "./commands/agent.ts";
+import { addAuditCommand } from "./commands/audit.ts";
 import { addBackupCommand } from "./commands/backup.ts";
 import { addChatCommand } from "./commands/chat.ts";
 import { addConfigCommand } from "./commands/config.ts";
@@ -51,6 +53,8 @@ export function buildProgram(state: RunState): Command {
   addModelsCommand(program, commands);
   addUsageCommand(program, commands);
   addConfigCommand(program, commands);
+  addAdminCommand(program, commands);
+  addAuditCommand(program, commands);
   addBackupCommand(program, commands);
   return program;
 }

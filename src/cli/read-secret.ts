@@ -14,6 +14,24 @@ export async function readSecretFile(path: string, what: string): Promise<Secret
   return new Secret(text.trim());
 }
 
+/** A new password: from a file, or asked for twice on a terminal. Never an argument, which every user of a machine can read. */
+export async function readPassword(path: string | undefined): Promise<Secret> {
+  if (path !== undefined) return readSecretFile(path, "password");
+  if (!process.stdin.isTTY) {
+    throw usageError(
+      "A password is needed",
+      "On a terminal it is asked for; otherwise say --password-file PATH, or - for standard input.",
+    );
+  }
+  const { isCancel, password } = await import("@clack/prompts");
+  const ask = (message: string) => password({ message, output: process.stderr });
+  const first = await ask("Password, 12 characters or more");
+  const second = isCancel(first) ? first : await ask("Again");
+  if (isCancel(first) || isCancel(second)) throw usageError("No password was given");
+  if (first !== second) throw usageError("The two passwords differ");
+  return new Secret(first);
+}
+
 function readFile(path: string, what: string): string {
   try {
     if (statSync(path).size > MAX_SECRET_BYTES) throw usageError(`${path} is too large to be a ${what}`);

@@ -1,8 +1,11 @@
+import { AdminClient } from "../admin/client.ts";
+import { socketTransport } from "../admin/transport.ts";
 import { prepareDataFolder } from "../config/data-folder.ts";
 import { loadConfig } from "../config/load.ts";
 import { startGateway } from "../gateway/main.ts";
 import { trimHeap } from "../lib/trim-heap.ts";
 import { toFailedMessage } from "./child-protocol.ts";
+import { firstSetupLink } from "./first-setup-link.ts";
 import type { CommonOptions } from "./invocation.ts";
 import { createLogger } from "./logger.ts";
 import type { Output } from "./output.ts";
@@ -26,10 +29,12 @@ export async function runGateway(
     trimHeap();
     supervisor?.tell({ type: "gateway-ready", publicUrl, adminUrl, socketPath });
     if (supervisor === null) {
+      const setupLink = await firstSetupLink(new AdminClient(socketTransport(socketPath)), output);
       output.result({ baseUrl: `${publicUrl}/v1`, adminUrl, pid: process.pid }, (paint) =>
         [
           `${paint("bold", "Gateway")} ${publicUrl}/v1`,
-          paint("dim", `Health and metrics ${adminUrl}. Ctrl-C stops it.`),
+          ...(setupLink === null ? [] : [`${paint("bold", "Your first login")} (once, within the hour) ${setupLink}`]),
+          paint("dim", `Health, metrics and the admin API ${adminUrl}. Ctrl-C stops it.`),
         ].join("\n"),
       );
     }

@@ -10,6 +10,7 @@ import type { ChildMessage } from "./child-protocol.ts";
 import { chooseEngines } from "./choose-engines.ts";
 import type { UpOptions } from "./commands/up.ts";
 import { waitForFirstModel } from "./first-model.ts";
+import { firstSetupLink } from "./first-setup-link.ts";
 import type { CommonOptions } from "./invocation.ts";
 import { localNodeName } from "./local-node-name.ts";
 import type { Output } from "./output.ts";
@@ -113,7 +114,8 @@ class Up {
       modelsReason: reason,
       node: this.#agentState?.node ?? localNodeName(this.#config),
     };
-    this.#output.result(serving, (paint) => renderServing(serving, paint));
+    const setupLink = await firstSetupLink(admin, this.#output);
+    this.#output.result(serving, (paint) => renderServing(serving, paint, setupLink));
     return new Promise(() => {});
   }
 

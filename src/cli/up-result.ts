@@ -16,8 +16,12 @@ export interface Serving {
 /** Model that proves the path, not intelligence. */
 const DEMO_MODEL = "postern-demo";
 
-/** The same for people, with a line to paste and the next steps. */
-export function renderServing(serving: Serving, paint: Paint): string {
+/**
+ * The same for people, with a line to paste and the next steps.
+ *
+ * @param setupLink Only on the run that shows it.
+ */
+export function renderServing(serving: Serving, paint: Paint, setupLink: string | null = null): string {
   const { apiKey, models } = serving;
   const facts = [
     ["Base URL", paint("cyan", serving.baseUrl)],
@@ -35,6 +39,11 @@ export function renderServing(serving: Serving, paint: Paint): string {
     facts.join("\n"),
   ];
   if (apiKey !== null) parts.push(paint("dim", "  The key is shown this once; only its hash is kept."));
+  if (setupLink !== null) {
+    parts.push(
+      `${paint("bold", "Your first login")} (optional, once, within the hour):\n  ${paint("cyan", setupLink)}`,
+    );
+  }
   if (serving.modelsReason !== null) parts.push(`${paint("yellow", "Why:")} ${harmless(serving.modelsReason)}`);
   const [model] = models;
   if (model !== undefined) {

@@ -10,7 +10,16 @@ import type { Outcome, RequestClosed } from "../usage/record.ts";
 import type { AuditDraft } from "./audit-chain.ts";
 import { closedLine, encodeOpened, type SettledRequest } from "./journal-line.ts";
 import { openSqliteStore } from "./sqlite/open-store.ts";
-import type { AuditQuery, EndpointRecord, InvitationRecord, NodeRecord, RuleRecord, Store, UsageRow } from "./store.ts";
+import type {
+  AuditQuery,
+  EndpointRecord,
+  InvitationRecord,
+  NodeRecord,
+  RequestListQuery,
+  RuleRecord,
+  Store,
+  UsageRow,
+} from "./store.ts";
 import { DAY_MS, generationOf } from "./usage-ingest.ts";
 
 /** Every store keeps these promises. Another database is one more entry here. */
@@ -38,6 +47,46 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
     await store.close();
     store = await open(folder);
   }
+
+  describe("a list of requests", () => {
+    const all: RequestListQuery = {
+      keyId: null,
+      model: null,
+      outcome: null,
+      sinceMs: null,
+      untilMs: null,
+      before: null,
+      limit: 3,
+    };
+
+    it("is newest first, page by page, by key, model and outcome", async () => {
+      const fields: SettledFields[] = [{}, { model: "other" }, { outcome: "failed" }, { keyId: "bbbbbbbbbbbb" }, {}];
+      await store.usage.ingest(lines(fields.map((one, index) => settled(index, one))));
+      const ids = async (query: Partial<RequestListQuery>) => {
+        const page = await store.usage.requests({ ...all, ...query });
+        return { at: page.requests.map(({ id }) => Number(id.slice(-2))), next: page.next };
+      };
+      const first = await ids({});
+      expect(first.at).toEqual([4, 3, 2]);
+      expect(await ids({ before: first.next })).toEqual({ at: [1, 0], next: null });
+      expect(await ids({ model: "other" })).toEqual({ at: [1], next: null });
+      expect(await ids({ outcome: "failed" })).toEqual({ at: [2], next: null });
+      expect(await ids({ keyId: "bbbbbbbbbbbb" })).toEqual({ at: [3], next: null });
+      expect(await ids({ keyId: "cccccccccccc" })).toEqual({ at: [], next: null });
+    });
+
+    it("is cut at times of arrival, which are in the ids", async () => {
+      await store.usage.ingest(lines([settled(1, {})]));
+      const arrivedMs = 0x019000000000;
+      const count = async (query: Partial<RequestListQuery>) =>
+        (await store.usage.requests({ ...all, ...query })).requests.length;
+      expect(await count({ sinceMs: arrivedMs })).toBe(1);
+      expect(await count({ sinceMs: arrivedMs + 1 })).toBe(0);
+      expect(await count({ untilMs: arrivedMs + 1 })).toBe(1);
+      expect(await count({ untilMs: arrivedMs })).toBe(0);
+      expect(await count({ sinceMs: Number.MAX_SAFE_INTEGER })).toBe(0);
+    });
+  });
 
   describe("the audit trail", () => {
     const draft = (subject: string, after: unknown = null): AuditDraft => ({

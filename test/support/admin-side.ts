@@ -108,7 +108,12 @@ function send(url: URL, { method = "GET", path, headers = {}, body }: Asked): Pr
         method,
         path,
         agent: false,
-        headers: { ...(payload === null ? {} : { "content-type": "application/json" }), ...headers },
+        headers: {
+          ...(payload === null
+            ? {}
+            : { "content-type": "application/json", "content-length": String(Buffer.byteLength(payload)) }),
+          ...headers,
+        },
       },
       (response) => {
         const chunks: Buffer[] = [];

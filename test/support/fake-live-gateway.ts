@@ -2,7 +2,7 @@ import type { KeyRecord } from "../../src/access/key.ts";
 import { Keyring } from "../../src/access/keyring.ts";
 import { Places } from "../../src/access/places.ts";
 import type { LiveGateway } from "../../src/admin/context.ts";
-import type { ProbeInput } from "../../src/admin/contract.ts";
+import type { ProbeInput, ProbeResult } from "../../src/admin/contract.ts";
 import type { NodeRecord } from "../../src/storage/store.ts";
 import type { Link, NodeReport } from "../../src/tunnel/link.ts";
 
@@ -45,7 +45,7 @@ export class FakeGateway implements LiveGateway {
     this.calls.push("placesChanged");
     return 0;
   }
-  async probeModel(input: ProbeInput) {
+  async probeModel(input: ProbeInput, _signal: AbortSignal): Promise<ProbeResult> {
     return { model: input.model, ok: true, reason: null, target: "node/forge", durationMs: 5 };
   }
   keyChanged({ name, revokedAtMs, disabledAtMs }: KeyRecord) {

@@ -20,7 +20,7 @@ const openApiRoute = route({
   resource: "self",
   role: "viewer",
   summary: "This document.",
-  answer: z.record(z.string(), z.json()),
+  answer: z.record(z.string(), z.unknown()),
   handle: async () => openApi(),
 });
 

@@ -13,7 +13,10 @@ export function addGatewayCommand(program: Command, commands: CommandSet): void 
       .command("gateway")
       .description("Run the gateway alone, in the foreground: on the public host, without an agent or an engine.")
       .option("--listen <address>", "public listener (POSTERN_LISTEN; default 127.0.0.1:8400)")
-      .option("--admin-listen <address>", "health and metrics (POSTERN_ADMIN_LISTEN; default 127.0.0.1:8401)"),
+      .option(
+        "--admin-listen <address>",
+        "health, metrics and the admin API (POSTERN_ADMIN_LISTEN; default 127.0.0.1:8401)",
+      ),
     [
       ["postern gateway", "with postern.yaml, or with the defaults"],
       ["postern gateway --config /etc/postern.yaml --data /var/lib/postern", "as a service runs it"],

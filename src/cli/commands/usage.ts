@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { UsageGroup, UsageReport } from "../../admin/contract.ts";
+import { csvRow } from "../csv.ts";
 import { formatCount, formatTime } from "../format.ts";
 import { type CommandSet, usageError } from "../invocation.ts";
 import type { Paint } from "../output.ts";
@@ -115,12 +116,5 @@ export function renderCsv(report: UsageReport): string {
     "costMicros",
   ] as const;
   const lines = report.rows.map((row) => [row.group, row.label, ...fields.map((field) => row[field] ?? "")]);
-  return [[report.by, "label", ...fields], ...lines].map((line) => line.map(csvCell).join(",")).join("\r\n");
-}
-
-// A cell that begins like a formula would be run by spreadsheets; names come from people and engines.
-function csvCell(value: string | number): string {
-  if (typeof value === "number") return String(value);
-  const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  return [[report.by, "label", ...fields], ...lines].map(csvRow).join("").trimEnd();
 }

@@ -1,0 +1,182 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startAdmin, type TestAdmin } from "../../test/support/admin-side.ts";
+import { ManualClock } from "../lib/clock.ts";
+import type { AuditDraft } from "../storage/audit-chain.ts";
+import { ADMIN_PREFIX } from "./contract.ts";
+import { RefusalLog } from "./refusal-log.ts";
+import { ROUTES } from "./routes/table.ts";
+
+const PASSWORD = "correct horse battery";
+
+let admin: TestAdmin;
+beforeAll(async () => {
+  admin = await startAdmin();
+  await admin.owner.createUser({ name: "root", role: "owner", password: PASSWORD });
+});
+afterAll(() => admin.close());
+
+async function logIn(): Promise<Record<string, string>> {
+  const answer = await admin.send({
+    method: "POST",
+    path: "/admin/v1/session",
+    body: { name: "root", password: PASSWORD },
+  });
+  const [cookie = ""] = (answer.headers["set-cookie"] ?? []) as string[];
+  return { cookie: cookie.split(";")[0] ?? "", "x-postern-csrf": answer.json<{ csrfToken: string }>().csrfToken };
+}
+
+interface Case {
+  /** Made beforehand; what it gives fills the path. */
+  prepare?(): Promise<Record<string, string>>;
+  body?: unknown;
+  /** The entry's action. */
+  action: string;
+}
+
+const named = (name: string, value: string) => async () => ({ [name]: value });
+
+/** For every route that changes something, a call that does. A route without a case fails the test below. */
+const CASES: Record<string, Case> = {
+  "POST /backup": { body: { path: "BACKUP" }, action: "backup.create" },
+  "POST /session": { body: { name: "root", password: PASSWORD }, action: "sessions.start" },
+  "DELETE /session": { action: "sessions.end" },
+  "POST /password": { body: { current: PASSWORD, password: PASSWORD }, action: "users.update" },
+  "POST /setup": { action: "users.create" },
+  "POST /setup-link": { body: {}, action: "setup.link" },
+  "POST /keys": { body: { name: "app" }, action: "keys.create" },
+  "POST /keys/{key}/revoke": {
+    prepare: async () => ({ key: (await admin.owner.createKey({ name: "gone" })).key.id }),
+    body: {},
+    action: "keys.revoke",
+  },
+  "POST /endpoints": { body: { name: "vm", host: "vm.example.org" }, action: "endpoints.create" },
+  "PATCH /endpoints/{endpoint}": {
+    prepare: named("endpoint", "vm"),
+    body: { owner: "ada" },
+    action: "endpoints.update",
+  },
+  "DELETE /endpoints/{endpoint}": { prepare: named("endpoint", "vm"), action: "endpoints.remove" },
+  "POST /access/rules": { body: { effect: "deny", range: "203.0.113.7", name: "scanner" }, action: "access.create" },
+  "DELETE /access/rules/{rule}": { prepare: named("rule", "scanner"), action: "access.remove" },
+  "POST /nodes": { body: { name: "forge" }, action: "nodes.invite" },
+  "DELETE /nodes/{node}": { prepare: named("node", "forge"), action: "nodes.remove" },
+  "POST /tokens": { body: { name: "t" }, action: "tokens.create" },
+  "POST /tokens/{token}/revoke": { prepare: named("token", "t"), body: {}, action: "tokens.revoke" },
+  "POST /users": { body: { name: "bob", password: PASSWORD }, action: "users.create" },
+  "PATCH /users/{user}": { prepare: named("user", "bob"), body: { role: "operator" }, action: "users.update" },
+  "DELETE /users/{user}": { prepare: named("user", "bob"), action: "users.remove" },
+  "DELETE /sessions/{session}": {
+    async prepare() {
+      await logIn();
+      return { session: (await admin.owner.listSessions()).at(-1)?.id ?? "" };
+    },
+    action: "sessions.end",
+  },
+};
+
+describe("the audit trail has an entry, with who and from where and without secrets, after", () => {
+  const changing = ROUTES.filter(({ access }) => access === "write");
+  test.each(changing.map((route) => [`${route.method} ${route.path}`, route] as const))("%s", async (name, route) => {
+    const made = CASES[name];
+    if (made === undefined) throw new Error("this route has no case here: add one");
+    if (route.path === "/setup" || route.path === "/setup-link") await admin.owner.removeUser("root");
+    const params = (await made.prepare?.()) ?? {};
+    const code = route.path === "/setup" ? (await admin.owner.createSetupLink(false)).code : "";
+    const isAnonymous = route.role === "anyone";
+    const headers = isAnonymous
+      ? {}
+      : route.path === "/setup-link"
+        ? { authorization: `Bearer ${await admin.token("owner")}` }
+        : await logIn();
+    const before = (await admin.owner.listAudit({ limit: 1 })).entries[0]?.seq ?? 0;
+
+    const body =
+      route.path === "/setup"
+        ? { code, name: "root", password: PASSWORD }
+        : JSON.parse(JSON.stringify(made.body ?? null).replace("BACKUP", `${admin.folder}/copy.db`));
+    const answer = await admin.send({
+      method: route.method,
+      path: `${ADMIN_PREFIX}${route.path.replace(/\{(\w+)\}/g, (_, word: string) => params[word] ?? "")}`,
+      headers,
+      ...(route.method === "DELETE" ? {} : { body }),
+    });
+    expect([answer.text, answer.status]).toEqual([answer.text, route.status]);
+
+    const { entries } = await admin.owner.listAudit({});
+    const entry = entries.find((one) => one.seq > before && one.action === made.action);
+    expect(entry, `an entry "${made.action}"`).toBeDefined();
+    expect(entry?.actor.address).toBe("127.0.0.1");
+    const kind = route.path === "/setup" ? "anonymous" : route.path === "/setup-link" ? "token" : "user";
+    expect(entry?.actor.kind).toBe(kind);
+    const secrets = [
+      answer.text.match(/"(?:secret|code|cookie)":"([^"]+)"/)?.[1],
+      PASSWORD,
+      "$argon2id",
+      headers["cookie"],
+    ];
+    for (const secret of secrets) if (secret !== undefined) expect(JSON.stringify(entries)).not.toContain(secret);
+    if (route.path === "/setup-link") await admin.owner.createUser({ name: "root", role: "owner", password: PASSWORD });
+    expect((await admin.owner.verifyAudit()).fault).toBeNull();
+  });
+});
+
+test("a refused call is in the trail, with the route's own name and none of the caller's text", async () => {
+  await admin.send({ method: "DELETE", path: "/admin/v1/nodes/<script>" });
+  await admin.send({ path: "/admin/v1/secret-text" });
+  const viewer = await admin.owner.createToken({ name: "looker" });
+  await expect(admin.remote(viewer.secret).removeNode("x")).rejects.toMatchObject({ code: "forbidden" });
+  // Entries about refusals are written behind the answer; a write that is waited for comes after them.
+  await admin.store.settings.set("test", new Uint8Array());
+  const { entries } = await admin.owner.listAudit({ action: "refused", limit: 3 });
+  expect(entries.map(({ actor, subject, after }) => [actor.kind, actor.address, subject, after])).toEqual([
+    ["token", "127.0.0.1", "DELETE /nodes/{node}", { call: "DELETE /nodes/{node}", code: "forbidden" }],
+    ["anonymous", "127.0.0.1", "unknown", { call: "unknown", code: "unauthorized" }],
+    ["anonymous", "127.0.0.1", "DELETE /nodes/{node}", { call: "DELETE /nodes/{node}", code: "unauthorized" }],
+  ]);
+  expect(entries[0]?.actor.id).toBe(viewer.token.id);
+});
+
+describe("RefusalLog", () => {
+  function setUp() {
+    const clock = new ManualClock();
+    const entries: AuditDraft[] = [];
+    const log = new RefusalLog({
+      clock,
+      append: async (entry) => void entries.push(entry),
+      onFailure: (error) => expect.unreachable(String(error)),
+    });
+    const refuse = (address: string, code = "unauthorized") =>
+      log.refused({
+        actor: { kind: "anonymous", id: null, name: "anonymous", address },
+        call: "GET /keys",
+        code,
+        user: null,
+      });
+    return { clock, entries, log, refuse };
+  }
+
+  test("writes at most 21 entries an hour, whatever comes, the last one summing up", async () => {
+    const { clock, entries, refuse } = setUp();
+    for (let at = 0; at < 100_000; at += 1)
+      refuse(`192.0.${at % 256}.${at % 7}`, at % 2 === 0 ? "unauthorized" : "forbidden");
+    expect(entries).toHaveLength(20);
+    clock.advance(60 * 60_000);
+    expect(entries).toHaveLength(21);
+    const sum = entries[20]?.after as { count: number; codes: object; addresses: object };
+    expect(sum).toMatchObject({ count: 99_980, codes: { unauthorized: 49_990, forbidden: 49_990 } });
+    expect(Object.keys(sum.addresses)).toHaveLength(11);
+    expect(JSON.stringify(entries).length).toBeLessThan(10_000);
+    refuse("192.0.2.1");
+    expect(entries).toHaveLength(22);
+  });
+
+  test("writes what it has counted when the gateway stops, and leaves no timer", async () => {
+    const { clock, entries, log, refuse } = setUp();
+    for (let at = 0; at < 25; at += 1) refuse("192.0.2.1");
+    await log.flush();
+    expect(entries[20]).toMatchObject({ action: "refused-more", after: { count: 5, addresses: { "192.0.2.1": 5 } } });
+    expect(clock.pendingTimers).toBe(0);
+    await log.flush();
+    expect(entries).toHaveLength(21);
+  });
+});
