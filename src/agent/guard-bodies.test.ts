@@ -8,15 +8,16 @@ import {
   RICH_BODIES,
   unreadableBodies,
 } from "../../test/support/hostile-bodies.ts";
-import { largeBodies } from "../../test/support/large-bodies.ts";
+import { LARGE_OPERATIONS, largeBodies } from "../../test/support/large-bodies.ts";
 import { longestTurnMs, TURN_BOUND_MS } from "../../test/support/longest-turn.ts";
 import { createCodecs } from "../dialects/codecs.ts";
 import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import { operationById } from "../dialects/operations.ts";
+import { MAX_TOOLS } from "../dialects/request-member.ts";
 import { answerFrom, type FakeEngine, startFakeEngine } from "../engines/__fixtures__/fake-engine.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { ExchangeFailure, ExchangeRequest } from "../lib/exchange.ts";
-import { DEFAULT_SCAN_LIMITS } from "../lib/json-scan.ts";
+import { DEFAULT_SCAN_LIMITS, scanBody } from "../lib/json-scan.ts";
 import { BODY_LIMIT_BYTES } from "../tunnel/constants.ts";
 import { type Admitted, Guard, isFailure } from "./guard.ts";
 import { WatchedEngine } from "./watched-engine.ts";
@@ -132,7 +133,58 @@ describe("Guard.inspectInTurns()", () => {
     }
   });
 
-  test.each(["openai.chat", "anthropic.messages"])(
+  // One turn that looked at 66,000 blocks took up to 180 ms.
+  test("looks at many messages or parts in several turns, and comes to the same", () => {
+    const many = (part: (index: number) => object) => Array.from({ length: 20_000 }, (_, index) => part(index));
+    const image = {
+      url: null,
+      type: "image",
+      source: { type: "base64", media_type: "image/png", data: "iVBORw0KGgo=" },
+    };
+    const remote = { type: "image", source: { type: "url", url: "http://10.0.0.1/" } };
+    const picture = (url: string) => ({ type: "image_url", image_url: { url } });
+    const item = (url: string) => ({ role: "user", content: [{ type: "input_image", image_url: url }] });
+    const bodies: [id: string, body: object, isFine: boolean][] = [
+      ["anthropic.messages", { messages: [{ role: "user", content: many(() => image) }] }, true],
+      [
+        "anthropic.messages",
+        { messages: many((at) => ({ role: "user", content: [at === 19_000 ? remote : image] })) },
+        false,
+      ],
+      ["openai.chat", { messages: [{ role: "user", content: many(() => picture("data:,")) }] }, true],
+      ["openai.chat", { messages: many(() => ({ role: "user", content: [picture("http://10.0.0.1/")] })) }, false],
+      ["openai.responses", { input: many(() => item("data:,")) }, true],
+      ["openai.responses", { input: many((at) => item(at === 19_000 ? "file:///x" : "data:,")) }, false],
+    ];
+    for (const [id, body, isFine] of bodies) {
+      const bytes = Buffer.from(JSON.stringify({ model: "m", ...body }));
+      const codec = CODECS.get(id)!;
+      const pieces = codec.inspectInPieces!(scanBody(bytes));
+      const run = (): number => {
+        for (let turns = 1; ; turns++) if (pieces.next().done === true) return turns;
+      };
+      if (isFine) expect([id, run()]).toEqual([id, expect.toSatisfy((turns: number) => turns > 3)]);
+      else expect(run).toThrow("Media are not fetched");
+      expect([id, isFailure(guard.inspect(admitted(id), bytes))]).toEqual([id, !isFine]);
+    }
+  });
+
+  test("looks at no more tools than any agent has", () => {
+    const tools = (count: number) =>
+      Array.from({ length: count }, () => ({ type: "function", name: "f", input_schema: {} }));
+    const messages = [{ role: "user", content: "x" }];
+    for (const [id, body] of [
+      ["anthropic.messages", { model: "m", messages }],
+      ["openai.responses", { model: "m", input: "x" }],
+    ] as const) {
+      expect(isFailure(inspect(id, JSON.stringify({ ...body, tools: tools(MAX_TOOLS) })))).toBe(false);
+      expect(inspect(id, JSON.stringify({ ...body, tools: tools(MAX_TOOLS + 1) }))).toMatchObject({
+        detail: "body_too_deep (tools)",
+      });
+    }
+  });
+
+  test.each(LARGE_OPERATIONS)(
     "gives the event loop back between the stages of a large %s",
     async (id) => {
       const over: string[] = [];

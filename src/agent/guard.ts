@@ -3,7 +3,7 @@ import type { Operation } from "../dialects/operations.ts";
 import { toPosternError } from "../errors.ts";
 import type { ExchangeFailure, ExchangeRequest } from "../lib/exchange.ts";
 import { scanBody } from "../lib/json-scan.ts";
-import { INLINE_BYTES, INLINE_VALUES, Turns } from "../lib/turns.ts";
+import { INLINE_BYTES, INLINE_VALUES, inTurns, Turns } from "../lib/turns.ts";
 import { SERVED_PATHS } from "./tables.ts";
 import type { WatchedEngine } from "./watched-engine.ts";
 
@@ -106,7 +106,10 @@ export class Guard {
       const scan = codec.readBody?.(body, null) ?? scanBody(body);
       const isLarge = body.length > INLINE_BYTES || scan.values > INLINE_VALUES;
       yield isLarge;
-      const facts = codec.inspect(scan);
+      const facts =
+        isLarge && codec.inspectInPieces !== undefined
+          ? yield* inTurns(codec.inspectInPieces(scan))
+          : codec.inspect(scan);
       const model = engine.models.get(facts.model);
       if (model === undefined) return denied("the engine does not serve this model");
       if (model.remote && !this.#options.remoteModels.has(facts.model)) {

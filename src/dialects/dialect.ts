@@ -1,5 +1,6 @@
 import type { PosternError } from "../errors.ts";
 import type { BodyScan } from "../lib/json-scan.ts";
+import type { Pieces } from "../lib/turns.ts";
 import type { AnswerContext } from "./conversation.ts";
 import type { Dialect } from "./operations.ts";
 
@@ -106,6 +107,8 @@ export interface DialectCodec {
   answerType?(contentType: string): string | null;
   /** Reads and checks a scanned body: model, stream flags, field policy. Throws `PosternError` (`model_missing`, `field_refused`, `body_invalid`). */
   inspect(scan: BodyScan): RequestFacts;
+  /** The same in pieces, of a dialect in which a large body is long to look through. */
+  inspectInPieces?(scan: BodyScan): Pieces<RequestFacts>;
   /** The bytes to send to a target: spans of the original, spliced. Returns `scan.bytes` itself when nothing changes. */
   rewrite(scan: BodyScan, facts: RequestFacts, edits: TargetEdits): Buffer;
   tap(facts: RequestFacts, requestBytes: number): StreamTap;

@@ -77,6 +77,17 @@ export function untranslatable(param: string, reason: string): PosternError {
   });
 }
 
+/** Most tools of a request. Agents with many servers have some hundreds; policy looks at each. */
+export const MAX_TOOLS = 4096;
+
+/** The 400 for more of them. */
+export function tooManyTools(): PosternError {
+  return new PosternError("body_too_deep", {
+    message: `The request body has more than ${MAX_TOOLS} tools`,
+    param: "tools",
+  });
+}
+
 function kindOf(value: unknown): string {
   if (value === null) return "null";
   if (value === undefined) return "nothing";

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { PosternError } from "../errors.ts";
+import { foldName } from "./json-name.ts";
 import {
   DEFAULT_SCAN_LIMITS,
   elementsOf,
@@ -13,7 +14,7 @@ import {
   readString,
   scanBody,
 } from "./json-scan.ts";
-import { foldName, MAX_LISTED_MEMBERS } from "./json-scanner.ts";
+import { MAX_LISTED_MEMBERS } from "./json-scanner.ts";
 
 function codeOf(text: string | Buffer, limits = DEFAULT_SCAN_LIMITS): string {
   try {
@@ -312,7 +313,14 @@ test("readString() reads no more of a long string than any word of ours is long"
   ] as const) {
     for (const before of ["", "a", "ab", "abc"]) {
       const bytes = Buffer.from(`"${before}${unit.repeat(1_000_000)}"`);
-      const member = { name: "", kind: "string" as const, nameStart: 0, valueStart: 0, valueEnd: bytes.length };
+      const member = {
+        name: "",
+        folded: "",
+        kind: "string" as const,
+        nameStart: 0,
+        valueStart: 0,
+        valueEnd: bytes.length,
+      };
       const text = readString(bytes, member) ?? "";
       expect(text.length).toBeGreaterThan(500);
       expect(text.length).toBeLessThanOrEqual(MAX_READ_BYTES);

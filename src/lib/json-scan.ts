@@ -20,6 +20,8 @@ export type ValueKind = "string" | "number" | "object" | "array" | "true" | "fal
 export interface Member {
   /** Decoded: `"mod\u0065l"` is `model`. */
   name: string;
+  /** The name as the most lenient engine compares it. */
+  folded: string;
   kind: ValueKind;
   /** First byte of the name's opening quote. */
   nameStart: number;

@@ -1,4 +1,5 @@
 import { PosternError } from "../errors.ts";
+import { decodedName, plainName } from "./json-name.ts";
 import type { Member, ScanLimits, ValueKind } from "./json-scan.ts";
 
 /** Most members of one object whose members are listed. Names are decoded and kept for these alone. */
@@ -86,15 +87,18 @@ export class JsonScanner {
       const nameEnd = this.#string(at);
       if (members === null) this.#noteName(nameStart, nameEnd);
       else if (nameEnd - nameStart > MAX_NAME_BYTES) throw nameTooLong();
+      const isPlain = !this.#hasEscape;
       at = this.skipSpace(nameEnd);
       if (bytes[at] !== COLON) this.fail(at);
       const valueStart = this.skipSpace(at + 1);
       const valueEnd = this.#value(valueStart, depth);
       if (members !== null && seen !== null) {
-        const name = decodeString(bytes, nameStart, nameEnd);
-        if (!seen.add(foldName(name))) throw ambiguous(name);
+        const { text, folded } = isPlain
+          ? plainName(bytes, nameStart + 1, nameEnd - 1)
+          : decodedName(decodeString(bytes, nameStart, nameEnd));
+        if (!seen.add(folded)) throw ambiguous(text);
         if (members.length === MAX_LISTED_MEMBERS) throw tooMany();
-        members.push({ name, kind: kindOf(bytes, valueStart), nameStart, valueStart, valueEnd });
+        members.push({ name: text, folded, kind: kindOf(bytes, valueStart), nameStart, valueStart, valueEnd });
       }
       at = this.skipSpace(valueEnd);
       const byte = bytes[at];
@@ -113,7 +117,7 @@ export class JsonScanner {
     for (;;) {
       const valueEnd = this.#value(at, depth);
       if (elements !== null) {
-        elements.push({ name: "", kind: kindOf(bytes, at), nameStart: at, valueStart: at, valueEnd });
+        elements.push({ name: "", folded: "", kind: kindOf(bytes, at), nameStart: at, valueStart: at, valueEnd });
       }
       at = this.skipSpace(valueEnd);
       const byte = bytes[at];
@@ -332,15 +336,6 @@ function tooMany(): PosternError {
   return new PosternError("body_too_deep", { message: "The request body has too many values" });
 }
 
-/**
- * A name as the most lenient engine compares it: case-folded, with `ſ` as `s` and the Kelvin sign as `k` like Go's
- * encoding/json. Coarser than Go for a few letters (`ß` equals `ss`), which only refuses more.
- */
-export function foldName(name: string): string {
-  const lower = name.toLowerCase();
-  return NOT_ASCII.test(lower) ? lower.toUpperCase().toLowerCase() : lower;
-}
-
 const NAME_BITS = 1024;
 /** Sixteen bits to an element: such numbers need no memory of their own, and a plain array is made far faster than a typed one. */
 const NO_NAMES: readonly number[] = new Array<number>(NAME_BITS / 16).fill(0);
@@ -349,8 +344,6 @@ const NO_NAMES: readonly number[] = new Array<number>(NAME_BITS / 16).fill(0);
 export function nameBit(first: number, second: number, third: number): number {
   return (first * 289 + second * 17 + third) % NAME_BITS;
 }
-
-const NOT_ASCII = /[^\0-\x7f]/;
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;

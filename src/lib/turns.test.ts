@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { Turns } from "./turns.ts";
+import { atOnce, inTurns, type Pieces, Turns } from "./turns.ts";
 
 test("Turns lets the loop turn between two pieces, and keeps their order", async () => {
   const turns = new Turns();
@@ -25,4 +25,19 @@ test("Turns takes work from a piece of work, for a later turn", async () => {
   await nextTurn();
   await nextTurn();
   expect(done).toEqual(["first", "second"]);
+});
+
+test("pieces come to the same at once and in turns, and each wants a turn of its own", () => {
+  function* count(): Pieces<number> {
+    yield;
+    yield;
+    return 3;
+  }
+  expect(atOnce(count())).toBe(3);
+  const turns = inTurns(count());
+  expect([turns.next(), turns.next(), turns.next()]).toEqual([
+    { done: false, value: true },
+    { done: false, value: true },
+    { done: true, value: 3 },
+  ]);
 });

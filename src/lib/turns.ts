@@ -24,6 +24,29 @@ export class Turns {
   };
 }
 
+/** Work that may be long, cut into pieces: it yields between two, and returns what came of it. */
+export type Pieces<Result> = Generator<void, Result, void>;
+
+/** How many parts of a request (messages, blocks) are looked at in one piece: a few milliseconds. */
+export const PIECE_PARTS = 4096;
+
+/** All pieces, one after the other. */
+export function atOnce<Result>(pieces: Pieces<Result>): Result {
+  for (;;) {
+    const piece = pieces.next();
+    if (piece.done === true) return piece.value;
+  }
+}
+
+/** The pieces for a caller that yields whether it wants a turn of its own. */
+export function* inTurns<Result>(pieces: Pieces<Result>): Generator<boolean, Result, void> {
+  for (;;) {
+    const piece = pieces.next();
+    if (piece.done === true) return piece.value;
+    yield true;
+  }
+}
+
 /** JSON up to this size is scanned, judged and edited at once: a few milliseconds. */
 export const INLINE_BYTES = 2 * 1024 * 1024;
 /** JSON with up to so many values is judged at once. */

@@ -25,7 +25,7 @@ import type { Clock } from "../lib/clock.ts";
 import { type BodyScan, scanBody } from "../lib/json-scan.ts";
 import { LiveSet, type Placed } from "../lib/live-set.ts";
 import { tokensFromBytes } from "../lib/token-estimate.ts";
-import { INLINE_BYTES, INLINE_VALUES, Turns } from "../lib/turns.ts";
+import { INLINE_BYTES, INLINE_VALUES, inTurns, Turns } from "../lib/turns.ts";
 import type { Prices } from "../usage/price.ts";
 import type { Ledger } from "../usage/record.ts";
 import { BodyMemory } from "./body-memory.ts";
@@ -296,7 +296,10 @@ export class Pipeline {
       return this.#answerOwn(run, shown);
     }
     if (codec === undefined) throw new PosternError("internal");
-    const facts = codec.inspect(scan);
+    const facts =
+      isLarge && codec.inspectInPieces !== undefined
+        ? yield* inTurns(codec.inspectInPieces(scan))
+        : codec.inspect(scan);
     yield isLarge;
     // The key may have changed since the body began to come.
     const policy = () => (run.key ?? key).policy;

@@ -1,5 +1,6 @@
 import type { PosternError } from "../../errors.ts";
 import type { BodyScan } from "../../lib/json-scan.ts";
+import { atOnce } from "../../lib/turns.ts";
 import type { DialectCodec, RequestFacts, StreamTap, TargetEdits, Usage } from "../dialect.ts";
 import { errorBody } from "../error-body.ts";
 import type { FieldPolicy, FieldTable } from "../field-policy.ts";
@@ -33,9 +34,8 @@ function messagesCodec(
   return {
     dialect: "anthropic-messages",
     keepAlive: () => PING,
-    inspect(scan: BodyScan): RequestFacts {
-      return inspectMessages(scan, fields, policy);
-    },
+    inspect: (scan: BodyScan) => atOnce(inspectMessages(scan, fields, policy)),
+    inspectInPieces: (scan: BodyScan) => inspectMessages(scan, fields, policy),
     rewrite(scan: BodyScan, facts: RequestFacts, edits: TargetEdits): Buffer {
       return rewriteMessages(scan, facts, edits, fields, policy);
     },

@@ -1,6 +1,6 @@
 import { PosternError } from "../../errors.ts";
 import { elementsOf, type Member, membersOf } from "../../lib/json-scan.ts";
-import { foldName } from "../../lib/json-scanner.ts";
+import { PIECE_PARTS, type Pieces } from "../../lib/turns.ts";
 
 /** Deepest content inside content: message, tool result, document, its blocks. */
 const MAX_BLOCK_DEPTH = 4;
@@ -20,12 +20,14 @@ export type BlockVisitor = (block: readonly Member[], source: readonly Member[] 
  * @param places Offsets into the bytes, ascending; null for every block.
  * @throws PosternError `body_ambiguous` (a block names something twice), `body_too_deep`.
  */
-export function visitBlocks(bytes: Buffer, messages: Member, places: Places, visit: BlockVisitor): void {
+export function* visitBlocks(bytes: Buffer, messages: Member, places: Places, visit: BlockVisitor): Pieces<void> {
   if (places?.length === 0) return;
+  let looked = 0;
   for (const message of elementsOf(bytes, messages)) {
     if (!holdsOne(places, message)) continue;
+    if (++looked % PIECE_PARTS === 0) yield;
     const content = findFolded(membersOf(bytes, message), "content");
-    if (content !== undefined) visitContent(bytes, content, places, visit, 1);
+    if (content !== undefined) yield* visitContent(bytes, content, places, visit, 1);
   }
 }
 
@@ -51,16 +53,24 @@ export function placesOf(bytes: Buffer, { valueStart, valueEnd }: Member, texts:
 
 /** The member whose name is this one when case is folded, as Go's encoding/json finds it; the name is in lower case. */
 export function findFolded(members: readonly Member[], name: string): Member | undefined {
-  return members.find((member) => member.name === name || foldName(member.name) === name);
+  return members.find(({ folded }) => folded === name);
 }
 
-function visitContent(bytes: Buffer, content: Member, places: Places, visit: BlockVisitor, depth: number): void {
+function* visitContent(
+  bytes: Buffer,
+  content: Member,
+  places: Places,
+  visit: BlockVisitor,
+  depth: number,
+): Pieces<void> {
   if (content.kind !== "array") return;
   if (depth > MAX_BLOCK_DEPTH) {
     throw new PosternError("body_too_deep", { message: "Content is nested too deep", param: "messages" });
   }
+  let looked = 0;
   for (const element of elementsOf(bytes, content)) {
     if (!holdsOne(places, element)) continue;
+    if (++looked % PIECE_PARTS === 0) yield;
     const block = membersOf(bytes, element);
     if (block.length === 0) continue;
     const sourceMember = findFolded(block, "source");
@@ -68,7 +78,7 @@ function visitContent(bytes: Buffer, content: Member, places: Places, visit: Blo
     visit(block, source);
     for (const holder of [block, source]) {
       const inner = holder === null ? undefined : findFolded(holder, "content");
-      if (inner !== undefined && holdsOne(places, inner)) visitContent(bytes, inner, places, visit, depth + 1);
+      if (inner !== undefined && holdsOne(places, inner)) yield* visitContent(bytes, inner, places, visit, depth + 1);
     }
   }
 }

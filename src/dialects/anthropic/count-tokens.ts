@@ -1,5 +1,6 @@
 import { type BodyScan, findMember, mayHoldName } from "../../lib/json-scan.ts";
 import { tokensFromBytes } from "../../lib/token-estimate.ts";
+import { atOnce } from "../../lib/turns.ts";
 import { findFolded, placesOf, visitBlocks } from "./content-blocks.ts";
 
 /** What an image or a document costs at most, roughly: their base64 has nothing to do with it. */
@@ -24,7 +25,7 @@ export function countTokensEstimate(scan: BodyScan): number {
   }
   const messages = findMember(scan.members, "messages");
   if (messages !== undefined && mayHoldName(scan, "ata")) {
-    visitBlocks(scan.bytes, messages, placesOf(scan.bytes, messages, ['data"']), (_block, source) => {
+    const blocks = visitBlocks(scan.bytes, messages, placesOf(scan.bytes, messages, ['data"']), (_block, source) => {
       const data = source === null ? undefined : findFolded(source, "data");
       const kind = source === null ? undefined : findFolded(source, "type");
       if (data === undefined || kind === undefined) return;
@@ -33,6 +34,7 @@ export function countTokensEstimate(scan: BodyScan): number {
       bytes -= data.valueEnd - data.valueStart;
       media++;
     });
+    atOnce(blocks);
   }
   return tokensFromBytes(bytes) + media * TOKENS_PER_MEDIUM;
 }

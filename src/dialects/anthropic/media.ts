@@ -1,6 +1,6 @@
 import { PosternError } from "../../errors.ts";
 import { type BodyScan, type Member, mayHoldName, readString } from "../../lib/json-scan.ts";
-import { foldName } from "../../lib/json-scanner.ts";
+import type { Pieces } from "../../lib/turns.ts";
 import { findFolded, type Places, placesOf, visitBlocks } from "./content-blocks.ts";
 
 /**
@@ -12,12 +12,12 @@ import { findFolded, type Places, placesOf, visitBlocks } from "./content-blocks
  * @param allowUrls Whether the operator lets engines fetch. File ids are refused all the same.
  * @throws PosternError `field_refused` naming `messages`; `body_ambiguous` where a block names something twice.
  */
-export function refuseRemoteSources(scan: BodyScan, messages: Member, allowUrls: boolean): void {
+export function* refuseRemoteSources(scan: BodyScan, messages: Member, allowUrls: boolean): Pieces<void> {
   const { bytes } = scan;
-  visitBlocks(bytes, messages, suspectPlaces(scan, messages, allowUrls), (block, source) => {
+  yield* visitBlocks(bytes, messages, suspectPlaces(scan, messages, allowUrls), (block, source) => {
     if (findFolded(block, "file_id") !== undefined) throw refused(BY_FILE);
     if (!allowUrls) {
-      for (const member of block) if (foldName(member.name).endsWith("_url")) throw refused(BY_URL);
+      for (const { folded } of block) if (folded.endsWith("_url")) throw refused(BY_URL);
     }
     if (source === null) return;
     const type = findFolded(source, "type");

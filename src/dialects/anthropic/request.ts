@@ -1,6 +1,7 @@
 import { PosternError } from "../../errors.ts";
 import { type Edit, removalEdits, splice } from "../../lib/byte-splice.ts";
 import { type BodyScan, findMember } from "../../lib/json-scan.ts";
+import type { Pieces } from "../../lib/turns.ts";
 import type { RequestFacts, TargetEdits } from "../dialect.ts";
 import type { FieldPolicy, FieldTable } from "../field-policy.ts";
 import { inspectFields } from "../openai/request.ts";
@@ -13,14 +14,14 @@ import { refuseServerTools } from "./server-tools.ts";
  *
  * @throws PosternError `model_missing`, `field_refused`, `body_invalid`, `body_ambiguous`.
  */
-export function inspectMessages(scan: BodyScan, table: FieldTable, policy: FieldPolicy): RequestFacts {
+export function* inspectMessages(scan: BodyScan, table: FieldTable, policy: FieldPolicy): Pieces<RequestFacts> {
   const facts = inspectFields(scan, table, policy);
   refuseServerTools(scan, policy);
   const messages = findMember(scan.members, "messages");
   if (messages === undefined) {
     throw new PosternError("body_invalid", { message: '"messages" is missing', param: "messages" });
   }
-  refuseRemoteSources(scan, messages, policy.remoteMedia);
+  yield* refuseRemoteSources(scan, messages, policy.remoteMedia);
   attributedSystem(scan);
   // Usage is part of every stream of this dialect, and there is one answer.
   return { ...facts, wantsUsage: true, hasManyChoices: false };

@@ -1,6 +1,7 @@
 import { PosternError } from "../../errors.ts";
 import { type BodyScan, elementsOf, findMember, membersOf, readString } from "../../lib/json-scan.ts";
 import type { FieldPolicy } from "../field-policy.ts";
+import { MAX_TOOLS, tooManyTools } from "../request-member.ts";
 import { findFolded } from "./content-blocks.ts";
 
 /**
@@ -18,7 +19,9 @@ import { findFolded } from "./content-blocks.ts";
 export function refuseServerTools({ bytes, members }: BodyScan, policy: FieldPolicy): void {
   const tools = findMember(members, "tools");
   if (tools === undefined || policy.allow.includes("tools")) return;
-  for (const tool of elementsOf(bytes, tools)) {
+  const listed = elementsOf(bytes, tools);
+  if (listed.length > MAX_TOOLS) throw tooManyTools();
+  for (const tool of listed) {
     if (tool.kind !== "object") {
       throw new PosternError("body_invalid", { message: '"tools" must be a list of objects', param: "tools" });
     }

@@ -1,5 +1,6 @@
 import type { PosternError } from "../../errors.ts";
 import { type BodyScan, elementsOf, findMember, type Member } from "../../lib/json-scan.ts";
+import { atOnce, type Pieces } from "../../lib/turns.ts";
 import type { DialectCodec, RequestFacts, StreamTap, TargetEdits, Usage } from "../dialect.ts";
 import { errorBody } from "../error-body.ts";
 import type { FieldPolicy, FieldTable } from "../field-policy.ts";
@@ -27,16 +28,8 @@ export function openAiCodec(format: OpenAiFormat, policy: FieldPolicy): DialectC
   return {
     dialect,
     keepAlive: () => KEEP_ALIVE,
-    inspect(scan: BodyScan): RequestFacts {
-      const facts = inspectFields(scan, fields, policy);
-      const messages = listed("messages", scan);
-      if (messages !== undefined && !policy.remoteMedia) refuseRemoteMedia(scan, messages);
-      for (const name of ["prompt", "input", "documents"]) {
-        const member = listed(name, scan);
-        if (member !== undefined) refuseObjects(scan.bytes, member, (list) => elementsOf(scan.bytes, list));
-      }
-      return facts;
-    },
+    inspect: (scan: BodyScan) => atOnce(inspect(scan)),
+    inspectInPieces: inspect,
     rewrite(scan: BodyScan, facts: RequestFacts, edits: TargetEdits): Buffer {
       return rewriteFields(scan, facts, edits, fields, policy);
     },
@@ -51,6 +44,17 @@ export function openAiCodec(format: OpenAiFormat, policy: FieldPolicy): DialectC
       return Buffer.from(`data: ${errorBody("openai", error)}\n\n`);
     },
   };
+
+  function* inspect(scan: BodyScan): Pieces<RequestFacts> {
+    const facts = inspectFields(scan, fields, policy);
+    const messages = listed("messages", scan);
+    if (messages !== undefined && !policy.remoteMedia) yield* refuseRemoteMedia(scan, messages);
+    for (const name of ["prompt", "input", "documents"]) {
+      const member = listed(name, scan);
+      if (member !== undefined) refuseObjects(scan.bytes, member, (list) => elementsOf(scan.bytes, list));
+    }
+    return facts;
+  }
 
   function listed(name: string, { members }: BodyScan): Member | undefined {
     return fields.listed.has(name) ? findMember(members, name) : undefined;

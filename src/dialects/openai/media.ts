@@ -8,6 +8,7 @@ import {
   membersOf,
   readString,
 } from "../../lib/json-scan.ts";
+import { PIECE_PARTS, type Pieces } from "../../lib/turns.ts";
 
 /**
  * Refuses media that an engine would fetch: callers must send them inside the request (`data:` URLs or base64), because a
@@ -19,13 +20,18 @@ import {
  *
  * @throws PosternError `field_refused` naming `messages`; `body_ambiguous` where a part names something twice.
  */
-export function refuseRemoteMedia(scan: BodyScan, messages: Member): void {
+export function* refuseRemoteMedia(scan: BodyScan, messages: Member): Pieces<void> {
   if (!MEDIA_ENDINGS.some((ending) => mayHoldName(scan, ending))) return;
   const { bytes } = scan;
+  let looked = 0;
   for (const message of elementsOf(bytes, messages)) {
+    if (++looked % PIECE_PARTS === 0) yield;
     const content = findMember(membersOf(bytes, message), "content");
     if (content === undefined) continue;
-    for (const part of elementsOf(bytes, content)) refusePart(bytes, part);
+    for (const part of elementsOf(bytes, content)) {
+      if (++looked % PIECE_PARTS === 0) yield;
+      refusePart(bytes, part);
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import { PosternError } from "../../errors.ts";
 import { type Edit, removalEdits } from "../../lib/byte-splice.ts";
 import { type BodyScan, findMember } from "../../lib/json-scan.ts";
+import { atOnce, type Pieces } from "../../lib/turns.ts";
 import type { AnswerContext } from "../conversation.ts";
 import {
   type DialectCodec,
@@ -31,24 +32,8 @@ export function responsesCodec(policy: FieldPolicy): DialectCodec {
   return {
     dialect: "openai-responses",
     keepAlive: () => KEEP_ALIVE,
-    inspect(scan: BodyScan): RequestFacts {
-      const facts = inspectFields(scan, fields, policy);
-      refuseState(scan, policy);
-      const input = findMember(scan.members, "input");
-      if (input === undefined) {
-        throw new PosternError("body_invalid", { message: '"input" is missing', param: "input" });
-      }
-      refuseRemoteInput(scan, input, policy.remoteMedia);
-      const removed = [...facts.removedFields, ...judgeTools(scan, policy).names];
-      if (findMember(scan.members, "store")?.kind === "true") removed.push("store");
-      // Usage is part of every last event, and there is one answer.
-      return {
-        ...facts,
-        wantsUsage: true,
-        hasManyChoices: false,
-        removedFields: removed.slice(0, MAX_NAMED_FIELDS),
-      };
-    },
+    inspect: (scan: BodyScan) => atOnce(inspect(scan)),
+    inspectInPieces: inspect,
     rewrite(scan: BodyScan, facts: RequestFacts, edits: TargetEdits): Buffer {
       const further = [...toolEdits(judgeTools(scan, policy), edits.engineKind), ...storeEdits(scan, edits.engineKind)];
       return rewriteFields(scan, facts, edits, fields, policy, further);
@@ -63,6 +48,25 @@ export function responsesCodec(policy: FieldPolicy): DialectCodec {
     inBandError: (error: PosternError, context: AnswerContext) =>
       Buffer.from(new ResponsesStreamWriter(context).error(error)),
   };
+
+  function* inspect(scan: BodyScan): Pieces<RequestFacts> {
+    const facts = inspectFields(scan, fields, policy);
+    refuseState(scan, policy);
+    const input = findMember(scan.members, "input");
+    if (input === undefined) {
+      throw new PosternError("body_invalid", { message: '"input" is missing', param: "input" });
+    }
+    yield* refuseRemoteInput(scan, input, policy.remoteMedia);
+    const removed = [...facts.removedFields, ...judgeTools(scan, policy).names];
+    if (findMember(scan.members, "store")?.kind === "true") removed.push("store");
+    // Usage is part of every last event, and there is one answer.
+    return {
+      ...facts,
+      wantsUsage: true,
+      hasManyChoices: false,
+      removedFields: removed.slice(0, MAX_NAMED_FIELDS),
+    };
+  }
 }
 
 function refuseState({ members }: BodyScan, { allow }: FieldPolicy): void {

@@ -1,5 +1,6 @@
 import { PosternError } from "../../errors.ts";
 import { type BodyScan, elementsOf, type Member, mayHoldName, membersOf, readString } from "../../lib/json-scan.ts";
+import { PIECE_PARTS, type Pieces } from "../../lib/turns.ts";
 
 const ITEM_REFERENCE = '"item_reference"';
 const FILE_ID = 'file_id"';
@@ -14,7 +15,7 @@ const NO_ENDING = "\u0001\u0002\u0003";
  *
  * @throws PosternError `field_refused` naming `input`; `body_ambiguous` where a part names something twice.
  */
-export function refuseRemoteInput(scan: BodyScan, input: Member, remoteMedia: boolean): void {
+export function* refuseRemoteInput(scan: BodyScan, input: Member, remoteMedia: boolean): Pieces<void> {
   if (input.kind !== "array") return;
   const { bytes } = scan;
   const text = bytes.subarray(input.valueStart, input.valueEnd);
@@ -22,13 +23,18 @@ export function refuseRemoteInput(scan: BodyScan, input: Member, remoteMedia: bo
   const hasUrls = !remoteMedia && (mayHoldName(scan, "url") || mayHoldName(scan, "URL"));
   const hasIds = text.includes(FILE_ID) || text.includes(ITEM_REFERENCE);
   if (!hasUrls && !hasIds && !isEscaped) return;
+  let looked = 0;
   for (const item of elementsOf(bytes, input)) {
+    if (++looked % PIECE_PARTS === 0) yield;
     for (const member of membersOf(bytes, item)) {
       if (member.name === "type" && readString(bytes, member) === "item_reference") {
         throw refused("Earlier items are not kept here: send the whole conversation as input");
       }
       refuseMember(bytes, member, remoteMedia);
-      for (const part of elementsOf(bytes, member)) refusePart(bytes, part, remoteMedia);
+      for (const part of elementsOf(bytes, member)) {
+        if (++looked % PIECE_PARTS === 0) yield;
+        refusePart(bytes, part, remoteMedia);
+      }
       if (member.name === "output") refusePart(bytes, member, remoteMedia);
     }
   }

@@ -1,7 +1,7 @@
 import { PosternError } from "../../errors.ts";
 import { type BodyScan, elementsOf, findMember, type Member, membersOf, readString } from "../../lib/json-scan.ts";
-import { foldName } from "../../lib/json-scanner.ts";
 import type { FieldPolicy } from "../field-policy.ts";
+import { MAX_TOOLS, tooManyTools } from "../request-member.ts";
 
 /**
  * What becomes of a tool.
@@ -46,6 +46,7 @@ export interface JudgedTools {
 export function judgeTools({ bytes, members }: BodyScan, { allow }: FieldPolicy): JudgedTools {
   const tools = findMember(members, "tools");
   const elements = tools === undefined ? [] : elementsOf(bytes, tools);
+  if (elements.length > MAX_TOOLS) throw tooManyTools();
   const removed = new Set<Member>();
   const groups = new Set<Member>();
   const names = new Set<string>();
@@ -74,7 +75,7 @@ export function judgeTools({ bytes, members }: BodyScan, { allow }: FieldPolicy)
 }
 
 function typeOf(bytes: Buffer, element: Member, param: string): string {
-  const type = membersOf(bytes, element).find(({ name }) => foldName(name) === "type");
+  const type = membersOf(bytes, element).find(({ folded }) => folded === "type");
   const text = type === undefined ? null : readString(bytes, type);
   if (text === null) {
     throw new PosternError("body_invalid", { message: `"${param}" must hold objects with a "type"`, param });
