@@ -218,9 +218,18 @@ describe("endpoints", () => {
   });
 
   it("of the file are read-only", async () => {
-    const file = { ...DEFAULT_ENDPOINT, name: "vm", host: "vm.example.org", place: "/etc/postern/postern.yaml:3" };
+    const file = {
+      ...DEFAULT_ENDPOINT,
+      name: "vm",
+      host: "vm.example.org",
+      tls: null,
+      place: "/etc/postern/postern.yaml:3",
+    };
     admin = contextWith({ endpoints: [file] });
-    expect(await admin.showEndpoint("vm")).toMatchObject({ origin: "file", place: "/etc/postern/postern.yaml:3" });
+    expect(await admin.showEndpoint("vm")).toMatchObject({
+      origin: "file",
+      place: "/etc/postern/postern.yaml:3",
+    });
     await expect(admin.updateEndpoint("vm", { owner: "me" })).rejects.toThrow(/postern\.yaml:3/);
     await expect(admin.removeEndpoint("vm")).rejects.toThrow(/postern\.yaml:3/);
     await expect(createEndpoint("two", { host: "vm.example.org" })).rejects.toThrow(/"vm" is at the same/);

@@ -110,6 +110,7 @@ endpoints:
   none: {}
   a: { host: a.example.org }
   b: { host: a.example.org }
+  c: { path: /c, tls: { cert: postern.yaml, key: none.pem } }
 access:
   rules: { lan: { deny: 10.0.0.1 } }
   ambient: { lan: { range: 10.0.0.1, key: k } }
@@ -118,7 +119,10 @@ access:
       expect.stringMatching(/^3 endpoints\.default is at the gateway's own names/),
       expect.stringMatching(/^4 endpoints\.none needs "host" or "path"/),
       expect.stringMatching(/^6 endpoints\.b is at the same host and path as "a"/),
-      expect.stringMatching(/^9 access\.ambient\.lan has the name of one of "access\.rules"/),
+      expect.stringMatching(/^7 endpoints\.c\.tls needs a "host" beside it/),
+      expect.stringMatching(/^7 endpoints\.c\.tls needs "gateway\.tls"/),
+      expect.stringMatching(/^7 endpoints\.c\.tls\.key names .*none\.pem, which does not exist/),
+      expect.stringMatching(/^10 access\.ambient\.lan has the name of one of "access\.rules"/),
     ]);
   });
 });

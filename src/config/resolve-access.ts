@@ -6,8 +6,8 @@ import { addFault, locateFile, type Resolving, readSecret } from "./resolve-file
 import type { FileEndpoint, FileRule, TrustedProxyConfig } from "./resolved.ts";
 import type { RawConfig } from "./schema.ts";
 
-/** Endpoints of the file. Adds faults for those that lie at no place or at one that another has. */
-export function resolveEndpoints(resolving: Resolving): FileEndpoint[] {
+/** Endpoints of the file. Adds faults for those that lie at no place or at one that another has, and for certificates of no use. */
+export function resolveEndpoints(resolving: Resolving, isOurs: boolean): FileEndpoint[] {
   const found: FileEndpoint[] = [];
   for (const [name, raw] of Object.entries(resolving.raw.endpoints ?? {})) {
     const at = ["endpoints", name];
@@ -20,8 +20,20 @@ export function resolveEndpoints(resolving: Resolving): FileEndpoint[] {
       owner: raw.owner ?? null,
       purpose: raw.purpose ?? null,
       reviewOn: raw.reviewOn ?? null,
+      tls:
+        raw.tls === undefined
+          ? null
+          : {
+              certFile: locateFile(resolving, [...at, "tls", "cert"], raw.tls.cert, isOurs),
+              keyFile: locateFile(resolving, [...at, "tls", "key"], raw.tls.key, isOurs),
+            },
       place: placeOf(resolving, at),
     };
+    if (raw.tls !== undefined && endpoint.host === null)
+      addFault(resolving, [...at, "tls"], 'needs a "host" beside it');
+    if (raw.tls !== undefined && resolving.raw.gateway?.tls === undefined) {
+      addFault(resolving, [...at, "tls"], 'needs "gateway.tls", which callers of other hosts see');
+    }
     const isDefault = name === DEFAULT_ENDPOINT.name;
     const hasPlace = endpoint.host !== null || endpoint.path !== null;
     if (isDefault && hasPlace) addFault(resolving, at, "is at the gateway's own names and has neither host nor path");

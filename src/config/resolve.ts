@@ -88,7 +88,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
       fields: resolveFields(raw.gateway?.fields ?? {}),
       optional: (raw.gateway?.optional ?? []).map((name) => `openai.${name}`),
     },
-    endpoints: resolveEndpoints(resolving),
+    endpoints: resolveEndpoints(resolving, forGateway),
     access: { rules: resolveRules(resolving) },
     storage: {
       requestRetentionMs:

@@ -190,7 +190,10 @@ interface FromFile {
   place: string;
 }
 
-export interface FileEndpoint extends Endpoint, FromFile {}
+export interface FileEndpoint extends Endpoint, FromFile {
+  /** Its own certificate, shown to callers that ask for its host; null: the listener's. */
+  tls: TlsFiles | null;
+}
 export interface FileRule extends AddressRule, FromFile {}
 
 interface AccessConfig {

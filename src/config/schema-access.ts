@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { dateFault, hostFault, PLACE_NAME, pathFault } from "../access/endpoint.ts";
 import { readPrefix } from "../lib/cidr.ts";
+import { tlsFiles } from "./schema-edge.ts";
 import { keyTemplate } from "./schema-keys.ts";
 import { addressRange, MAX_ENTRIES, path, secret } from "./schema-values.ts";
 
@@ -31,6 +32,9 @@ const endpoint = z.strictObject({
   path: checked(pathFault)
     .optional()
     .describe("Path prefix, like `/team-a`: its base URL is then `https://HOST/team-a/v1`."),
+  tls: tlsFiles
+    .optional()
+    .describe("Certificate of its host. Left out: the public listener's. The files are read again when they change."),
   models: z
     .array(z.string().regex(/^[^\p{Cc}\s]{1,256}$/u, { error: "must be a name or a pattern without spaces" }))
     .max(MAX_ENTRIES)

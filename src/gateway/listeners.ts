@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Server as TlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
-import type { GatewayConfig, ListenAddress, TlsConfig } from "../config/resolved.ts";
+import type { FileEndpoint, GatewayConfig, ListenAddress, TlsConfig } from "../config/resolved.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Closers } from "../lib/closers.ts";
 import type { EdgeResponse } from "../proxy/edge-response.ts";
@@ -10,6 +10,7 @@ import type { Challenges } from "./acme/challenges.ts";
 import { Certificate } from "./certificate.ts";
 import type { CertificateState } from "./certificate-state.ts";
 import type { ConnectionGuard, CutReason } from "./connection-guard.ts";
+import { EndpointCertificates } from "./endpoint-certificates.ts";
 import { startPublicListener } from "./public-listener.ts";
 
 /** How long what is open may take to end after a drain. */
@@ -19,6 +20,8 @@ type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
 export interface ListenersParts {
   gateway: GatewayConfig;
+  /** Those of the file; some have certificates of their own. */
+  endpoints: readonly FileEndpoint[];
   dataFolder: string;
   clock: Clock;
   random: () => number;
@@ -72,14 +75,29 @@ export async function openListeners(parts: ListenersParts): Promise<Listeners> {
   }
   const opened = await openListener(parts, "public", listen, tls, parts.onRequest, parts.onUpgrade);
   all.unshift(opened);
+  const ofEndpoints = showEndpointCertificates(parts, opened);
   return {
     public: opened,
     all,
-    certificates: () =>
-      all.flatMap(({ name, certificate }) =>
+    certificates: () => [
+      ...all.flatMap(({ name, certificate }) =>
         certificate === null ? [] : [{ ...certificate.state(), listener: name }],
       ),
+      ...(ofEndpoints?.states() ?? []),
+    ],
   };
+}
+
+/** Null where the public listener has no TLS. */
+function showEndpointCertificates(
+  { endpoints, closers, log }: ListenersParts,
+  { server, certificate }: OpenListener,
+): EndpointCertificates | null {
+  if (certificate === null) return null;
+  const certificates = new EndpointCertificates({ endpoints, settingsFor: (pair) => certificate.settings(pair), log });
+  closers.add(() => certificates.stop());
+  certificates.keepFresh(server as TlsServer);
+  return certificates;
 }
 
 async function openListener(

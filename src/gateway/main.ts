@@ -222,6 +222,7 @@ async function compose(
 
   const listeners = await openListeners({
     gateway,
+    endpoints: config.endpoints,
     dataFolder: config.dataFolder,
     clock,
     random: Math.random,

@@ -61,7 +61,7 @@ describe("openPlaces()", () => {
     await store.places.insertEndpoint({ ...DEFAULT_ENDPOINT, name: "vm", host: "vm.example.org", createdAtMs: 1 });
     await store.places.insertRule({ ...rule("stored"), createdAtMs: 1 });
     const live = await open({
-      endpoints: [{ ...DEFAULT_ENDPOINT, name: "team", path: "/team", place: "postern.yaml:3" }],
+      endpoints: [{ ...DEFAULT_ENDPOINT, name: "team", path: "/team", tls: null, place: "postern.yaml:3" }],
       access: { rules: [{ ...rule("filed", { endpoint: "vm" }), place: "postern.yaml:9" }] },
     });
     expect(
@@ -82,12 +82,14 @@ describe("openPlaces()", () => {
     ],
     [
       "an endpoint's name",
-      { endpoints: [{ ...DEFAULT_ENDPOINT, name: "vm", path: "/x", place: "postern.yaml:3" }] },
+      { endpoints: [{ ...DEFAULT_ENDPOINT, name: "vm", path: "/x", tls: null, place: "postern.yaml:3" }] },
       /postern\.yaml:3: the endpoint "vm" is in the store as well/,
     ],
     [
       "a place",
-      { endpoints: [{ ...DEFAULT_ENDPOINT, name: "other", host: "vm.example.org", place: "postern.yaml:3" }] },
+      {
+        endpoints: [{ ...DEFAULT_ENDPOINT, name: "other", host: "vm.example.org", tls: null, place: "postern.yaml:3" }],
+      },
       /postern\.yaml:3: the endpoint "other" is at the same host and path as "vm"/,
     ],
     [

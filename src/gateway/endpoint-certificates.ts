@@ -1,0 +1,63 @@
+import type { Server } from "node:https";
+import type { Logger } from "pino";
+import type { FileEndpoint } from "../config/resolved.ts";
+import type { PemPair } from "./acme/challenges.ts";
+import type { TlsSettings } from "./certificate.ts";
+import type { CertificateState } from "./certificate-state.ts";
+import { WatchedTlsFiles } from "./tls-files.ts";
+
+export interface EndpointCertificatesParts {
+  endpoints: readonly FileEndpoint[];
+  /** How the listener speaks TLS, with this certificate in place of its own. */
+  settingsFor(pair: PemPair): TlsSettings;
+  log: Logger;
+}
+
+/**
+ * Certificates of endpoints with a host of their own, shown to callers that ask for that host (SNI); all others see the
+ * listener's. The files are read again when they change.
+ */
+export class EndpointCertificates {
+  readonly #watched: Array<{ host: string; name: string; files: WatchedTlsFiles }>;
+  readonly #settingsFor: EndpointCertificatesParts["settingsFor"];
+  #server: Server | null = null;
+
+  /** @throws PosternError `config_invalid` for files that are of no use. */
+  constructor({ endpoints, settingsFor, log }: EndpointCertificatesParts) {
+    this.#settingsFor = settingsFor;
+    this.#watched = endpoints.flatMap(({ name, host, tls }) => {
+      if (host === null || tls === null) return [];
+      const files = new WatchedTlsFiles(tls, {
+        onCertificate: (pair) => {
+          this.#show(host, pair);
+          log.info({ endpoint: name, file: tls.certFile }, "certificate reloaded");
+        },
+        onFailure: (error) =>
+          log.warn({ endpoint: name, file: tls.certFile, error }, "certificate not reloaded, the old one stays"),
+      });
+      return [{ host, name, files }];
+    });
+  }
+
+  /** Shows them on the server from now on. */
+  keepFresh(server: Server): void {
+    this.#server = server;
+    for (const { host, files } of this.#watched) {
+      this.#show(host, files.pair);
+      files.start();
+    }
+  }
+
+  stop(): void {
+    for (const { files } of this.#watched) files.stop();
+  }
+
+  states(): Array<CertificateState & { listener: string }> {
+    return this.#watched.map(({ name, files }) => ({ ...files.state(), listener: `public (endpoint ${name})` }));
+  }
+
+  // Node takes the context that was added last, and keeps the older ones of the same name: one for each renewal.
+  #show(host: string, pair: PemPair): void {
+    this.#server?.addContext(host, this.#settingsFor(pair));
+  }
+}
