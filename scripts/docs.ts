@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { openApi, ROUTES } from "../src/admin/routes/table.ts";
 import { renderCliReference } from "../src/cli/reference.ts";
 import { listConfigSettings, renderConfigReference } from "../src/config/reference.ts";
 import { ERRORS, type ErrorEntry } from "../src/errors.ts";
@@ -27,6 +28,8 @@ export const GENERATED_PAGES: ReadonlyMap<string, (page: string) => string> = ne
   ["docs/reference/cli.md", (page) => writePart(page, "commands", renderCliReference())],
   ["docs/reference/metrics.md", (page) => writePart(page, "metrics", renderMetrics())],
   ["docs/reference/timeouts.md", writeTimes],
+  ["docs/reference/admin-api.md", (page) => writePart(page, "routes", renderRoutes())],
+  ["docs/reference/openapi.json", () => `${JSON.stringify(openApi(), null, 1)}\n`],
 ]);
 
 /** A page or another file of the repository. */
@@ -82,6 +85,15 @@ function renderMetrics(): string {
     return `| \`${metric.name}\` | ${String(metric.type)} | ${labels} | ${metric.help} |`;
   });
   return ["| Metric | Type | Labels | What it is |", "|---|---|---|---|", ...rows].join("\n");
+}
+
+/** The table of the admin API's routes. */
+function renderRoutes(): string {
+  const rows = ROUTES.map(({ method, path, role, resource, access, summary }) => {
+    const scope = resource === "self" ? "–" : `\`${resource}:${access}\``;
+    return `| ${method} | \`${path}\` | ${role} | ${scope} | ${summary} |`;
+  });
+  return ["| Method | Path | Role | Scope | What it does |", "|---|---|---|---|---|", ...rows].join("\n");
 }
 
 /** Times of the tunnel that no setting changes, with what they are for. */

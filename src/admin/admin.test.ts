@@ -123,6 +123,7 @@ function setUp(options: SetUpOptions = {}) {
     host: null,
     caFile: null,
     serverName: null,
+    place: "/etc/postern.yaml:7",
   };
   const contextFor = createAdmin({
     version: "1.2.3",
@@ -366,10 +367,10 @@ test("removing a node ends its links and says how many", async () => {
   await expect(client.removeNode("forge")).rejects.toMatchObject({ code: "not_found" });
 });
 
-test("a node of the file is shown, and refused for change with the file's name", async () => {
+test("a node of the file is shown, and refused for change with the file and the line", async () => {
   const { client } = setUp();
   expect(await client.showNode("file-node")).toMatchObject({ origin: "file", state: "away" });
-  const refusal = /\/etc\/postern\.yaml and is read-only/;
+  const refusal = /\/etc\/postern\.yaml:7 and can only be changed there/;
   await expect(client.inviteNode({ name: "file-node" })).rejects.toThrow(refusal);
   await expect(client.removeNode("file-node")).rejects.toThrow(refusal);
 });

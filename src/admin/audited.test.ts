@@ -33,6 +33,10 @@ interface Case {
   action: string;
 }
 
+async function newKey(): Promise<{ key: string }> {
+  return { key: (await admin.owner.createKey({ name: "app" })).key.id };
+}
+
 const named = (name: string, value: string) => async () => ({ [name]: value });
 
 /** For every route that changes something, a call that does. A route without a case fails the test below. */
@@ -44,8 +48,20 @@ const CASES: Record<string, Case> = {
   "POST /setup": { action: "users.create" },
   "POST /setup-link": { body: {}, action: "setup.link" },
   "POST /keys": { body: { name: "app" }, action: "keys.create" },
+  "PATCH /keys/{key}": { prepare: newKey, body: { name: "renamed" }, action: "keys.update" },
+  "POST /keys/{key}/rotate": { prepare: newKey, body: {}, action: "keys.rotate" },
+  "POST /keys/{key}/disable": { prepare: newKey, body: {}, action: "keys.disable" },
+  "POST /keys/{key}/enable": {
+    async prepare() {
+      const { key } = await newKey();
+      await admin.owner.disableKey(key);
+      return { key };
+    },
+    body: {},
+    action: "keys.enable",
+  },
   "POST /keys/{key}/revoke": {
-    prepare: async () => ({ key: (await admin.owner.createKey({ name: "gone" })).key.id }),
+    prepare: newKey,
     body: {},
     action: "keys.revoke",
   },

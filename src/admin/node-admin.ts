@@ -8,6 +8,7 @@ import type { InviteNodeInput } from "./contract.ts";
 import type { CallParts } from "./create-context.ts";
 import { joinLine } from "./join-line.ts";
 import { toDirectNodeView, toInvitationView, toNodeView } from "./node-view.ts";
+import { refuseFile } from "./place-view.ts";
 
 type NodeMethods = Pick<AdminContext, "listNodes" | "showNode" | "inviteNode" | "removeNode">;
 
@@ -125,11 +126,8 @@ export function createNodeAdmin(parts: CallParts): NodeMethods {
   }
 
   function refuseFileNode(name: string): void {
-    if (!config.nodes.some((node) => node.name === name)) return;
-    throw new PosternError("already_exists", {
-      message: `The node "${name}" is defined in ${config.file ?? "the configuration"} and is read-only here`,
-      hint: "Change it in that file, or choose another name.",
-    });
+    const inFile = config.nodes.find((node) => node.name === name);
+    if (inFile !== undefined) refuseFile("node", inFile);
   }
 }
 

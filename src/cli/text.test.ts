@@ -124,6 +124,7 @@ test("localNodeName() makes a node's name of any host's", () => {
     host: null,
     caFile: null,
     serverName: null,
+    place: "postern.yaml:1",
   };
   const names = ["Adas-MacBook.local", "forge", "__", "ünïcode_host", `${"a".repeat(39)}-b`];
   expect(names.map((host) => localNodeName({ agent, nodes: [file] }, host))).toEqual([

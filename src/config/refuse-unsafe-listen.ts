@@ -40,15 +40,15 @@ export function refuseUnsafeListen(facts: ListenFacts): ListenRefusal | null {
 }
 
 /**
- * Decides whether the admin listener (health and metrics) may be opened: only on loopback, because it asks for no
- * credentials.
+ * Decides whether the admin listener may be opened: only on loopback, because it has no TLS, and asks for no credentials for
+ * health and metrics.
  *
  * @returns null when it may. Pure.
  */
 export function refuseUnsafeAdminListen(listen: ListenAddress): ListenRefusal | null {
   if (isLoopback(listen.host)) return null;
   return {
-    reason: `Refusing to open the admin listener on ${formatListen(listen)}: it asks for no credentials and must stay on loopback`,
-    hint: 'Set "gateway.admin.listen" to 127.0.0.1:8401, and let a proxy or the scraper on this machine read from there.',
+    reason: `Refusing to open the admin listener on ${formatListen(listen)}: it has no TLS and must stay on loopback`,
+    hint: 'Set "gateway.admin.listen" to 127.0.0.1:8401, and reach it from elsewhere by SSH or through a TLS proxy on this machine (docs/guide/admin-api.md).',
   };
 }

@@ -2,7 +2,7 @@ import { type AddressRule, LOOPBACK_RANGES, PRIVATE_RANGES, type RuleEffect } fr
 import { CLOUDFLARE_RANGES } from "../access/cloudflare-ranges.ts";
 import { DEFAULT_ENDPOINT, findTwin } from "../access/endpoint.ts";
 import { formatPrefix, readPrefix } from "../lib/cidr.ts";
-import { addFault, locateFile, type Resolving, readSecret } from "./resolve-file.ts";
+import { addFault, locateFile, placeOf, type Resolving, readSecret } from "./resolve-file.ts";
 import type { FileEndpoint, FileRule, TrustedProxyConfig } from "./resolved.ts";
 import type { RawConfig } from "./schema.ts";
 
@@ -129,8 +129,4 @@ export function resolveProxies(resolving: Resolving, isOurs: boolean): TrustedPr
 function canonical(range: string): string {
   const { prefix } = readPrefix(range);
   return prefix === null ? range : formatPrefix(prefix);
-}
-
-function placeOf(resolving: Resolving, path: string[]): string {
-  return `${resolving.file}:${resolving.source.locate(path, true).line}`;
 }

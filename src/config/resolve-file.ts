@@ -72,3 +72,8 @@ export function addFault(resolving: Resolving, path: PropertyKey[], rule: string
   });
   return null;
 }
+
+/** Where something is defined, for people: `/etc/postern/postern.yaml:12`. */
+export function placeOf(resolving: Resolving, path: string[]): string {
+  return `${resolving.file}:${resolving.source.locate(path, true).line}`;
+}

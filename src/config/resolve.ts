@@ -1,6 +1,6 @@
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
 import { resolveEndpoints, resolveProxies, resolveRules } from "./resolve-access.ts";
-import { addFault, locateFile, type Resolving, readSecret } from "./resolve-file.ts";
+import { addFault, locateFile, placeOf, type Resolving, readSecret } from "./resolve-file.ts";
 import {
   DEFAULT_EDGE,
   type EngineAddress,
@@ -99,6 +99,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
     },
     nodes: Object.entries(raw.nodes ?? {}).map(([name, node]) => ({
       name,
+      place: placeOf(resolving, ["nodes", name]),
       ...resolveEngine(resolving, ["nodes", name], node, forGateway),
     })),
     models: Object.entries(raw.models ?? {}).map(([name, { targets, hidden }]) => ({

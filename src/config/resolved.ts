@@ -114,7 +114,7 @@ export interface CorsConfig {
 
 interface AdminListenConfig {
   listen: ListenAddress;
-  /** Host names, besides loopback ones and the listener's own address, under which health and metrics may be read. */
+  /** Host names, besides loopback ones and the listener's own address, under which it may be asked. */
   hosts: readonly string[];
 }
 
@@ -223,7 +223,7 @@ export interface EngineAddress {
   serverName: string | null;
 }
 
-export interface DirectNodeConfig extends EngineAddress {
+export interface DirectNodeConfig extends EngineAddress, FromFile {
   name: string;
 }
 

@@ -88,12 +88,12 @@ const gateway = z.strictObject({
     .describe("A second listener for agents, where the public one is behind a proxy that should not carry links."),
   admin: z
     .strictObject({
-      listen: listen().optional().describe("Listener for health and metrics. Loopback only."),
+      listen: listen().optional().describe("Listener for health, metrics and the admin API. Loopback only."),
       hosts: z
         .array(z.string().regex(/^[a-zA-Z0-9.:[\]-]{1,253}$/, { error: "must be a host name" }))
         .max(MAX_ENTRIES)
         .optional()
-        .describe("Further `Host` names under which health and metrics may be read."),
+        .describe("Further `Host` names under which it may be asked."),
     })
     .optional()
     .describe("The admin listener."),

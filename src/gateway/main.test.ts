@@ -58,6 +58,7 @@ function config(fields: Partial<ResolvedConfig["gateway"]> = {}): ResolvedConfig
     host: null,
     caFile: null,
     serverName: null,
+    place: "postern.yaml:1",
   };
   return {
     ...base,
@@ -193,6 +194,17 @@ describe("startGateway()", () => {
     // The store of the failed start is free again.
     await (await startGateway({ ...second, gateway: config().gateway }, { log })).stop();
     await rm(other, { recursive: true, force: true });
+  });
+
+  it("does not start where a node's name is in the file and in the store, and says where", async () => {
+    const inStore = await startGateway({ ...config(), nodes: [] }, { log });
+    const admin = new AdminClient(socketTransport(inStore.socketPath));
+    await admin.inviteNode({ name: "lan" });
+    await inStore.stop();
+    await expect(startGateway(config(), { log })).rejects.toMatchObject({
+      code: "config_invalid",
+      message: expect.stringContaining('postern.yaml:1: the node "lan" is in the store as well'),
+    });
   });
 
   it("a second gateway on the same data folder is told so", async () => {

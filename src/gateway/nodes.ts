@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { refuseTwice } from "../config/refuse-twice.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
 import { toPosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -33,7 +34,7 @@ export interface Nodes {
  * Puts the nodes together: who may connect, what is connected, what the configuration names by URL, and the models of all of
  * them. Direct nodes have been asked once when it resolves.
  *
- * Rejects with `store_*` codes.
+ * Rejects with `store_*` codes, and with `config_invalid` where a name is in the file and in the store.
  */
 export async function openNodes({ config, store, clock, log, closers }: NodesParts): Promise<Nodes> {
   function warn(what: string) {
@@ -58,6 +59,7 @@ export async function openNodes({ config, store, clock, log, closers }: NodesPar
     failed: (what, error) => warn(`${what} not written`)(error),
   });
   await directory.load();
+  refuseTwice("node", config.nodes, [...directory.nodes()]);
   const links = new Links(clock, directory, {
     onLinkReady: (link) =>
       log.info(

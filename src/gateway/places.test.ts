@@ -150,6 +150,7 @@ describe("a deny rule on a running gateway", () => {
       host: null,
       caFile: null,
       serverName: null,
+      place: "postern.yaml:1",
     };
     const gateway = { ...base.gateway, listen: FREE, admin: { ...base.gateway.admin, listen: FREE } };
     const running = await startGateway({ ...base, gateway, nodes: [lan] }, { log });

@@ -4,6 +4,7 @@ import { findTwin } from "../access/endpoint.ts";
 import type { Keyring } from "../access/keyring.ts";
 import { Places } from "../access/places.ts";
 import { publicHostOf } from "../config/load.ts";
+import { refuseTwice } from "../config/refuse-twice.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
@@ -112,20 +113,6 @@ async function readPlaces({ config, store }: Pick<PlacesParts, "config" | "store
     });
   }
   return { endpoints, rules: [...config.access.rules, ...storedRules] };
-}
-
-function refuseTwice(
-  what: string,
-  inFile: ReadonlyArray<{ name: string; place: string }>,
-  inStore: ReadonlyArray<{ name: string }>,
-): void {
-  const stored = new Set(inStore.map(({ name }) => name));
-  const twice = inFile.find(({ name }) => stored.has(name));
-  if (twice === undefined) return;
-  throw new PosternError("config_invalid", {
-    message: `Cannot load the configuration: ${twice.place}: the ${what} "${twice.name}" is in the store as well`,
-    hint: "One name stands for one thing: give the one in the file another name.",
-  });
 }
 
 /** What works and is still worth a second thought. */

@@ -24,7 +24,10 @@ export function addUpCommand(program: Command, commands: CommandSet): void {
       )
       .option("--model <file.gguf>", "serve this model file with the embedded engine")
       .option("--listen <address>", "public listener (POSTERN_LISTEN; default 127.0.0.1:8400)")
-      .option("--admin-listen <address>", "health and metrics (POSTERN_ADMIN_LISTEN; default 127.0.0.1:8401)"),
+      .option(
+        "--admin-listen <address>",
+        "health, metrics and the admin API (POSTERN_ADMIN_LISTEN; default 127.0.0.1:8401)",
+      ),
     [
       ["postern up", "everything on this machine"],
       ["postern up --model ~/models/qwen3-8b.gguf", "serve a model file"],
