@@ -162,7 +162,9 @@ class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#reader.stop(), this.#writer.stop()]);
+    // The last connection that closes puts the write-ahead log away, and one that may only read cannot.
+    await this.#reader.stop();
+    await this.#writer.stop();
     this.#lock.release();
   }
 
