@@ -1,6 +1,7 @@
 import type { FirstToken } from "./first-token.ts";
 import type { MemoryResult, RestResult, SoakResult } from "./memory.ts";
 import type { PeerName } from "./peer.ts";
+import type { PolicyResult } from "./policy.ts";
 import type { Summary } from "./summary.ts";
 
 /** One line of what must be reached, judged. */
@@ -17,6 +18,7 @@ export interface Findings {
   memory: readonly MemoryResult[];
   soaks: readonly SoakResult[];
   firstToken: FirstToken | null;
+  policy: PolicyResult | null;
 }
 
 const MEGABYTE = 1_000_000;
@@ -34,6 +36,7 @@ export function judge(findings: Findings): Verdict[] {
     ...judgeRequests(findings),
     ...judgeDialects(findings),
     ...judgeMemory(findings),
+    ...judgePolicy(findings.policy),
     ...judgeTime(findings),
   ];
 }
@@ -213,6 +216,27 @@ function compare(
   return mine === null || mine === undefined || theirs === null || theirs === undefined
     ? undefined
     : holds(mine, theirs);
+}
+
+const MOST_POLICY_US = 20;
+const MOST_LOAD_SECONDS = 2;
+const MOST_LOAD_BYTES = 150 * MEGABYTE;
+
+function judgePolicy(policy: PolicyResult | null): Verdict[] {
+  const keys = (count: number | undefined) => (count ?? 100_000).toLocaleString("en");
+  return [
+    verdict(
+      `the whole policy path at ${keys(policy?.pathKeys ?? 10_000)} keys: at most ${MOST_POLICY_US} µs CPU per request`,
+      policy === null ? undefined : policy.pathCpuUs <= MOST_POLICY_US,
+      () => `${figure(policy?.pathCpuUs)} µs`,
+    ),
+    verdict(
+      `${keys(policy?.loadKeys)} keys load in at most ${MOST_LOAD_SECONDS} s and ${megabytes(MOST_LOAD_BYTES)}`,
+      policy === null ? undefined : policy.loadSeconds <= MOST_LOAD_SECONDS && policy.loadBytes <= MOST_LOAD_BYTES,
+      () =>
+        `${figure(policy?.loadSeconds)} s (${figure(policy?.loadCpuSeconds)} s of processor time), ${megabytes(policy?.loadBytes ?? 0)}`,
+    ),
+  ];
 }
 
 function atMost(

@@ -21,6 +21,7 @@ import { haproxy } from "./peers/haproxy.ts";
 import { portkey } from "./peers/portkey.ts";
 import { posternPeer } from "./peers/postern.ts";
 import { relay } from "./peers/relay.ts";
+import { measurePolicy } from "./policy.ts";
 import { buildPrograms, compileBefore, compilePostern, makeCertificate, startOnPort } from "./programs.ts";
 import { type Report, toMarkdown, writeReadme } from "./report.ts";
 import { runRounds, type Series } from "./rounds.ts";
@@ -41,7 +42,7 @@ const PEERS: readonly Peer[] = [
 
 const USAGE = `npm run bench -- [options]
   --quick            short windows, one round (below two minutes; figures are rough)
-  --only NAME,...    only these: alone busy prompt streams-200x50 streams-1000x5 memory soak first-token
+  --only NAME,...    only these: alone busy prompt streams-200x50 streams-1000x5 memory soak first-token policy
   --peers NAME,...   only these: ${PEERS.map((peer) => peer.name).join(" ")}
   --soak MINUTES     length of the load under which memory is watched (default 0.5; the claim needs 10)
   --before COMMIT    measures Postern of this commit too, as postern-before (the claim of issue 3 needs 1cc2650)
@@ -116,6 +117,12 @@ interface Options {
 async function bench(options: Options): Promise<Report> {
   const beganMs = Date.now();
   const wants = (name: string) => options.only === null || options.only.includes(name);
+  const policy = wants("policy") ? await measurePolicy(options.folder, options.isQuick) : null;
+  // Needs no peers, and they are much to start.
+  if (options.only?.every((name) => name === "policy") === true) {
+    const findings: Findings = { summaries: [], rest: [], memory: [], soaks: [], firstToken: null, policy };
+    return asReport(findings, options, beganMs, [], []);
+  }
   const programs = await buildPrograms();
   const certificate = await makeCertificate();
   const engine = await startOnPort("engine", programs.engine, []);
@@ -172,21 +179,31 @@ async function bench(options: Options): Promise<Report> {
       : { rest: [], memory: [] };
     const firstToken = wants("first-token") && !options.isQuick ? await tryFirstToken() : null;
 
-    const findings: Findings = { summaries: series.map(summarise), rest, memory, soaks, firstToken };
-    return {
-      ...findings,
-      date: new Date().toISOString().slice(0, 10),
-      machine: describeMachine(),
-      minutes: (Date.now() - beganMs) / 60_000,
-      isQuick: options.isQuick,
-      peers: attendance,
-      cells,
-      verdicts: judge(findings),
-    };
+    const findings: Findings = { summaries: series.map(summarise), rest, memory, soaks, firstToken, policy };
+    return asReport(findings, options, beganMs, attendance, cells);
   } finally {
     for (const one of running) await one.running.stop();
     await engine.child.stop();
   }
+}
+
+function asReport(
+  findings: Findings,
+  { isQuick }: Options,
+  beganMs: number,
+  peers: Report["peers"],
+  cells: Report["cells"],
+): Report {
+  return {
+    ...findings,
+    date: new Date().toISOString().slice(0, 10),
+    machine: describeMachine(),
+    minutes: (Date.now() - beganMs) / 60_000,
+    isQuick,
+    peers,
+    cells,
+    verdicts: judge(findings),
+  };
 }
 
 /**

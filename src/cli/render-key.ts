@@ -50,7 +50,7 @@ function time(name: string, atMs: number | null, before = ""): Array<[string, st
 }
 
 function used(tokens: number, costMicros: number): string {
-  return `${tokens.toLocaleString("en")} tokens, $${(costMicros / 1_000_000).toFixed(2)}`;
+  return `${tokens.toLocaleString("en")} tokens, $${(costMicros / 1_000_000).toFixed(costMicros < 1_000_000 ? 4 : 2)}`;
 }
 
 function expiryOf({ policy }: KeyView, format: (atMs: number) => string): string {

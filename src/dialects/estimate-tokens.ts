@@ -13,9 +13,6 @@ const PROBE_BYTES = 256;
 /** Strings of a body that are looked at, at most; the rest counts as text. */
 const MAX_STRINGS = 200_000;
 
-/** Members that bound the answer, in the dialects that have them. */
-const BOUNDS = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
-
 /**
  * What a request may use at most, before it runs: about four bytes of text to a token, and as many tokens of output as the
  * caller allows. Reserved, and put right by what was really used. Of a scan that the codec's `inspect` has accepted.
@@ -30,24 +27,33 @@ export function estimateTokens(
   return { tokensIn, tokensOut: operation.canStream ? outputTokens(scan, facts) : 0 };
 }
 
-function outputTokens({ bytes, members }: BodyScan, facts: RequestFacts): number {
-  const options = findMember(members, "options");
-  const nested = options === undefined ? undefined : findMember(membersOf(bytes, options), "num_predict");
-  const bounds = BOUNDS.map((name) => readBound(name, findMember(members, name)));
-  bounds.push(readBound("options.num_predict", nested));
-  // The largest: which of several an engine obeys is its own affair. A negative one means "as many as you like".
-  const bound = Math.max(...bounds);
-  const choices = Math.max(
-    1,
-    readBound("n", findMember(members, "n")),
-    readBound("best_of", findMember(members, "best_of")),
-  );
+function outputTokens({ bytes, members }: BodyScan, { clampedFields }: RequestFacts): number {
+  // The largest bound: which of several an engine obeys is its own affair. A negative one means "as many as you like".
+  let bound = -1;
+  let choices = 1;
+  for (const member of members) {
+    switch (member.name) {
+      case "max_tokens":
+      case "max_completion_tokens":
+      case "max_output_tokens":
+        bound = Math.max(bound, read(member.name, member));
+        break;
+      case "options": {
+        const nested = findMember(membersOf(bytes, member), "num_predict");
+        if (nested !== undefined) bound = Math.max(bound, read("options.num_predict", nested));
+        break;
+      }
+      case "n":
+      case "best_of":
+        choices = Math.max(choices, read(member.name, member));
+        break;
+    }
+  }
   return (bound < 0 ? ASSUMED_OUTPUT_TOKENS : bound) * Math.min(MAX_CHOICES, choices);
 
-  /** As the field policy leaves it; -1 where nothing is said. */
-  function readBound(name: string, member: Member | undefined): number {
-    if (member === undefined) return -1;
-    const clamped = facts.clampedFields.find((one) => one.name === name);
+  /** As the field policy leaves it; -1 where it is no whole number. */
+  function read(name: string, member: Member): number {
+    const clamped = clampedFields.length === 0 ? undefined : clampedFields.find((one) => one.name === name);
     return clamped?.to ?? readInteger(bytes, member) ?? -1;
   }
 }

@@ -45,7 +45,7 @@ export function limitHeaders(
 
 /** As OpenAI writes it: `120ms`, `6s`, `1m0s`. */
 function formatReset(ms: number): string {
-  if (ms < 1000) return `${Math.ceil(ms)}ms`;
+  if (ms <= 999) return `${Math.ceil(ms)}ms`;
   const seconds = Math.ceil(ms / 1000);
   return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
 }

@@ -4,8 +4,8 @@ import { PosternError } from "../errors.ts";
 import type { Tables } from "./schema.ts";
 import type { KeyChanges, KeyStore } from "./store.ts";
 
-/** The key part of a store over any database that Kysely speaks. */
-export function createKeyStore(db: Kysely<Tables>): KeyStore {
+/** The key part of a store over any database that Kysely speaks; lists are read in pages (key-pages.ts). */
+export function createKeyStore(db: Kysely<Tables>): Omit<KeyStore, "list"> {
   return {
     async insert(key) {
       const { numInsertedOrUpdatedRows } = await db
@@ -16,11 +16,6 @@ export function createKeyStore(db: Kysely<Tables>): KeyStore {
       if (numInsertedOrUpdatedRows !== 1n) {
         throw new PosternError("already_exists", { message: `There is already a key "${key.id}"` });
       }
-    },
-
-    async list() {
-      const rows = await db.selectFrom("keys").selectAll().orderBy("created_at_ms").orderBy("id").execute();
-      return rows.map(toRecord);
     },
 
     async find(idOrName) {
@@ -57,7 +52,8 @@ function toRow(key: KeyRecord): Insertable<Tables["keys"]> {
   };
 }
 
-function toRecord(row: Selectable<Tables["keys"]>): KeyRecord {
+/** A row as the rest of the program sees it. */
+export function toRecord(row: Selectable<Tables["keys"]>): KeyRecord {
   return {
     id: row.id,
     name: row.name,

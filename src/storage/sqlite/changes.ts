@@ -1,3 +1,4 @@
+import { joinKeyPages } from "../key-pages.ts";
 import type { Changes } from "../store.ts";
 import type { CallName, StoreCalls } from "./protocol.ts";
 
@@ -12,7 +13,7 @@ export function changesOver(call: StoreCall): Changes {
   return {
     keys: {
       insert: (key) => call("keys.insert", [key]),
-      list: () => call("keys.list", []),
+      list: () => joinKeyPages((after) => call("keys.page", [after])),
       find: (idOrName) => call("keys.find", [idOrName]),
       update: (id, changes) => call("keys.update", [id, changes]),
     },

@@ -212,7 +212,7 @@ class SqliteStore implements Store {
 
 /** Calls that succeed on a disk that takes no writes, and so prove nothing. */
 const READS: ReadonlySet<CallName> = new Set<CallName>([
-  "keys.list",
+  "keys.page",
   "keys.find",
   "nodes.list",
   "nodes.connectors",

@@ -5,6 +5,7 @@ import { Kysely } from "kysely";
 import { createSessionStore, createTokenStore, createUserStore } from "../admin-queries.ts";
 import { appendAudit, listAudit, verifyAudit } from "../audit-queries.ts";
 import { SQLITE_TYPES } from "../column-types.ts";
+import { readKeyPage } from "../key-pages.ts";
 import { createKeyStore } from "../key-queries.ts";
 import { migrate } from "../migrate.ts";
 import { createNodeStore } from "../node-queries.ts";
@@ -41,7 +42,7 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
   const sessions = createSessionStore(db);
   return {
     "keys.insert": keys.insert,
-    "keys.list": keys.list,
+    "keys.page": (after) => readKeyPage(db, after),
     "keys.find": keys.find,
     "keys.update": keys.update,
     "nodes.list": nodes.list,
