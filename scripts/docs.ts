@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { openApi, ROUTES } from "../src/admin/routes/table.ts";
 import { renderCliReference } from "../src/cli/reference.ts";
+import { renderStolenParts } from "../src/cli/stolen-parts.ts";
 import { listConfigSettings, renderConfigReference } from "../src/config/reference.ts";
 import { ERRORS, type ErrorEntry } from "../src/errors.ts";
 import { Metrics } from "../src/gateway/metrics.ts";
@@ -30,6 +31,7 @@ export const GENERATED_PAGES: ReadonlyMap<string, (page: string) => string> = ne
   ["docs/reference/timeouts.md", writeTimes],
   ["docs/reference/admin-api.md", (page) => writePart(page, "routes", renderRoutes())],
   ["docs/reference/openapi.json", () => `${JSON.stringify(openApi(), null, 1)}\n`],
+  ["SECURITY.md", (page) => writePart(page, "stolen", renderStolenParts())],
 ]);
 
 /** A page or another file of the repository. */

@@ -4,6 +4,7 @@ import { createCodecs } from "../dialects/codecs.ts";
 import { uniqueName } from "../engines/discover.ts";
 import { type EmbeddedEngine, startEmbedded } from "../engines/embedded/start.ts";
 import { isLoopback } from "../engines/engine-url.ts";
+import { describeExposure } from "../engines/exposure.ts";
 import { type ErrorCode, type PosternError, toPosternError } from "../errors.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import type { FileLock } from "../lib/file-lock.ts";
@@ -22,7 +23,6 @@ import { type AttemptEvents, serveAttempt } from "./serve-attempt.ts";
 import { startProgram } from "./start-program.ts";
 import type { AgentState, Membership } from "./state.ts";
 import { TABLES } from "./tables.ts";
-import { describeExposure } from "./warn-exposed.ts";
 import type { EngineSettings } from "./watched-engine.ts";
 
 const EMBEDDED_NAME = "embedded";

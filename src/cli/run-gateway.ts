@@ -2,6 +2,7 @@ import { AdminClient } from "../admin/client.ts";
 import { socketTransport } from "../admin/transport.ts";
 import { prepareDataFolder } from "../config/data-folder.ts";
 import { loadConfig } from "../config/load.ts";
+import type { Risk } from "../config/refuse-unsafe-listen.ts";
 import { startGateway } from "../gateway/main.ts";
 import { trimHeap } from "../lib/trim-heap.ts";
 import { toFailedMessage } from "./child-protocol.ts";
@@ -16,7 +17,7 @@ const NEVER = new Promise<never>(() => {});
 
 /** Runs the gateway until it is told to stop; see `StopRequests`. @returns the exit code. Rejects when it cannot start. */
 export async function runGateway(
-  options: CommonOptions & { listen?: string; adminListen?: string },
+  options: CommonOptions & { listen?: string; adminListen?: string; acceptRisk?: Risk[] },
   output: Output,
 ): Promise<number> {
   const supervisor = findSupervisor();
@@ -24,7 +25,10 @@ export async function runGateway(
   try {
     const config = loadConfig({ part: "gateway", flags: options });
     prepareDataFolder(config.dataFolder);
-    const gateway = await startGateway(config, { log: createLogger(config.logLevel, "gateway") });
+    const gateway = await startGateway(config, {
+      log: createLogger(config.logLevel, "gateway"),
+      acceptedRisks: new Set(options.acceptRisk),
+    });
     const { publicUrl, adminUrl, socketPath } = gateway;
     trimHeap();
     supervisor?.tell({ type: "gateway-ready", publicUrl, adminUrl, socketPath });

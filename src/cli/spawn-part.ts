@@ -36,6 +36,7 @@ export function gatewayCommandLine(
     ...commonFlags(config),
     ...flag("--listen", sameAddress(listen, served?.publicUrl) ?? options.listen),
     ...flag("--admin-listen", sameAddress(admin.listen, served?.adminUrl) ?? options.adminListen),
+    ...(options.acceptRisk ?? []).map((risk) => `--accept-risk=${risk}`),
   ];
 }
 

@@ -199,3 +199,24 @@ test("renderStatus() names the next command for what is missing", () => {
     "nodes     0 connected of 0",
   );
 });
+
+test("renderStatus() says who can reach each listener and what they need, and what is wrong with a certificate", () => {
+  const listeners: NonNullable<Status["gateway"]>["listeners"] = [
+    {
+      name: "public",
+      address: "0.0.0.0:443",
+      reach: "everywhere",
+      tls: "acme",
+      needs: "a key",
+      certificate: { names: ["ai.example.org"], notAfterMs: Date.UTC(2027, 0, 2), problem: "refused", nextTryAtMs: 1 },
+    },
+    { name: "admin", address: "127.0.0.1:8401", reach: "machine", tls: "none", needs: "nothing", certificate: null },
+  ];
+  const { gateway } = well;
+  const text = renderStatus({ ...well, gateway: gateway === null ? null : { ...gateway, listeners } }, plain);
+  expect(text).toMatch(
+    /reach +public 0\.0\.0\.0:443: every network .*certificate by ACME until 2027-01-02; needs a key/,
+  );
+  expect(text).toMatch(/reach +admin 127\.0\.0\.1:8401: this machine alone, no TLS; needs nothing/);
+  expect(text).toMatch(/trouble +certificate of public not renewed: refused/);
+});

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { formatListen, isLoopback, parseListen } from "./listen-address.ts";
-import { refuseUnsafeAdminListen, refuseUnsafeListen } from "./refuse-unsafe-listen.ts";
+import { RISKS, type Risk, refuseUnsafeAdminListen, refuseUnsafeListen } from "./refuse-unsafe-listen.ts";
 
 test("parseListen() reads addresses, bracketed IPv6 and names", () => {
   expect(parseListen("127.0.0.1:8400")).toEqual({ host: "127.0.0.1", port: 8400 });
@@ -44,6 +44,28 @@ test("isLoopback() takes the whole loopback range and no name but localhost", ()
   ).toBe(false);
 });
 
+const NOTHING_ELSE = { openEngines: [], acceptedRisks: new Set<Risk>() };
+
+test("refuseUnsafeListen() takes an accepted risk for what it names, and for nothing else", () => {
+  const worst = {
+    listen: { host: "0.0.0.0", port: 80 },
+    hasTls: false,
+    hasTrustedProxy: false,
+    activeKeys: 0,
+    openEngines: ["ollama on port 11434"],
+  };
+  const accepted = new Set<Risk>();
+  for (const risk of RISKS) {
+    const refusal = refuseUnsafeListen({ ...worst, acceptedRisks: accepted });
+    expect(refusal?.risk).toBe(risk);
+    accepted.add(risk);
+  }
+  expect(refuseUnsafeListen({ ...worst, acceptedRisks: accepted })).toBeNull();
+  const open = { ...worst, hasTls: true, activeKeys: 1, acceptedRisks: new Set<Risk>(["clear-text", "no-keys"]) };
+  expect(refuseUnsafeListen(open)?.reason).toContain("ollama on port 11434");
+  expect(refuseUnsafeListen({ ...open, listen: { host: "127.0.0.1", port: 80 } })).toBeNull();
+});
+
 test("refuseUnsafeListen() lets exactly the safe rows of the matrix through", () => {
   const yes = [true, false];
   const rows = ["127.0.0.1", "::1", "0.0.0.0", "::", "192.0.2.1", "ai.example.org"].flatMap((host) =>
@@ -53,14 +75,20 @@ test("refuseUnsafeListen() lets exactly the safe rows of the matrix through", ()
   );
   expect(rows).toHaveLength(48);
   for (const { host, ...facts } of rows) {
-    const refusal = refuseUnsafeListen({ listen: { host, port: 443 }, ...facts });
+    const refusal = refuseUnsafeListen({ ...NOTHING_ELSE, listen: { host, port: 443 }, ...facts });
     const isSafe = isLoopback(host) || ((facts.hasTls || facts.hasTrustedProxy) && facts.activeKeys > 0);
     expect(refusal === null, JSON.stringify({ host, ...facts })).toBe(isSafe);
   }
 });
 
 test("refuseUnsafeListen() says which rule and what to do", () => {
-  const open = { listen: { host: "0.0.0.0", port: 80 }, hasTls: false, hasTrustedProxy: false, activeKeys: 1 };
+  const open = {
+    ...NOTHING_ELSE,
+    listen: { host: "0.0.0.0", port: 80 },
+    hasTls: false,
+    hasTrustedProxy: false,
+    activeKeys: 1,
+  };
   expect(refuseUnsafeListen(open)?.reason).toMatch(/0\.0\.0\.0:80 without TLS/);
   expect(refuseUnsafeListen({ ...open, hasTls: true, activeKeys: 0 })?.hint).toMatch(/keys create/);
   expect(refuseUnsafeAdminListen({ host: "0.0.0.0", port: 1 })?.reason).toMatch(/loopback/);

@@ -7,8 +7,14 @@ import { FailureLimiter } from "../access/failure-limiter.ts";
 import { KeyLimits } from "../access/key-limits.ts";
 import { Keyring } from "../access/keyring.ts";
 import { LiveKey } from "../access/live-key.ts";
+import { isLoopback } from "../config/listen-address.ts";
 import { publicUrlOf } from "../config/load.ts";
-import { refuseUnsafeAdminListen, refuseUnsafeListen } from "../config/refuse-unsafe-listen.ts";
+import {
+  type ListenRefusal,
+  type Risk,
+  refuseUnsafeAdminListen,
+  refuseUnsafeListen,
+} from "../config/refuse-unsafe-listen.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
 import { familyOf } from "../dialects/classify.ts";
 import { PosternError, toPosternError } from "../errors.ts";
@@ -40,6 +46,7 @@ import { openListeners } from "./listeners.ts";
 import { createLiveGateway } from "./live.ts";
 import { Metrics } from "./metrics.ts";
 import { openNodes } from "./nodes.ts";
+import { findOpenEngines } from "./open-engines.ts";
 import { openProxies } from "./open-proxies.ts";
 import { openPlaces } from "./places.ts";
 import { createPlainRequests } from "./plain-requests.ts";
@@ -54,6 +61,8 @@ const TOO_MANY_LINKS = refusal("busy", "This gateway has as many links as it may
 export interface GatewayOptions {
   log: Logger;
   clock?: Clock;
+  /** What `--accept-risk` named. Default none. */
+  acceptedRisks?: ReadonlySet<Risk>;
 }
 
 /** A gateway that serves. */
@@ -87,7 +96,7 @@ export async function startGateway(config: ResolvedConfig, options: GatewayOptio
 
 async function compose(
   config: ResolvedConfig,
-  { log, clock = systemClock }: GatewayOptions,
+  { log, clock = systemClock, acceptedRisks = new Set() }: GatewayOptions,
   closers: Closers,
 ): Promise<RunningGateway> {
   const { gateway } = config;
@@ -115,6 +124,8 @@ async function compose(
   keyring.replaceAll(keys);
   refuseUnsafe(
     refuseUnsafeListen({
+      openEngines: isLoopback(gateway.listen.host) ? [] : await findOpenEngines(config, clock),
+      acceptedRisks,
       listen: gateway.listen,
       hasTls: gateway.tls !== null,
       hasTrustedProxy: gateway.trustedProxies.length > 0,
@@ -341,8 +352,11 @@ async function compose(
   };
 }
 
-function refuseUnsafe(refusal: { reason: string; hint: string } | null): void {
-  if (refusal !== null) throw new PosternError("listen_unsafe", { message: refusal.reason, hint: refusal.hint });
+function refuseUnsafe(refusal: ListenRefusal | null): void {
+  if (refusal === null) return;
+  const { reason, hint, risk } = refusal;
+  const way = risk === null ? "" : ` To listen all the same: --accept-risk=${risk}.`;
+  throw new PosternError("listen_unsafe", { message: reason, hint: `${hint}${way}` });
 }
 
 function portOf(server: Server): number {

@@ -23,6 +23,8 @@ describe("examples/", () => {
       hasTls: gateway.tls !== null,
       hasTrustedProxy: gateway.trustedProxies.length > 0,
       activeKeys: 1,
+      openEngines: [],
+      acceptedRisks: new Set(),
     });
     expect(refusal).toBeNull();
   });

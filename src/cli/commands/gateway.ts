@@ -1,9 +1,12 @@
 import type { Command } from "commander";
+import type { Risk } from "../../config/refuse-unsafe-listen.ts";
+import { acceptRiskOption } from "../accept-risk.ts";
 import type { CommandSet } from "../invocation.ts";
 
 interface GatewayCommandOptions {
   listen?: string;
   adminListen?: string;
+  acceptRisk?: Risk[];
 }
 
 /** `gateway`: the public program alone, in the foreground. */
@@ -16,7 +19,8 @@ export function addGatewayCommand(program: Command, commands: CommandSet): void 
       .option(
         "--admin-listen <address>",
         "health, metrics and the admin API (POSTERN_ADMIN_LISTEN; default 127.0.0.1:8401)",
-      ),
+      )
+      .addOption(acceptRiskOption()),
     [
       ["postern gateway", "with postern.yaml, or with the defaults"],
       ["postern gateway --config /etc/postern.yaml --data /var/lib/postern", "as a service runs it"],

@@ -1,22 +1,30 @@
 import type { Command } from "commander";
-import type { Status } from "../../admin/contract.ts";
+import type { ListenerView, Status } from "../../admin/contract.ts";
 import { formatRelative } from "../format.ts";
 import type { CommandSet } from "../invocation.ts";
 import type { Paint } from "../output.ts";
+import type { StolenPart } from "../stolen-parts.ts";
 import { harmless } from "../table.ts";
 
 /** `status`. Exit code 1 when something needs attention. */
 export function addStatusCommand(program: Command, commands: CommandSet): void {
-  commands.finish(
-    program.command("status").description("What runs here and whether it is well. Exit code 1 when it is not."),
+  commands.finish<{ exposure?: boolean }>(
+    program
+      .command("status")
+      .description("What runs here and whether it is well. Exit code 1 when it is not.")
+      .option("--exposure", "also what somebody gets who steals a part of it"),
     [
       ["postern status", "for people"],
+      ["postern status --exposure", "who can reach what, and what a stolen part is worth"],
       ["postern status --json", "for programs"],
     ],
     async ({ options, output }) => {
       const { withAdmin } = await import("../admin-session.ts");
       const status = await withAdmin(options, (admin) => admin.status());
-      output.result(status, (paint) => renderStatus(status, paint));
+      const parts = options.exposure === true ? (await import("../stolen-parts.ts")).STOLEN_PARTS : [];
+      output.result(options.exposure === true ? { ...status, stolenParts: parts } : status, (paint) =>
+        [renderStatus(status, paint), ...parts.map((part) => renderStolenPart(part, paint))].join("\n\n"),
+      );
       return isWell(status) ? 0 : 1;
     },
   );
@@ -38,6 +46,7 @@ export function renderStatus(status: Status, paint: Paint): string {
           ["admin", gateway.adminUrl ?? "none"],
           ["requests", `${gateway.requestsActive} running`],
         ] as Array<[string, string]>)),
+    ...(gateway?.listeners ?? []).flatMap((one) => listenerRows(one, paint)),
     ["models", `${status.models.ready} ready of ${status.models.total}${nextStep(modelsStep(status), paint)}`],
     ["nodes", `${status.nodes.connected} connected of ${status.nodes.total}${nextStep(nodesStep(status), paint)}`],
     ["keys", `${status.keys.active} active of ${status.keys.total}${nextStep(keysStep(status), paint)}`],
@@ -54,6 +63,45 @@ export function renderStatus(status: Status, paint: Paint): string {
 
 function nextStep(step: string | null, paint: Paint): string {
   return step === null ? "" : paint("yellow", ` (${step})`);
+}
+
+const REACH: Readonly<Record<ListenerView["reach"], string>> = {
+  machine: "this machine alone",
+  private: "private networks",
+  everywhere: "every network that this machine is in",
+  internet: "the internet",
+};
+const TLS: Readonly<Record<ListenerView["tls"], string>> = {
+  none: "no TLS",
+  proxy: "TLS ends at a proxy in front",
+  files: "TLS, certificate from files",
+  acme: "TLS, certificate by ACME",
+};
+
+/** Who can reach a listener and what they need; what is wrong with its certificate in a row of its own. */
+function listenerRows(one: ListenerView, paint: Paint): Array<[string, string]> {
+  const { certificate } = one;
+  const notAfterMs = certificate?.notAfterMs ?? null;
+  const until = notAfterMs === null ? "" : ` until ${new Date(notAfterMs).toISOString().slice(0, 10)}`;
+  const isOpen = one.reach !== "machine" && one.tls === "none" && one.name !== "plain";
+  const tls = isOpen ? paint("red", TLS[one.tls]) : TLS[one.tls];
+  const reach = `${one.name} ${one.address}: ${REACH[one.reach]}, ${tls}${until}; needs ${one.needs}`;
+  const problem = certificate?.problem ?? null;
+  return [
+    ["reach", reach],
+    ...(problem === null
+      ? []
+      : [
+          ["trouble", paint("red", `certificate of ${one.name} not renewed: ${harmless(problem)}`)] as [string, string],
+        ]),
+  ];
+}
+
+/** One part as plain text: the page's Markdown without its marks. */
+function renderStolenPart({ part, gives, doesNotGive, remedy }: StolenPart, paint: Paint): string {
+  const plain = (text: string) => text.replaceAll(/\*\*|`/g, "").replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1");
+  const lines = [`gives: ${gives}`, `not: ${doesNotGive}`, ...(remedy === "" ? [] : [`do: ${remedy}`])];
+  return [`${paint("bold", `Stolen: ${plain(part)}`)}`, ...lines.map((line) => `  ${plain(line)}`)].join("\n");
 }
 
 function modelsStep({ gateway, models, nodes }: Status): string | null {

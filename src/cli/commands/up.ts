@@ -1,4 +1,6 @@
 import type { Command } from "commander";
+import type { Risk } from "../../config/refuse-unsafe-listen.ts";
+import { acceptRiskOption } from "../accept-risk.ts";
 import type { CommandSet } from "../invocation.ts";
 
 /** Options of `up`. */
@@ -7,6 +9,7 @@ export interface UpOptions {
   model?: string;
   listen?: string;
   adminListen?: string;
+  acceptRisk?: Risk[];
 }
 
 /** `up`: gateway, agent and engine of this machine, as supervised processes. */
@@ -27,7 +30,8 @@ export function addUpCommand(program: Command, commands: CommandSet): void {
       .option(
         "--admin-listen <address>",
         "health, metrics and the admin API (POSTERN_ADMIN_LISTEN; default 127.0.0.1:8401)",
-      ),
+      )
+      .addOption(acceptRiskOption()),
     [
       ["postern up", "everything on this machine"],
       ["postern up --model ~/models/qwen3-8b.gguf", "serve a model file"],

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { endianness, networkInterfaces, platform } from "node:os";
-import { isLoopback } from "../engines/engine-url.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
+import { isLoopback } from "./engine-url.ts";
 
 /** Longest wait for a connection to one of this machine's own addresses. They answer at once or are filtered. */
 const CONNECT_TIMEOUT_MS = 300;
