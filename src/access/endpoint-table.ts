@@ -1,8 +1,12 @@
+import { CompiledPolicy } from "./compiled-policy.ts";
 import { DEFAULT_ENDPOINT, type Endpoint } from "./endpoint.ts";
+import { POLICY_VERSION } from "./policy.ts";
 
 /** Where a request goes. */
 export interface Place {
   endpoint: Endpoint;
+  /** What the endpoint says to models and targets, besides what the key says. */
+  policy: CompiledPolicy;
   /** The raw request target without the endpoint's prefix. Nothing was decoded or resolved. */
   target: string;
 }
@@ -17,9 +21,9 @@ export interface Place {
 export class EndpointTable {
   readonly #publicHost: string | null;
   /** Within a host the longest prefix first. */
-  #byHost = new Map<string, Endpoint[]>();
+  #byHost = new Map<string, LiveEndpoint[]>();
   /** Those at our own names, the longest prefix first. */
-  #unnamed: Endpoint[] = [];
+  #unnamed: LiveEndpoint[] = [];
   #byName = new Map<string, Endpoint>();
 
   /** @param publicHost Host of `gateway.publicUrl`, lower case, or null. */
@@ -33,11 +37,11 @@ export class EndpointTable {
     const hasDefault = endpoints.some(({ name }) => name === DEFAULT_ENDPOINT.name);
     const all = hasDefault ? endpoints : [DEFAULT_ENDPOINT, ...endpoints];
     this.#byName = new Map(all.map((one) => [one.name, one]));
-    const ordered = all.toSorted((a, b) => (b.path?.length ?? 0) - (a.path?.length ?? 0));
-    this.#unnamed = ordered.filter(({ host }) => host === null);
+    const ordered = all.map(compile).sort((a, b) => (b.endpoint.path?.length ?? 0) - (a.endpoint.path?.length ?? 0));
+    this.#unnamed = ordered.filter(({ endpoint }) => endpoint.host === null);
     this.#byHost = Map.groupBy(
-      ordered.filter(({ host }) => host !== null),
-      ({ host }) => host ?? "",
+      ordered.filter(({ endpoint }) => endpoint.host !== null),
+      ({ endpoint }) => endpoint.host ?? "",
     );
   }
 
@@ -85,15 +89,23 @@ export class EndpointTable {
 
 const LOOPBACK_NAMES: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
-function pick(endpoints: readonly Endpoint[], target: string): Place | null {
-  for (const endpoint of endpoints) {
+type LiveEndpoint = Pick<Place, "endpoint" | "policy">;
+
+function compile(endpoint: Endpoint): LiveEndpoint {
+  const { models, mayLeave, prefer, fallback, targets } = endpoint;
+  const lists = { ...(models === null ? {} : { models }), ...(targets === null ? {} : { targets }) };
+  return { endpoint, policy: new CompiledPolicy({ version: POLICY_VERSION, mayLeave, prefer, fallback, ...lists }) };
+}
+
+function pick(endpoints: readonly LiveEndpoint[], target: string): Place | null {
+  for (const { endpoint, policy } of endpoints) {
     const { path } = endpoint;
-    if (path === null) return { endpoint, target };
+    if (path === null) return { endpoint, policy, target };
     if (!target.startsWith(path)) continue;
     const next = target.charCodeAt(path.length);
-    if (next === SLASH) return { endpoint, target: target.slice(path.length) };
-    if (Number.isNaN(next)) return { endpoint, target: "/" };
-    if (next === QUESTION) return { endpoint, target: `/${target.slice(path.length)}` };
+    if (next === SLASH) return { endpoint, policy, target: target.slice(path.length) };
+    if (Number.isNaN(next)) return { endpoint, policy, target: "/" };
+    if (next === QUESTION) return { endpoint, policy, target: `/${target.slice(path.length)}` };
   }
   return null;
 }

@@ -1,3 +1,5 @@
+import type { KeyPolicy } from "./policy.ts";
+
 /** A named public hostname, or a part of one below a path prefix, with what may be done there. */
 export interface Endpoint {
   name: string;
@@ -9,6 +11,10 @@ export interface Endpoint {
   models: string[] | null;
   /** `no`: requests stay on the operator's own machines, whatever their key says. */
   mayLeave: "no" | "yes";
+  prefer: NonNullable<KeyPolicy["prefer"]>;
+  fallback: NonNullable<KeyPolicy["fallback"]>;
+  /** Only these targets; null: all. */
+  targets: NonNullable<KeyPolicy["targets"]> | null;
   owner: string | null;
   purpose: string | null;
   /** `YYYY-MM-DD`, from which on somebody should look at it again. */
@@ -22,6 +28,9 @@ export const DEFAULT_ENDPOINT: Endpoint = {
   path: null,
   models: null,
   mayLeave: "yes",
+  prefer: "none",
+  fallback: "automatic",
+  targets: null,
   owner: null,
   purpose: null,
   reviewOn: null,

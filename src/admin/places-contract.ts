@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { dateFault, hostFault, PLACE_NAME, pathFault } from "../access/endpoint.ts";
+import { policyTemplateSchema } from "../access/policy.ts";
 import { readPrefix } from "../lib/cidr.ts";
 import { canonicalAddress } from "../lib/ip-address.ts";
 
@@ -28,12 +29,18 @@ const range = checked((text) => readPrefix(text).fault);
 const address = checked((text) => (canonicalAddress(text) === null ? "must be one IP address" : null));
 const models = z.array(z.string().regex(/^[^\p{Cc}\s]{1,256}$/u, "must be names without spaces")).max(MAX_MODELS);
 const mayLeave = z.enum(["no", "yes"]);
+const prefer = policyTemplateSchema.shape.prefer.unwrap();
+const fallback = policyTemplateSchema.shape.fallback.unwrap();
+const targets = policyTemplateSchema.shape.targets.unwrap();
 
 const endpointFields = {
   host: checked(hostFault).nullable(),
   path: checked(pathFault).nullable(),
   models: models.nullable(),
   mayLeave,
+  prefer,
+  fallback,
+  targets: targets.nullable(),
   owner: words.nullable(),
   purpose: words.nullable(),
   reviewOn: checked(dateFault).nullable(),
@@ -45,6 +52,9 @@ export const createEndpointInput = z.strictObject({
   path: endpointFields.path.default(null),
   models: endpointFields.models.default(null),
   mayLeave: mayLeave.default("yes"),
+  prefer: prefer.default("none"),
+  fallback: fallback.default("automatic"),
+  targets: endpointFields.targets.default(null),
   owner: endpointFields.owner.default(null),
   purpose: endpointFields.purpose.default(null),
   reviewOn: endpointFields.reviewOn.default(null),
@@ -64,6 +74,9 @@ export const endpointView = z.object({
   path: z.string().nullable(),
   models: z.array(z.string()).nullable(),
   mayLeave,
+  prefer,
+  fallback,
+  targets: targets.nullable(),
   owner: z.string().nullable(),
   purpose: z.string().nullable(),
   reviewOn: z.string().nullable(),

@@ -27,6 +27,9 @@ const ANY_ENDPOINT = {
   path: null,
   models: null,
   mayLeave: "yes",
+  prefer: "none",
+  fallback: "automatic",
+  targets: null,
   owner: null,
   purpose: null,
   reviewOn: null,
@@ -197,13 +200,19 @@ describe("endpoints", () => {
   });
 
   it("are made, changed and removed with the rules about them", async () => {
-    await createEndpoint("vm", { host: "vm.example.org", models: ["llama*"], mayLeave: "no" });
+    await createEndpoint("vm", {
+      host: "vm.example.org",
+      models: ["llama*"],
+      mayLeave: "no",
+      targets: { nodes: ["forge"] },
+    });
     await createRule({ effect: "allow", range: "203.0.113.7", endpoint: "vm" });
     expect(await admin.showEndpoint("vm")).toMatchObject({ host: "vm.example.org", rules: 1, isClosed: true, keys: 0 });
     expect(await admin.updateEndpoint("vm", { path: "/a" })).toMatchObject({
       host: "vm.example.org",
       path: "/a",
       mayLeave: "no",
+      targets: { nodes: ["forge"] },
     });
     expect(await admin.removeEndpoint("vm")).toEqual({ name: "vm", rulesRemoved: 1, streamsEnded: 0 });
     expect(await admin.listRules()).toEqual([]);

@@ -41,6 +41,9 @@ endpoints:
     path: /a
     models: [llama*]
     mayLeave: no
+    prefer: local
+    fallback: never
+    targets: { nodes: [forge, "pod-*"] }
 access:
   rules:
     office: { allow: "::ffff:203.0.113.0/120", endpoint: vm, label: office, purpose: egress, owner: ops, mayRotate: true }
@@ -56,6 +59,9 @@ access:
         path: "/a",
         models: ["llama*"],
         mayLeave: "no",
+        prefer: "local",
+        fallback: "never",
+        targets: { nodes: ["forge", "pod-*"] },
         place: join(folder, "postern.yaml:4"),
       },
     ]);
@@ -67,7 +73,7 @@ access:
         effect: "ambient",
         range: "192.168.1.0/24",
         key: "ollama-clients",
-        place: join(folder, "postern.yaml:14"),
+        place: join(folder, "postern.yaml:17"),
       },
     ]);
   });

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { dateFault, hostFault, PLACE_NAME, pathFault } from "../access/endpoint.ts";
+import { policyTemplateSchema } from "../access/policy.ts";
 import { readPrefix } from "../lib/cidr.ts";
 import { tlsFiles } from "./schema-edge.ts";
 import { keyTemplate } from "./schema-keys.ts";
@@ -44,6 +45,9 @@ const endpoint = z.strictObject({
     .enum(["no", "yes"])
     .optional()
     .describe("Whether requests may leave your own machines, whatever their key says."),
+  prefer: policyTemplateSchema.shape.prefer,
+  fallback: policyTemplateSchema.shape.fallback,
+  targets: policyTemplateSchema.shape.targets,
   owner: words.optional().describe("Who answers for it."),
   purpose: words.optional().describe("What it is there for."),
   reviewOn: checked(dateFault).optional().describe("Day on which somebody should look at it again, like `2027-01-31`."),

@@ -149,6 +149,40 @@ describe("endpoints on the wire", () => {
   });
 });
 
+describe("policy words of an endpoint", () => {
+  const ROUTED: Endpoint = { ...DEFAULT_ENDPOINT, name: "routed", path: "/routed", targets: { nodes: ["for*"] } };
+  const CLOUD: Endpoint = { ...DEFAULT_ENDPOINT, name: "cloud", path: "/cloud", prefer: "cloud", fallback: "never" };
+
+  function ask(key: string, path: string) {
+    return plane.raw(chatRequest(key, chatBody("llama3")).replace("POST /v1", `POST ${path}/v1`));
+  }
+
+  it("keep requests to the nodes that it names, whatever the key may reach", async () => {
+    await start({ endpoints: [ROUTED] });
+    const [attic, forge] = plane.serve("llama3", "attic", "forge");
+    const { key } = plane.addKey(null, { endpoints: ["routed"] });
+    for (let count = 0; count < 3; count++) {
+      ask(key, "/routed");
+      await forge?.next();
+    }
+    expect(attic?.attempts).toHaveLength(0);
+    if (forge !== undefined) forge.isAccepting = false;
+    const refused = ask(key, "/routed");
+    await refused.until("\r\n\r\n");
+    expect(codeOf(refused.text)).toBe("503 no_target");
+  });
+
+  it("refuse the side that it does not prefer, where nothing may fall back", async () => {
+    await start({ endpoints: [CLOUD] });
+    const [own, rented] = plane.serve("llama3", "own", "rented");
+    if (rented !== undefined) rented.isRemote = true;
+    const { key } = plane.addKey(null, { endpoints: ["cloud"] });
+    ask(key, "/cloud");
+    await rented?.next();
+    expect(own?.attempts).toHaveLength(0);
+  });
+});
+
 describe("address rules on the wire", () => {
   it("refuse with 403 in the dialect's shape, name the address, and log the rule", async () => {
     await start({ rules: [rule("no-loopback", "deny", "127.0.0.0/8", { label: "private words" })] });

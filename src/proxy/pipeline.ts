@@ -42,7 +42,7 @@ import { type HeldBody, readBody } from "./read-body.ts";
 import { refuse } from "./refuse.ts";
 import { Relay, type RelayPlan } from "./relay.ts";
 import { Reservations } from "./reservations.ts";
-import { resolveModel, visibleModels } from "./resolve-model.ts";
+import { type Policies, resolveModel, visibleModels } from "./resolve-model.ts";
 import { type SettleDeps, settleLocal, settleRelayed } from "./settle.ts";
 import { Sweeper } from "./sweeper.ts";
 import type { Catalogue, CatalogueEntry, Target } from "./target.ts";
@@ -81,6 +81,7 @@ export interface Run extends Placed {
   readonly reservations: Reservations;
   head: CallerHead | null;
   endpoint: Endpoint | null;
+  endpointPolicy: CompiledPolicy | null;
   /** The raw request target, once the endpoint is known without its prefix. */
   target: string;
   operation: Operation | null;
@@ -152,6 +153,7 @@ export class Pipeline {
       reservations: new Reservations(),
       head: null,
       endpoint: null,
+      endpointPolicy: null,
       target: request.url ?? "",
       operation: null,
       key: null,
@@ -207,8 +209,10 @@ export class Pipeline {
     const { request, origin } = run;
     const { clock, places, limits } = this.#deps;
     run.head = readHead(request, limits.headerCount);
-    const { endpoint, target } = findPlace(places.endpoints, run.head.host, run.target, request.socket.localAddress);
+    const found = findPlace(places.endpoints, run.head.host, run.target, request.socket.localAddress);
+    const { endpoint, target } = found;
     run.endpoint = endpoint;
+    run.endpointPolicy = found.policy;
     run.target = target;
     const { operation, modelId } = classify(request.method ?? "", target, this.#deps.optedIn);
     run.operation = operation;
@@ -225,7 +229,7 @@ export class Pipeline {
     this.#key.authorise(run, key);
     if (this.#isDraining) throw new PosternError("shutting_down", { retryAfterSeconds: 5 });
     if (operation.method !== "POST") {
-      this.#answerOwn(run, modelId === null ? null : resolveModel(modelId, key.policy, endpoint, this.#deps.catalogue));
+      this.#answerOwn(run, modelId === null ? null : resolveModel(modelId, policiesOf(run), this.#deps.catalogue));
       return null;
     }
     if (this.#runs.size >= limits.requests) throw new PosternError("overloaded", { retryAfterSeconds: 2 });
@@ -291,7 +295,7 @@ export class Pipeline {
     const isLarge = requestBytes > INLINE_BYTES || scan.values > INLINE_VALUES;
     yield isLarge;
     if (operation.kind === "show") {
-      const shown = resolveModel(readShowRequest(scan), key.policy, endpoint, catalogue);
+      const shown = resolveModel(readShowRequest(scan), policiesOf(run), catalogue);
       this.#key.settleOwn(run);
       return this.#answerOwn(run, shown);
     }
@@ -301,9 +305,7 @@ export class Pipeline {
         ? yield* inTurns(codec.inspectInPieces(scan))
         : codec.inspect(scan);
     yield isLarge;
-    // The key may have changed since the body began to come.
-    const policy = () => (run.key ?? key).policy;
-    const entry = resolveModel(facts.model, policy(), endpoint, catalogue);
+    const entry = resolveModel(facts.model, policiesOf(run), catalogue);
     run.model = entry.name;
     const own = this.#ownWords(operation, scan, facts.model, entry);
     if (own !== null) {
@@ -314,9 +316,7 @@ export class Pipeline {
     this.#key.reserve(run, scan, facts, entry.name);
     yield isLarge;
     const source = { operation, scan, facts, formatFor: this.#formatFor };
-    const mayLeave = !head.isLocalOnly && endpoint.mayLeave !== "no";
-    const planWith = ({ targets }: CatalogueEntry) =>
-      this.#plan(policy(), targets, head, mayLeave, source, run.startedMs);
+    const planWith = ({ targets }: CatalogueEntry) => this.#plan(policiesOf(run), targets, head, source, run.startedMs);
     const plan = planWith(entry);
     // Much may have happened while the body came in.
     if (response.destroyed) return run.reservations.release();
@@ -354,7 +354,7 @@ export class Pipeline {
         },
         requestBytes: textBytes,
         plan,
-        planAgain: () => planWith(resolveModel(facts.model, policy(), endpoint, catalogue)),
+        planAgain: () => planWith(resolveModel(facts.model, policiesOf(run), catalogue)),
         startedMs: run.startedMs,
         overheadMs,
         timeouts,
@@ -382,19 +382,18 @@ export class Pipeline {
 
   /** Steps 9 and the start of 10. Null while engines load the model and the request may wait for them. */
   #plan(
-    policy: CompiledPolicy,
+    policies: Policies,
     targets: readonly Target[],
     head: CallerHead,
-    mayLeave: boolean,
     source: AttemptSource,
     startedMs: number,
   ): RelayPlan | null {
     const { clock, timeouts } = this.#deps;
     try {
-      const planned = planFor(policy, {
+      const planned = planFor(policies, {
         targets,
         canAsk: (operations) => this.#formatFor(source.operation.id, operations) !== null,
-        mayLeave,
+        mayLeave: !head.isLocalOnly,
         pinnedNode: head.node,
         turn: this.#turn++,
       });
@@ -425,9 +424,9 @@ export class Pipeline {
 
   /** Answers from the catalogue, filtered by what the key may use. */
   #answerOwn(run: Run, wanted: CatalogueEntry | null): void {
-    const { operation, endpoint, key, head } = run;
-    if (operation === null || endpoint === null || head === null) throw new PosternError("internal");
-    const entries = key === null ? [] : visibleModels(key.policy, endpoint, this.#deps.catalogue);
+    const { operation, key, head } = run;
+    if (operation === null || head === null) throw new PosternError("internal");
+    const entries = key === null ? [] : visibleModels(policiesOf(run), this.#deps.catalogue);
     const visible = entries.map((entry) => entry.listed());
     this.#sendOwn(
       run,
@@ -490,6 +489,12 @@ export class Pipeline {
     this.#runs.delete(run);
     if (this.#runs.size === 0) this.#onIdle?.();
   }
+}
+
+/** Those of the key, which may have changed since the request began, and of the endpoint. */
+function policiesOf({ key, endpointPolicy }: Run): Policies {
+  if (key === null || endpointPolicy === null) throw new PosternError("internal");
+  return [key.policy, endpointPolicy];
 }
 
 /**

@@ -18,6 +18,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 4, name: "endpoints and address rules", up: createPlaces },
   { version: 5, name: "admin tokens, users and sessions", up: createAdminTables },
   { version: 6, name: "policies of keys", up: addKeyPolicies },
+  { version: 7, name: "targets of endpoints", up: addEndpointTargets },
 ];
 
 const required = (column: ColumnDefinitionBuilder) => column.notNull();
@@ -222,4 +223,16 @@ async function addKeyPolicies(db: Kysely<unknown>, { bytes, integer }: ColumnTyp
   for (const column of ["endpoint_id", "models", "expires_at_ms"]) {
     await db.schema.alterTable("keys").dropColumn(column).execute();
   }
+}
+
+// A statement each: SQLite adds one column at a time.
+async function addEndpointTargets(db: Kysely<unknown>): Promise<void> {
+  const table = () => db.schema.alterTable("endpoints");
+  await table()
+    .addColumn("prefer", "text", (column) => column.notNull().defaultTo("none"))
+    .execute();
+  await table()
+    .addColumn("fallback", "text", (column) => column.notNull().defaultTo("automatic"))
+    .execute();
+  await table().addColumn("targets", "text").execute();
 }

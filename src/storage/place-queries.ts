@@ -1,5 +1,7 @@
 import type { Kysely } from "kysely";
 import type { RuleEffect } from "../access/address-rule.ts";
+import type { Endpoint } from "../access/endpoint.ts";
+import { parsePolicy } from "../access/policy.ts";
 import { PosternError } from "../errors.ts";
 import { inTransaction } from "./in-transaction.ts";
 import { readList } from "./key-queries.ts";
@@ -88,6 +90,9 @@ function fromEndpoint(endpoint: EndpointRecord): Tables["endpoints"] {
     path: endpoint.path,
     models: endpoint.models === null ? null : JSON.stringify(endpoint.models),
     may_leave: Number(endpoint.mayLeave === "yes"),
+    prefer: endpoint.prefer,
+    fallback: endpoint.fallback,
+    targets: endpoint.targets === null ? null : JSON.stringify(endpoint.targets),
     owner: endpoint.owner,
     purpose: endpoint.purpose,
     review_on: endpoint.reviewOn,
@@ -102,11 +107,20 @@ function toEndpoint(row: Tables["endpoints"]): EndpointRecord {
     path: row.path,
     models: row.models === null ? null : readList(row.models),
     mayLeave: row.may_leave === 1 ? "yes" : "no",
+    ...readRouting(row),
     owner: row.owner,
     purpose: row.purpose,
     reviewOn: row.review_on,
     createdAtMs: row.created_at_ms,
   };
+}
+
+/** What is damaged reaches nothing. */
+function readRouting(row: Tables["endpoints"]): Pick<Endpoint, "prefer" | "fallback" | "targets"> {
+  const targets = row.targets === null ? "" : `,"targets":${row.targets}`;
+  const words = parsePolicy(`{"prefer":"${row.prefer}","fallback":"${row.fallback}"${targets}}`);
+  if (words === null) return { prefer: "none", fallback: "never", targets: { nodes: [] } };
+  return { prefer: words.prefer ?? "none", fallback: words.fallback ?? "automatic", targets: words.targets ?? null };
 }
 
 function toRule(row: Tables["address_rules"]): RuleRecord {

@@ -50,6 +50,10 @@ export interface Tables {
     /** JSON array of globs, or null for every model. */
     models: string | null;
     may_leave: number;
+    prefer: string;
+    fallback: string;
+    /** JSON object of the lists `nodes`, `tags`, `providers`, or null for every target. */
+    targets: string | null;
     owner: string | null;
     purpose: string | null;
     /** `YYYY-MM-DD`. */

@@ -197,7 +197,15 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
 
   describe("endpoints and address rules", () => {
     it("come back as they were put in, over a restart", async () => {
-      const vm = endpoint("vm", { host: "vm.example.org", models: ["llama*"], mayLeave: "no", reviewOn: "2027-01-31" });
+      const vm = endpoint("vm", {
+        host: "vm.example.org",
+        models: ["llama*"],
+        mayLeave: "no",
+        prefer: "local",
+        fallback: "never",
+        targets: { nodes: ["forge"], providers: ["a*"] },
+        reviewOn: "2027-01-31",
+      });
       await store.places.insertEndpoint(vm);
       await store.places.insertEndpoint(endpoint("team", { path: "/team-a", owner: "ops", purpose: "apps of team A" }));
       const later = rule("office", { effect: "allow", createdAtMs: NOW_MS + 1, mayRotate: true, label: "office" });

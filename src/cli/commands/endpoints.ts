@@ -10,6 +10,10 @@ interface EndpointOptions {
   model?: string[];
   allModels?: boolean;
   mayLeave?: string;
+  prefer?: string;
+  fallback?: string;
+  node?: string[];
+  allTargets?: boolean;
   owner?: string;
   purpose?: string;
   reviewOn?: string;
@@ -109,15 +113,21 @@ function endpointOptions(command: Command): Command {
     .option("--model <glob...>", "models that may be used there (names or globs); left out: all")
     .option("--all-models", "every model")
     .option("--may-leave <yes|no>", "whether requests may leave your own machines")
+    .option("--prefer <local|cloud|none>", "which side is tried first, where the key has no preference")
+    .option("--fallback <automatic|approval|never>", "whether the other side may answer")
+    .option("--node <glob...>", "only these nodes; left out: all targets")
+    .option("--all-targets", "every target")
     .option("--owner <text>", "who answers for it")
     .option("--purpose <text>", "what it is there for")
     .option("--review-on <day>", 'when to look at it again, like "2027-05-31"');
 }
 
 function readFields(options: EndpointOptions): UpdateEndpointInput {
-  const { mayLeave } = options;
-  if (mayLeave !== undefined && mayLeave !== "yes" && mayLeave !== "no") {
-    throw usageError(`--may-leave must be yes or no, got ${JSON.stringify(mayLeave)}`);
+  const mayLeave = readWord("--may-leave", options.mayLeave, ["yes", "no"]);
+  const prefer = readWord("--prefer", options.prefer, ["local", "cloud", "none"]);
+  const fallback = readWord("--fallback", options.fallback, ["automatic", "approval", "never"]);
+  if (options.allTargets === true && options.node !== undefined) {
+    throw usageError("--node and --all-targets exclude each other");
   }
   if (options.allModels === true && options.model !== undefined) {
     throw usageError("--model and --all-models exclude each other");
@@ -130,7 +140,23 @@ function readFields(options: EndpointOptions): UpdateEndpointInput {
   if (options.model !== undefined) input.models = options.model;
   if (options.allModels === true) input.models = null;
   if (mayLeave !== undefined) input.mayLeave = mayLeave;
+  if (prefer !== undefined) input.prefer = prefer;
+  if (fallback !== undefined) input.fallback = fallback;
+  if (options.node !== undefined) input.targets = { nodes: options.node };
+  if (options.allTargets === true) input.targets = null;
   return input;
+}
+
+function readWord<Word extends string>(
+  flag: string,
+  text: string | undefined,
+  words: readonly Word[],
+): Word | undefined {
+  const word = words.find((one) => one === text);
+  if (word === undefined && text !== undefined) {
+    throw usageError(`${flag} must be one of ${words.join(", ")}, got ${JSON.stringify(text)}`);
+  }
+  return word;
 }
 
 function renderEndpoints(endpoints: readonly EndpointView[], paint: Paint): string {
@@ -163,6 +189,8 @@ function renderEndpoint(one: EndpointView, paint: Paint): string {
     ["path", one.path ?? "none"],
     ["models", one.models?.join(" ") ?? "all"],
     ["may leave", one.mayLeave],
+    ["prefer", `${one.prefer}, fallback ${one.fallback}`],
+    ["targets", one.targets === null ? "all" : Object.values(one.targets).flat().join(" ")],
     ["addresses", one.isClosed ? "only listed ones" : "any that no rule denies"],
     ["keys", String(one.keys)],
     ["rules", String(one.rules)],
