@@ -157,6 +157,8 @@ export interface LiveGateway {
   probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
   /** The key is as it says from now on; running requests that it does not allow any more end. */
   keyChanged(key: KeyRecord): void;
+  /** A key in memory, by id or by name where exactly one has it; for when the store cannot be asked. */
+  findKey(idOrName: string): KeyRecord | null;
   /** What the key used in the running day and month. */
   spending(keyId: string): KeyView["spending"];
   /** Endpoints and rules as requests meet them. */

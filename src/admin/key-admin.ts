@@ -64,7 +64,7 @@ export function createKeyAdmin({ store, clock, live, config, changing }: CallPar
       return { key: view(rotated), secret: secret.reveal() };
     },
     async disableKey(idOrName) {
-      const key = await findKey(store, idOrName);
+      const key = await findToClose(idOrName);
       return view(key.disabledAtMs === null ? await close("keys.disable", key, { disabledAtMs: clock.nowMs() }) : key);
     },
     async enableKey(idOrName) {
@@ -72,7 +72,7 @@ export function createKeyAdmin({ store, clock, live, config, changing }: CallPar
       return view(key.disabledAtMs === null ? key : await change("keys.enable", key, { disabledAtMs: null }));
     },
     async revokeKey(idOrName) {
-      const key = await findKey(store, idOrName);
+      const key = await findToClose(idOrName);
       return view(key.revokedAtMs === null ? await close("keys.revoke", key, { revokedAtMs: clock.nowMs() }) : key);
     },
   };
@@ -99,6 +99,18 @@ export function createKeyAdmin({ store, clock, live, config, changing }: CallPar
     }
     live?.keyChanged(changed);
     return changed;
+  }
+
+  /** A key that is to be shut is found even where the store cannot be asked. */
+  async function findToClose(idOrName: string): Promise<KeyRecord> {
+    try {
+      return await findKey(store, idOrName);
+    } catch (error) {
+      const isStoreTrouble = toPosternError(error).code.startsWith("store_");
+      const known = isStoreTrouble ? live?.findKey(idOrName) : null;
+      if (known === null || known === undefined) throw error;
+      return known;
+    }
   }
 
   /** A change that shuts a key. It holds in the running gateway even where the store does not take it. */

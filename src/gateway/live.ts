@@ -43,6 +43,10 @@ export function createLiveGateway(parts: LiveParts): LiveGateway {
       keyring.put(key);
       if (key.revokedAtMs !== null) keyLimits.forget(key.id);
     },
+    findKey(idOrName) {
+      const [first, second] = keyring.named(idOrName);
+      return keyring.find(idOrName)?.record ?? (second === undefined ? (first?.record ?? null) : null);
+    },
     spending(keyId) {
       const { day, month } = keyLimits.spent(keyId, clock.nowMs());
       return {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Kysely } from "kysely";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { readPolicy } from "../access/policy.ts";
 import { SQLITE_TYPES } from "./column-types.ts";
 import { closedLine, encodeOpened } from "./journal-line.ts";
 import { migrate } from "./migrate.ts";
@@ -88,6 +89,32 @@ it("a store of version 1 opens with its rows, which have no word of thinking, an
         { group: "demo", requests: 2, tokensOut: 42, tokensReasoning: 7 },
       ]);
     }
+  } finally {
+    await store.close();
+  }
+});
+
+it("keys of version 1 keep what they could do, as a policy, and may name a node as before", async () => {
+  await makeStore(1);
+  const database = new DatabaseSync(path());
+  const insert = database.prepare(
+    "insert into keys (id, name, hash, endpoint_id, models, created_at_ms, expires_at_ms, revoked_at_ms) values (?, ?, ?, ?, ?, ?, ?, ?)",
+  );
+  const hash = new Uint8Array(32).fill(1);
+  insert.run("a", "all", hash, "default", null, 1, null, null);
+  insert.run("b", "some", hash, "default", '["llama*"]', 2, 5000, 7);
+  insert.run("c", "damaged", hash, "team", "{", 3, null, null);
+  database.close();
+  const store = await openSqliteStore({ folder });
+  try {
+    const keys = await store.keys.list();
+    expect(keys.map(({ policy }) => readPolicy(JSON.parse(policy)).policy)).toEqual([
+      { version: 1, mayPin: true },
+      { version: 1, models: ["llama*"], mayPin: true, expiresAtMs: 5000 },
+      { version: 1, endpoints: ["team"], models: [], mayPin: true },
+    ]);
+    expect(keys[1]).toMatchObject({ name: "some", hash, revokedAtMs: 7, disabledAtMs: null, previousHash: null });
+    expect(columns("keys")).not.toContain("models");
   } finally {
     await store.close();
   }

@@ -51,6 +51,9 @@ export class FakeGateway implements LiveGateway {
   keyChanged({ name, revokedAtMs, disabledAtMs }: KeyRecord) {
     this.calls.push(`${name}: ${revokedAtMs !== null ? "revoked" : disabledAtMs !== null ? "disabled" : "open"}`);
   }
+  findKey(_idOrName: string): KeyRecord | null {
+    return null;
+  }
   spending() {
     return { tokensToday: 1, tokensThisMonth: 2, costMicrosToday: 3, costMicrosThisMonth: 4 };
   }
