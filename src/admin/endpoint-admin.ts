@@ -73,7 +73,7 @@ export function createEndpointAdmin({ store, config, clock, live, changing }: Ca
       const keys = (await store.keys.list()).filter((key) => opensAt(key, name, nowMs));
       if (keys.length > 0) {
         throw new PosternError("invalid_input", {
-          message: `${keys.length} keys that work belong to the endpoint "${name}"`,
+          message: `Keys that work belong to the endpoint "${name}" (${keys.length})`,
           hint: `Revoke them first: ${keys
             .slice(0, 5)
             .map(({ id }) => id)
