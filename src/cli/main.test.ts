@@ -199,3 +199,35 @@ test("chat says how to get a key, and where the gateway should be", async () => 
   });
   expect(away.err).not.toContain("pst_x");
 });
+
+test("an admin token goes over https or to loopback only, and says where POSTERN_URL has to point", async () => {
+  const env = { POSTERN_ADMIN_TOKEN: "psta_secret", POSTERN_URL: "http://ai.example.org" };
+  const clear = await run(["keys", "list"], { env });
+  expect(clear).toMatchObject({ code: 2, out: "", err: expect.stringMatching(/in clear: .*\nNext step: .*ssh -L/) });
+  const nowhere = await run(["keys", "list"], { env: { POSTERN_ADMIN_TOKEN: "psta_secret" } });
+  expect(nowhere).toMatchObject({ code: 2, err: expect.stringContaining("POSTERN_URL must be") });
+  const away = await run(["keys", "list"], { env: { ...env, POSTERN_URL: "http://127.0.0.1:1" } });
+  expect(away).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("Cannot reach the gateway at http://127.0.0.1:1"),
+  });
+  expect(clear.err + nowhere.err + away.err).not.toContain("psta_secret");
+});
+
+test("tokens, users and the audit trail work without a gateway too, and a password is never an argument", async () => {
+  const made = await run(["admin", "tokens", "create", "ci", "--json"]);
+  expect(JSON.parse(made.out).secret).toMatch(/^psta_/);
+  const unasked = await run(["admin", "users", "create", "ada", "--role", "owner"]);
+  expect(unasked).toMatchObject({ code: 2, err: expect.stringContaining("--password-file") });
+  writeFileSync(join(folder, "password"), "correct horse battery\n");
+  const user = await run(["admin", "users", "create", "ada", "--password-file", join(folder, "password"), "--json"]);
+  expect(JSON.parse(user.out)).toMatchObject({ name: "ada", role: "viewer" });
+  const { entries } = JSON.parse((await run(["audit", "list", "--json"])).out);
+  expect(entries.map((one: { action: string }) => one.action)).toEqual(["users.create", "tokens.create"]);
+  expect(entries[0].actor.kind).toBe("offline");
+  const verdict = await run(["audit", "verify", "--json"]);
+  expect([verdict.code, JSON.parse(verdict.out).fault]).toEqual([0, null]);
+  const anchored = await run(["audit", "verify", "--anchor", `9:${"0".repeat(64)}`, "--json"]);
+  expect([anchored.code, JSON.parse(anchored.out).fault.seq]).toEqual([1, 3]);
+  expect(JSON.parse((await run(["audit", "export"])).out).entries).toHaveLength(2);
+});
