@@ -10,8 +10,15 @@ const MAX_HEADER_BYTES = 16 * 1024;
 const HEAD_TIMEOUT_MS = 5000;
 /** A whole request, its body of at most 256 KiB included. */
 const REQUEST_TIMEOUT_MS = 15_000;
+/** How often connections are held against those times. */
+const CHECK_EVERY_MS = 2_500;
 /** A connection is closed after so many requests, so that none is for ever. */
 const MAX_REQUESTS_PER_CONNECTION = 1000;
+const LIMITS = {
+  maxHeaderSize: MAX_HEADER_BYTES,
+  requireHostHeader: false,
+  connectionsCheckingInterval: CHECK_EVERY_MS,
+};
 const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
 
 export interface AdminListenerOptions {
@@ -42,7 +49,7 @@ export interface AdminListener {
  */
 export function createAdminListener(options: AdminListenerOptions): AdminListener {
   const names = allowedNames(options);
-  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, requireHostHeader: false }, (request, response) => {
+  const server = createServer(LIMITS, (request, response) => {
     answer(request, response, options, names).catch(() => response.destroy());
   });
   server.maxConnections = MAX_CONNECTIONS;

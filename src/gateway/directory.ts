@@ -71,7 +71,7 @@ export class Directory implements ConnectorDirectory {
     };
     const audited = this.#store.audited({
       atMs: nowMs,
-      actor: { kind: "agent", id: connector.id, name: "agent", address: null },
+      actor: { kind: "agent", id: connector.id, name: "agent", address: redemption.remoteAddress },
       action: "nodes.join",
       subject: `invitation ${redemption.invitationId}`,
       before: null,
