@@ -5,15 +5,9 @@ import {
   adminError,
   type BackupResult,
   backupResult,
-  type CreatedKey,
-  type CreateKeyInput,
-  createdKey,
   type InvitedNode,
   type InviteNodeInput,
   invitedNode,
-  type KeyView,
-  keyList,
-  keyView,
   type ModelView,
   modelList,
   type NodeView,
@@ -23,16 +17,9 @@ import {
   type ProbeResult,
   probeResult,
   type RemovedNode,
-  type RequestView,
-  type RotateKeyInput,
   removedNode,
-  requestView,
   type Status,
   status,
-  type UpdateKeyInput,
-  type UsageGroup,
-  type UsageReport,
-  usageReport,
 } from "./contract.ts";
 import {
   type CreatedToken,
@@ -54,6 +41,16 @@ import {
   userList,
 } from "./contract-access.ts";
 import {
+  type CreatedKey,
+  type CreateKeyInput,
+  createdKey,
+  type KeyView,
+  keyList,
+  keyView,
+  type RotateKeyInput,
+  type UpdateKeyInput,
+} from "./contract-keys.ts";
+import {
   type AuditListQuery,
   type AuditPage,
   type AuditVerdictView,
@@ -63,6 +60,7 @@ import {
   type RequestQuery,
   requestPage,
 } from "./contract-records.ts";
+import { type RequestView, requestView, type UsageGroup, type UsageReport, usageReport } from "./contract-usage.ts";
 
 import {
   type AddressTest,

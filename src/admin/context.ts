@@ -4,22 +4,14 @@ import type { NodeRecord } from "../storage/store.ts";
 import type { Link, NodeReport } from "../tunnel/link.ts";
 import type {
   BackupResult,
-  CreatedKey,
-  CreateKeyInput,
   InvitedNode,
   InviteNodeInput,
-  KeyView,
   ModelView,
   NodeView,
   ProbeInput,
   ProbeResult,
   RemovedNode,
-  RequestView,
-  RotateKeyInput,
   Status,
-  UpdateKeyInput,
-  UsageGroup,
-  UsageReport,
 } from "./contract.ts";
 import type {
   ChangePasswordInput,
@@ -36,6 +28,7 @@ import type {
   UpdateUserInput,
   UserView,
 } from "./contract-access.ts";
+import type { CreatedKey, CreateKeyInput, KeyView, RotateKeyInput, UpdateKeyInput } from "./contract-keys.ts";
 import type {
   AuditAnchor,
   AuditListQuery,
@@ -46,6 +39,7 @@ import type {
   RequestQuery,
   Settings,
 } from "./contract-records.ts";
+import type { RequestView, UsageGroup, UsageReport } from "./contract-usage.ts";
 import type {
   AddressTest,
   ChangedRule,

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { requestView, timestamp } from "./contract.ts";
+import { timestamp } from "./contract.ts";
+import { requestView } from "./contract-usage.ts";
 
 /** The part of the contract about what was written down, and what is set: requests, audit, health, settings. */
 

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { keyPolicySchema, POLICY_VERSION } from "../access/policy.ts";
 
 /**
  * The `/admin/v1` contract: every input and answer once, as schemas. Routes check with them, the CLI reads with them.
@@ -32,66 +31,6 @@ const modelGlobs = z
   )
   .max(MAX_MODELS);
 export const ttl = z.int().min(1000).max(LONGEST_TTL_MS);
-
-/** What a key used in the running UTC day and month; known to a running gateway alone. */
-const keySpending = z.object({
-  tokensToday: z.int(),
-  tokensThisMonth: z.int(),
-  costMicrosToday: z.int(),
-  costMicrosThisMonth: z.int(),
-});
-
-export const keyView = z.object({
-  id: z.string(),
-  name: z.string(),
-  /** Read as it comes: a newer gateway may know more words. Null where the store is damaged; then it allows nothing. */
-  policy: z.record(z.string(), z.unknown()).nullable(),
-  createdAtMs: timestamp,
-  /** End of the grace of the secret before the last rotation. */
-  previousUntilMs: timestamp.nullable(),
-  disabledAtMs: timestamp.nullable(),
-  revokedAtMs: timestamp.nullable(),
-  /** `early`: not yet, by its `notBeforeMs`. */
-  state: z.enum(["active", "early", "expired", "disabled", "revoked"]),
-  spending: keySpending.nullable(),
-});
-export type KeyView = z.infer<typeof keyView>;
-
-export const createKeyInput = z.strictObject({
-  name: label,
-  /** Of `access.templates` in the configuration; what `policy` says counts before it. */
-  template: configName.nullable().default(null),
-  policy: keyPolicySchema.default({ version: POLICY_VERSION }),
-  /** Sets `expiresAtMs` of the policy. */
-  expiresInMs: ttl.nullable().default(null),
-});
-export type CreateKeyInput = z.infer<typeof createKeyInput>;
-
-export const updateKeyInput = z.strictObject({
-  name: label.optional(),
-  /** Takes the place of the whole policy. */
-  policy: keyPolicySchema.optional(),
-});
-export type UpdateKeyInput = z.infer<typeof updateKeyInput>;
-
-/** Longest grace of an old secret. */
-const LONGEST_GRACE_MS = 90 * 24 * 3600 * 1000;
-
-export const rotateKeyInput = z.strictObject({
-  /** How long the old secret stays good; 0 ends it, and what it opened, at once. */
-  graceMs: z
-    .int()
-    .min(0)
-    .max(LONGEST_GRACE_MS)
-    .default(24 * 3600 * 1000),
-});
-export type RotateKeyInput = z.infer<typeof rotateKeyInput>;
-
-/** The only answer that ever holds a key's secret. */
-export const createdKey = z.object({ key: keyView, secret: z.string() });
-export type CreatedKey = z.infer<typeof createdKey>;
-
-export const keyList = z.object({ keys: z.array(keyView) });
 
 const linkView = z.object({
   connectorId: z.string(),
@@ -268,86 +207,6 @@ export const probeResult = z.object({
   durationMs: z.number(),
 });
 export type ProbeResult = z.infer<typeof probeResult>;
-
-const usageGroup = z.enum(["key", "model", "node", "endpoint", "day"]);
-export type UsageGroup = z.infer<typeof usageGroup>;
-
-/** As it arrives in a query string. */
-export const usageQuery = z.strictObject({
-  by: usageGroup.default("model"),
-  sinceMs: z.coerce.number().int().nonnegative().optional(),
-  untilMs: z.coerce.number().int().nonnegative().optional(),
-});
-
-const usageRow = z.object({
-  /** Key id, model, node id, endpoint or `YYYY-MM-DD`. */
-  group: z.string(),
-  /** What to show for it: the key's or node's name where it still has one. */
-  label: z.string(),
-  requests: z.int(),
-  failed: z.int(),
-  aborted: z.int(),
-  tokensIn: z.int(),
-  tokensInCached: z.int(),
-  tokensOut: z.int(),
-  /** Tokens of thinking, a part of `tokensOut`, where the engine tells them apart. */
-  tokensReasoning: z.int(),
-  estimated: z.int(),
-  timeToFirstTokenMs: z.number().nullable(),
-  tokensPerSecond: z.number().nullable(),
-  costMicros: z.int(),
-});
-
-const usageTotal = usageRow.omit({ group: true, label: true, timeToFirstTokenMs: true, tokensPerSecond: true });
-export type UsageTotal = z.infer<typeof usageTotal>;
-
-export const usageReport = z.object({
-  by: usageGroup,
-  sinceMs: timestamp,
-  untilMs: timestamp,
-  rows: z.array(usageRow),
-  total: usageTotal,
-});
-export type UsageReport = z.infer<typeof usageReport>;
-
-const attemptView = z.object({
-  id: z.string(),
-  index: z.int(),
-  target: z.string(),
-  nodeId: z.string().nullable(),
-  engine: z.string(),
-  engineModel: z.string(),
-  startedAtMs: timestamp,
-  endedAtMs: timestamp,
-  status: z.int(),
-  errorCode: z.string().nullable(),
-  bytesOut: z.int(),
-});
-
-export const requestView = z.object({
-  id: z.string(),
-  endpointId: z.string(),
-  keyId: z.string(),
-  operation: z.string(),
-  model: z.string(),
-  isStream: z.boolean(),
-  openedAtMs: timestamp,
-  requestBytes: z.int(),
-  closedAtMs: timestamp,
-  outcome: z.enum(["ok", "aborted", "failed", "stopped", "interrupted"]),
-  status: z.int(),
-  errorCode: z.string().nullable(),
-  tokensIn: z.int(),
-  tokensInCached: z.int(),
-  tokensOut: z.int(),
-  tokensReasoning: z.int().nullable(),
-  isEstimated: z.boolean(),
-  timeToFirstTokenMs: z.number().nullable(),
-  durationMs: z.number(),
-  costMicros: z.int(),
-  attempts: z.array(attemptView),
-});
-export type RequestView = z.infer<typeof requestView>;
 
 export const backupInput = z.strictObject({
   /** Absolute path on the gateway's machine; must not exist. */

@@ -7,7 +7,7 @@ import { type KeyPolicy, parsePolicy, readPolicy, writePolicy } from "../access/
 import { PosternError, toPosternError } from "../errors.ts";
 import type { KeyChanges } from "../storage/store.ts";
 import type { AdminContext } from "./context.ts";
-import type { CreateKeyInput, KeyView } from "./contract.ts";
+import type { CreateKeyInput, KeyView } from "./contract-keys.ts";
 import type { CallParts } from "./create-context.ts";
 import { findKey } from "./find-key.ts";
 

@@ -1,6 +1,6 @@
 import { PosternError } from "../errors.ts";
 import type { UsageRow } from "../storage/store.ts";
-import type { UsageGroup, UsageReport, UsageTotal } from "./contract.ts";
+import type { UsageGroup, UsageReport, UsageTotal } from "./contract-usage.ts";
 import type { AdminParts } from "./create-context.ts";
 
 /** Span of a report when no start is given. */

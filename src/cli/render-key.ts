@@ -1,4 +1,4 @@
-import type { KeyView } from "../admin/contract.ts";
+import type { KeyView } from "../admin/contract-keys.ts";
 import { formatRelative, formatTime } from "./format.ts";
 import type { Paint } from "./output.ts";
 import { harmless, renderTable } from "./table.ts";

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Status, UsageReport } from "../admin/contract.ts";
+import type { Status } from "../admin/contract.ts";
+import type { UsageReport } from "../admin/contract-usage.ts";
 import { defaultConfig } from "../config/resolved.ts";
 import { chooseEngines } from "./choose-engines.ts";
 import { renderStatus } from "./commands/status.ts";

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { Agent, fetch as undiciFetch } from "undici";
-import type { RequestView } from "../../src/admin/contract.ts";
+import type { RequestView } from "../../src/admin/contract-usage.ts";
 import { DEMO_MODEL_NAMES, ensureDemoModel } from "../../src/engines/embedded/demo-model.ts";
 import { makeCertificate } from "./certificate.ts";
 import { eventually } from "./eventually.ts";

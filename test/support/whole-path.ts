@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { AdminClient } from "../../src/admin/client.ts";
-import type { RequestView } from "../../src/admin/contract.ts";
+import type { RequestView } from "../../src/admin/contract-usage.ts";
 import { socketTransport } from "../../src/admin/transport.ts";
 import { startAgent } from "../../src/agent/main.ts";
 import { type AgentConfig, defaultConfig, type GatewayConfig, type ResolvedConfig } from "../../src/config/resolved.ts";

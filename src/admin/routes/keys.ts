@@ -1,4 +1,4 @@
-import { createdKey, createKeyInput, keyList, keyView, rotateKeyInput, updateKeyInput } from "../contract.ts";
+import { createdKey, createKeyInput, keyList, keyView, rotateKeyInput, updateKeyInput } from "../contract-keys.ts";
 import { route } from "./route.ts";
 
 /** `/keys`: list, create, show, change, rotate, switch off and on, revoke. */

@@ -1,5 +1,5 @@
-import { requestView, usageQuery, usageReport } from "../contract.ts";
 import { requestPage, requestQuery } from "../contract-records.ts";
+import { requestView, usageQuery, usageReport } from "../contract-usage.ts";
 import { route } from "./route.ts";
 
 /** `/usage` and `/requests/{id}`: what was used, and the whole truth of one request. */

@@ -100,7 +100,10 @@ export function addEndpointsCommand(program: Command, commands: CommandSet): voi
     async ({ options, args, output }) => {
       const { withAdmin } = await import("../admin-session.ts");
       const removed = await withAdmin(options, (admin) => admin.removeEndpoint(args[0] ?? ""));
-      output.result(removed, () => `Endpoint "${removed.name}" is removed. Rules that went with it: ${removed.rulesRemoved}.`);
+      output.result(
+        removed,
+        () => `Endpoint "${removed.name}" is removed. Rules that went with it: ${removed.rulesRemoved}.`,
+      );
       return undefined;
     },
   );

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { AdminClient } from "../../admin/client.ts";
-import type { CreatedKey, KeyView } from "../../admin/contract.ts";
+import type { CreatedKey, KeyView } from "../../admin/contract-keys.ts";
 import { type CommandSet, usageError } from "../invocation.ts";
 import type { Paint } from "../output.ts";
 import { addPolicyOptions, type PolicyOptions, readPolicyOptions } from "../policy-options.ts";

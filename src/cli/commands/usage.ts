@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { UsageGroup, UsageReport } from "../../admin/contract.ts";
+import type { UsageGroup, UsageReport } from "../../admin/contract-usage.ts";
 import { csvRow } from "../csv.ts";
 import { formatCount, formatTime } from "../format.ts";
 import { type CommandSet, usageError } from "../invocation.ts";
