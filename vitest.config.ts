@@ -10,6 +10,7 @@ export default defineConfig({
           name: "unit",
           include: [
             "src/**/*.test.ts",
+            "client/**/*.test.ts",
             "scripts/**/*.test.ts",
             "test/in-step/**/*.test.ts",
             "test/support/**/*.test.ts",

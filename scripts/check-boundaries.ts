@@ -71,6 +71,28 @@ export function findViolations(sourceFolder: string): string[] {
   return [...imports.flatMap(breaksTable), ...findCycles(imports.filter((one) => !one.isTypeOnly))];
 }
 
+/** What the client imports beyond its own files: nothing may, not even a package. It is published on its own and runs in browsers. */
+export function findClientViolations(clientFolder: string): string[] {
+  const imports = listFiles(clientFolder).flatMap((file) => readImports(clientFolder, file));
+  const outside = imports.filter(({ from, to }) => to.startsWith("..") && !isTestFile(from));
+  const packages = listFiles(clientFolder)
+    .filter((file) => !isTestFile(file))
+    .flatMap((file) =>
+      [...readFileSync(file, "utf8").matchAll(/(?:\bfrom|^\s*import|\bimport\()\s*["']([^."'][^"']*)["']/gm)].map(
+        ([, name]) => `client: ${relative(clientFolder, file)} imports the package ${name}`,
+      ),
+    );
+  return [
+    ...outside.map(({ from, to }) => `client: ${from} imports ${to}, outside client/src`),
+    ...packages,
+    ...findCycles(imports.filter((one) => !one.isTypeOnly)),
+  ];
+}
+
+function isTestFile(file: string): boolean {
+  return /\.test\.ts$/.test(file);
+}
+
 function listFiles(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && /\.(ts|tsx)$/.test(entry.name))
@@ -97,7 +119,7 @@ function readImports(sourceFolder: string, file: string): Import[] {
 }
 
 function breaksTable({ from, to }: Import): string[] {
-  const isTest = /\.test\.ts$/.test(from);
+  const isTest = isTestFile(from);
   const owner = from.split("/")[0] ?? from;
   const target = to.split("/")[0] ?? to;
   if (to.startsWith("..")) return isTest || /\.json$/.test(to) ? [] : [`${from} imports ${to}, outside src`];
@@ -132,7 +154,10 @@ function findCycles(imports: Import[]): string[] {
 }
 
 if (import.meta.main) {
-  const violations = findViolations(resolve(import.meta.dirname, "../src"));
+  const violations = [
+    ...findViolations(resolve(import.meta.dirname, "../src")),
+    ...findClientViolations(resolve(import.meta.dirname, "../client/src")),
+  ];
   for (const violation of violations) console.error(violation);
   process.exitCode = violations.length === 0 ? 0 : 1;
 }

@@ -3,7 +3,7 @@ import { dirname, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { ROOT, readPage } from "../../scripts/docs.ts";
 
-const PAGES = globSync(["*.md", "docs/**/*.md", "bench/*.md", "src/tunnel/*.md"], { cwd: ROOT });
+const PAGES = globSync(["*.md", "docs/**/*.md", "bench/*.md", "client/*.md", "src/tunnel/*.md"], { cwd: ROOT });
 
 test.each(PAGES)("%s links to files that exist", (path) => {
   for (const [, target = ""] of readPage(path).matchAll(/\]\(([^)\s]+)\)/g)) {

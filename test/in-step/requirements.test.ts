@@ -49,6 +49,6 @@ test("docs/requirements.md says a known state of each, and where it is shown or 
 });
 
 test("docs/requirements.md names files that exist", () => {
-  const files = [...page.matchAll(/`((?:src|test|docs|bench|examples|scripts)\/[^`\s]+|[A-Z]+\.md)`/g)];
+  const files = [...page.matchAll(/`((?:src|client|test|docs|bench|examples|scripts)\/[^`\s]+|[A-Z]+\.md)`/g)];
   for (const [, path = ""] of files) expect(existsSync(resolve(ROOT, path)), path).toBe(true);
 });
