@@ -8,9 +8,6 @@ import type { Tables } from "./schema.ts";
 export const KEYS_PER_PAGE = 2_000;
 const HASH_BYTES = 32;
 
-/** Where a page begins: behind this key, in the order of `KeyStore.list`. */
-export type KeyPosition = Pick<KeyRecord, "createdAtMs" | "id">;
-
 /** A part of all keys. A hundred thousand small buffers cost far more memory than their bytes, so the hashes are in one. */
 export interface KeyPage {
   keys: KeyRecord[];
@@ -18,17 +15,10 @@ export interface KeyPage {
   hashes: Uint8Array;
 }
 
-/** The next keys behind one of them, or the first ones. */
-export async function readKeyPage(db: Kysely<Tables>, after: KeyPosition | null): Promise<KeyPage> {
-  let query = db.selectFrom("keys").selectAll().orderBy("created_at_ms").orderBy("id").limit(KEYS_PER_PAGE);
-  if (after !== null) {
-    query = query.where((where) =>
-      where.or([
-        where("created_at_ms", ">", after.createdAtMs),
-        where.and([where("created_at_ms", "=", after.createdAtMs), where("id", ">", after.id)]),
-      ]),
-    );
-  }
+/** The next keys by id, which has an index: in any other order each page would sort all keys. @param afterId Null: the first ones. */
+export async function readKeyPage(db: Kysely<Tables>, afterId: string | null): Promise<KeyPage> {
+  let query = db.selectFrom("keys").selectAll().orderBy("id").limit(KEYS_PER_PAGE);
+  if (afterId !== null) query = query.where("id", ">", afterId);
   const rows = await query.execute();
   const hashes = new Uint8Array(rows.length * HASH_BYTES);
   const keys = rows.map((row, index) => {
@@ -36,21 +26,23 @@ export async function readKeyPage(db: Kysely<Tables>, after: KeyPosition | null)
       throw new PosternError("store_corrupt", { message: `The hash of key ${row.id} is not ${HASH_BYTES} bytes long` });
     }
     hashes.set(row.hash, index * HASH_BYTES);
-    return toRecord({ ...row, hash: NO_BYTES });
+    row.hash = NO_BYTES;
+    return toRecord(row);
   });
   return { keys, hashes };
 }
 
-/** All keys out of pages that somebody fetches. A hash is then a view on those of its page: copy it before it is sent on. */
-export async function joinKeyPages(read: (after: KeyPosition | null) => Promise<KeyPage>): Promise<KeyRecord[]> {
+/** All keys out of pages that somebody fetches, oldest first. A hash is then a view on those of its page: copy it before it is sent on. */
+export async function joinKeyPages(read: (afterId: string | null) => Promise<KeyPage>): Promise<KeyRecord[]> {
   const all: KeyRecord[] = [];
-  for (let after: KeyPosition | null = null; ; after = all.at(-1) ?? null) {
-    const { keys, hashes } = await read(after);
+  for (let afterId: string | null = null; ; afterId = all.at(-1)?.id ?? null) {
+    const { keys, hashes } = await read(afterId);
     for (const [index, key] of keys.entries()) {
       key.hash = hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
       all.push(key);
     }
-    if (keys.length < KEYS_PER_PAGE) return all;
+    // The sort is stable, so keys of one moment stay in the order of their ids.
+    if (keys.length < KEYS_PER_PAGE) return all.sort((a, b) => a.createdAtMs - b.createdAtMs);
   }
 }
 

@@ -13,7 +13,7 @@ export function changesOver(call: StoreCall): Changes {
   return {
     keys: {
       insert: (key) => call("keys.insert", [key]),
-      list: () => joinKeyPages((after) => call("keys.page", [after])),
+      list: () => joinKeyPages((afterId) => call("keys.page", [afterId])),
       find: (idOrName) => call("keys.find", [idOrName]),
       update: (id, changes) => call("keys.update", [id, changes]),
     },

@@ -1,6 +1,6 @@
 import { type ErrorCode, PosternError } from "../../errors.ts";
 import type { AuditDraft } from "../audit-chain.ts";
-import type { KeyPage, KeyPosition } from "../key-pages.ts";
+import type { KeyPage } from "../key-pages.ts";
 import type {
   AuditStore,
   KeyStore,
@@ -19,7 +19,7 @@ import type {
  */
 export interface StoreCalls {
   "keys.insert": KeyStore["insert"];
-  "keys.page": (after: KeyPosition | null) => Promise<KeyPage>;
+  "keys.page": (afterId: string | null) => Promise<KeyPage>;
   "keys.find": KeyStore["find"];
   "keys.update": KeyStore["update"];
   "nodes.list": NodeStore["list"];

@@ -42,7 +42,7 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
   const sessions = createSessionStore(db);
   return {
     "keys.insert": keys.insert,
-    "keys.page": (after) => readKeyPage(db, after),
+    "keys.page": (afterId) => readKeyPage(db, afterId),
     "keys.find": keys.find,
     "keys.update": keys.update,
     "nodes.list": nodes.list,
