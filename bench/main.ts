@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { planCells } from "./cells.ts";
 import { killAll } from "./children.ts";
+import { measureEdge } from "./edge.ts";
 import { type FirstToken, measureFirstToken } from "./first-token.ts";
 import { type Findings, judge } from "./goals.ts";
 import { describeMachine } from "./machine.ts";
@@ -43,6 +44,7 @@ const PEERS: readonly Peer[] = [
 const USAGE = `npm run bench -- [options]
   --quick            short windows, one round (below two minutes; figures are rough)
   --only NAME,...    only these: alone busy prompt streams-200x50 streams-1000x5 memory soak first-token policy
+                     edge, alone: slow attacks, idle connections and callers that leave (needs slowhttptest)
   --peers NAME,...   only these: ${PEERS.map((peer) => peer.name).join(" ")}
   --soak MINUTES     length of the load under which memory is watched (default 0.5; the claim needs 10)
   --before COMMIT    measures Postern of this commit too, as postern-before (the claim of issue 3 needs 1cc2650)
@@ -81,6 +83,10 @@ async function main(): Promise<void> {
   process.once("exit", killAll);
   const folder = mkdtempSync(join(tmpdir(), "postern-bench-"));
   try {
+    if (values.only === "edge") {
+      await attackEdge(folder, stop.signal);
+      return;
+    }
     const soakMinutes = values.soak === undefined ? (values.quick ? 0 : 0.5) : Number(values.soak);
     const report = await bench({
       folder,
@@ -102,6 +108,21 @@ async function main(): Promise<void> {
     killAll();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** By itself, because it needs minutes and no peers; its table goes into the README by hand. */
+async function attackEdge(folder: string, signal: AbortSignal): Promise<void> {
+  const programs = await buildPrograms();
+  const certificate = await makeCertificate();
+  const engine = await startOnPort("engine", programs.engine, []);
+  const ground: Ground = {
+    enginePort: engine.port,
+    certificate,
+    folder,
+    postern: await compilePostern(),
+    before: null,
+  };
+  console.log(await measureEdge({ ground, client: programs.client, signal, report: tell }));
 }
 
 interface Options {
