@@ -11,8 +11,8 @@ import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { BodyScan } from "../lib/json-scan.ts";
 import type { Prices } from "../usage/price.ts";
-import type { Run } from "./pipeline.ts";
 import type { RelayResult } from "./relay.ts";
+import type { Run } from "./run.ts";
 
 export interface KeyStepsDeps {
   clock: Clock;

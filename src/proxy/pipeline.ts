@@ -1,29 +1,22 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AddressRule } from "../access/address-rule.ts";
-import type { CompiledPolicy } from "../access/compiled-policy.ts";
 import { Concurrency, type Lease } from "../access/concurrency.ts";
-import type { Endpoint } from "../access/endpoint.ts";
 import type { FailureLimiter } from "../access/failure-limiter.ts";
-import type { Admission, KeyLimits } from "../access/key-limits.ts";
+import type { KeyLimits } from "../access/key-limits.ts";
 import type { Keyring } from "../access/keyring.ts";
-import type { LiveKey } from "../access/live-key.ts";
 import type { Places } from "../access/places.ts";
 import type { LimitConfig, TimeoutConfig } from "../config/resolved.ts";
-import { countTokensBody, countTokensEstimate } from "../dialects/anthropic/count-tokens.ts";
-import { classify, familyOf } from "../dialects/classify.ts";
+import { classify } from "../dialects/classify.ts";
 import { createCodecs } from "../dialects/codecs.ts";
 import type { DialectCodec } from "../dialects/dialect.ts";
-import { type Family, statusFor } from "../dialects/error-body.ts";
+import { statusFor } from "../dialects/error-body.ts";
 import type { FieldPolicy } from "../dialects/field-policy.ts";
 import { createFormats, type FormatFor } from "../dialects/formats.ts";
-import { isLoadRequest, loadAnswer } from "../dialects/ollama/load-request.ts";
 import { readShowRequest } from "../dialects/ollama/show-request.ts";
-import type { Operation } from "../dialects/operations.ts";
 import { PosternError, toPosternError } from "../errors.ts";
 import { isLoopbackAddress, sourceOf } from "../lib/address-source.ts";
 import type { Clock } from "../lib/clock.ts";
-import { type BodyScan, scanBody } from "../lib/json-scan.ts";
-import { LiveSet, type Placed } from "../lib/live-set.ts";
+import { scanBody } from "../lib/json-scan.ts";
+import { LiveSet } from "../lib/live-set.ts";
 import { tokensFromBytes } from "../lib/token-estimate.ts";
 import { INLINE_BYTES, INLINE_VALUES, inTurns, Turns } from "../lib/turns.ts";
 import type { Prices } from "../usage/price.ts";
@@ -36,13 +29,14 @@ import { identify, type Origin } from "./identify.ts";
 import { KeySteps } from "./key-steps.ts";
 import type { ProxyObserver } from "./observer.ts";
 import { ownAnswer } from "./own-answers.ts";
+import { ownWords } from "./own-words.ts";
 import { planFor } from "./plan-for.ts";
 import { type AttemptSource, prepareAttempt } from "./prepare-attempt.ts";
 import { type HeldBody, readBody } from "./read-body.ts";
 import { refuse } from "./refuse.ts";
 import { Relay, type RelayPlan } from "./relay.ts";
-import { Reservations } from "./reservations.ts";
 import { type Policies, resolveModel, visibleModels } from "./resolve-model.ts";
+import { beginRun, familyOfRun, policiesOf, type Run } from "./run.ts";
 import { type SettleDeps, settleLocal, settleRelayed } from "./settle.ts";
 import { Sweeper } from "./sweeper.ts";
 import type { Catalogue, CatalogueEntry, Target } from "./target.ts";
@@ -65,43 +59,6 @@ export interface PipelineDeps {
   optedIn: ReadonlySet<string>;
   /** Makes UUIDv7s. */
   newId: () => string;
-}
-
-/** Operations in which Ollama's clients ask for nothing but that a model be loaded. */
-const LOADING: Readonly<Record<string, "chat" | "generate">> = { "ollama.chat": "chat", "ollama.generate": "generate" };
-
-/** One request on its way through the pipeline. */
-export interface Run extends Placed {
-  readonly id: string;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly origin: Origin;
-  readonly startedMs: number;
-  readonly startedAtMs: number;
-  readonly reservations: Reservations;
-  head: CallerHead | null;
-  endpoint: Endpoint | null;
-  endpointPolicy: CompiledPolicy | null;
-  /** The raw request target, once the endpoint is known without its prefix. */
-  target: string;
-  operation: Operation | null;
-  /** As it is now: it may change while the request runs. */
-  key: LiveKey | null;
-  /** SHA-256 of the secret that the caller showed. */
-  secretHash: Uint8Array | null;
-  /** What it holds of its key's limits. */
-  admission: Admission | null;
-  /** The budget of its key whose soft edge is reached. */
-  softBudget: string | null;
-  /** Public name of the model, once it is resolved. */
-  model: string | null;
-  /** The rule that put the caller's address in the place of a key. */
-  ambient: AddressRule | null;
-  relay: Relay | null;
-  /** Its caller was told to go on with the body. */
-  isAwaited: boolean;
-  /** Key or address were accepted and are no longer. */
-  ended: "revoked" | "address_denied" | null;
 }
 
 /**
@@ -141,32 +98,7 @@ export class Pipeline {
    * @param origin Where it comes from as far as it is known (behind a trusted proxy: what that proxy says).
    */
   handle(request: IncomingMessage, response: ServerResponse, origin: Origin): void {
-    const { clock } = this.#deps;
-    const startedAtMs = clock.nowMs();
-    const run: Run = {
-      id: this.#deps.newId(),
-      request,
-      response,
-      origin,
-      startedMs: clock.monotonicMs(),
-      startedAtMs,
-      reservations: new Reservations(),
-      head: null,
-      endpoint: null,
-      endpointPolicy: null,
-      target: request.url ?? "",
-      operation: null,
-      key: null,
-      secretHash: null,
-      admission: null,
-      softBudget: null,
-      model: null,
-      ambient: null,
-      relay: null,
-      isAwaited: false,
-      ended: null,
-      place: -1,
-    };
+    const run = beginRun(this.#deps.newId(), request, response, origin, this.#deps.clock);
     try {
       const body = this.#beforeBody(run);
       if (body === null) return;
@@ -307,7 +239,7 @@ export class Pipeline {
     yield isLarge;
     const entry = resolveModel(facts.model, policiesOf(run), catalogue);
     run.model = entry.name;
-    const own = this.#ownWords(operation, scan, facts.model, entry);
+    const own = ownWords(operation, scan, facts.model, entry, clock.nowMs());
     if (own !== null) {
       this.#key.settleOwn(run);
       return this.#sendOwn(run, own);
@@ -407,21 +339,6 @@ export class Pipeline {
     }
   }
 
-  /**
-   * What the gateway says itself although the operation goes to targets: a count where no target can count, and Ollama's
-   * preload of a model whose engines know no such thing. Null where a target answers.
-   */
-  #ownWords(operation: Operation, scan: BodyScan, model: string, entry: CatalogueEntry): Buffer | null {
-    const native = entry.targets.filter((target) => target.operations.has(operation.id));
-    if (native.some((target) => target.canAccept())) return null;
-    if (operation.kind === "count") return countTokensBody(countTokensEstimate(scan));
-    const kind = LOADING[operation.id];
-    if (kind === undefined || !isLoadRequest(kind, scan)) return null;
-    // A model is not loaded where nobody answers.
-    if (native.length > 0 || !entry.targets.some((target) => target.canAccept())) return null;
-    return loadAnswer(kind, model, this.#deps.clock.nowMs());
-  }
-
   /** Answers from the catalogue, filtered by what the key may use. */
   #answerOwn(run: Run, wanted: CatalogueEntry | null): void {
     const { operation, key, head } = run;
@@ -489,20 +406,4 @@ export class Pipeline {
     this.#runs.delete(run);
     if (this.#runs.size === 0) this.#onIdle?.();
   }
-}
-
-/** Those of the key, which may have changed since the request began, and of the endpoint. */
-function policiesOf({ key, endpointPolicy }: Run): Policies {
-  if (key === null || endpointPolicy === null) throw new PosternError("internal");
-  return [key.policy, endpointPolicy];
-}
-
-/**
- * The dialect that a request is refused in, also where its operation is not known yet. Both families list models at one path:
- * there the caller's version header decides, for the error as for the list.
- */
-function familyOfRun({ operation, target, head }: Run): Family {
-  const family = operation?.family ?? familyOf(target);
-  const isShared = operation?.kind === "list" || operation?.kind === "item";
-  return isShared && family === "openai" && head?.isAnthropic === true ? "anthropic" : family;
 }

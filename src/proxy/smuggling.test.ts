@@ -103,9 +103,9 @@ const FRAMING: readonly Vector[] = [
   ),
   ["two equal Content-Length headers", (k) => post("Content-Length: 2\r\nContent-Length: 2\r\n", "{}", k)],
   ["two Content-Length headers", (k) => post("Content-Length: 2\r\nContent-Length: 40\r\n", "{}", k)],
-  ["a GET with a body", (k) => get("Content-Length: 2\r\n", k) + "xx"],
-  ["a GET with a chunked body", (k) => get(CHUNKED, k) + "2\r\nxx\r\n0\r\n\r\n"],
-  ["a HEAD with a body", (k) => get("Content-Length: 2\r\n", k, "HEAD / HTTP/1.1") + "xx"],
+  ["a GET with a body", (k) => `${get("Content-Length: 2\r\n", k)}xx`],
+  ["a GET with a chunked body", (k) => `${get(CHUNKED, k)}2\r\nxx\r\n0\r\n\r\n`],
+  ["a HEAD with a body", (k) => `${get("Content-Length: 2\r\n", k, "HEAD / HTTP/1.1")}xx`],
   ...["0x5", "+5", "-1", "5 5", "", "g", "FFFFFFFFFFFFFFFFF"].map(
     (size): Vector => [`a chunk of size ${JSON.stringify(size)}`, (k) => post(CHUNKED, chunked(size, "hello"), k)],
   ),
