@@ -87,8 +87,12 @@ describe("the published package", () => {
       program: "/bin/sh",
       env: { POSTERN_DATA: second, PATH: `${resolve(process.execPath, "..")}:${process.env["PATH"]}` },
     });
+    const { secret } = await postern<{ secret: string }>(
+      ["keys", "create", "pinner", "--may-pin", "--data", join(folder, "data")],
+      { launcher },
+    );
     const pinned = await eventually(async () => {
-      const answered = await ask(serving, "postern-demo", { "x-postern-node": "second" });
+      const answered = await ask({ ...serving, apiKey: secret }, "postern-demo", { "x-postern-node": "second" });
       return answered.includes('"no_target"') ? undefined : answered;
     }, "the second node");
     expect(pinned.trim()).toBe(DEMO_SENTENCE);
