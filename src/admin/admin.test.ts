@@ -74,6 +74,7 @@ function memoryStore(rows: UsageRow[] = [], entries: AuditDraft[] = []): Store {
       ingest: nothing,
 
       report: async () => rows,
+      reportAtStart: async () => rows,
       request: async () => null,
       requests: nothing,
       prune: nothing,

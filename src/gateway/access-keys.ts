@@ -1,5 +1,4 @@
 import { readFile, stat } from "node:fs/promises";
-import { request } from "undici";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { readKeySet, type SigningKey } from "./access-jwt.ts";
 
@@ -86,6 +85,8 @@ export async function readKeyFile(path: string): Promise<string> {
 
 /** The key set that a team publishes. Rejects for anything but a 200 of a bounded size from that very address. */
 export async function fetchKeys(url: string): Promise<string> {
+  // Only where keys are fetched: the library is 7 MB of memory.
+  const { request } = await import("undici");
   const answer = await request(url, {
     headersTimeout: FETCH_TIMEOUT_MS,
     bodyTimeout: FETCH_TIMEOUT_MS,

@@ -46,7 +46,6 @@ import { openListeners } from "./listeners.ts";
 import { createLiveGateway } from "./live.ts";
 import { Metrics } from "./metrics.ts";
 import { openNodes } from "./nodes.ts";
-import { findOpenEngines } from "./open-engines.ts";
 import { openProxies } from "./open-proxies.ts";
 import { openPlaces } from "./places.ts";
 import { createPlainRequests } from "./plain-requests.ts";
@@ -124,7 +123,7 @@ async function compose(
   keyring.replaceAll(keys);
   refuseUnsafe(
     refuseUnsafeListen({
-      openEngines: isLoopback(gateway.listen.host) ? [] : await findOpenEngines(config, clock),
+      openEngines: isLoopback(gateway.listen.host) ? [] : await openEngines(config, clock),
       acceptedRisks,
       listen: gateway.listen,
       hasTls: gateway.tls !== null,
@@ -368,4 +367,10 @@ function inWords(error: unknown): string {
   return known.cause === undefined
     ? `${known.code}: ${known.message}`
     : `${known.code}: ${known.message} (${String(known.cause)})`;
+}
+
+/** Loaded only where the question arises: with the engines' adapters comes an HTTP client of 7 MB. */
+async function openEngines(config: ResolvedConfig, clock: Clock): Promise<string[]> {
+  const { findOpenEngines } = await import("./open-engines.ts");
+  return findOpenEngines(config, clock);
 }

@@ -11,7 +11,7 @@ import type { UsageStore } from "../storage/store.ts";
  * @param onTrouble Told when something is missing.
  */
 export async function readSpending(
-  usage: Pick<UsageStore, "report">,
+  usage: Pick<UsageStore, "reportAtStart">,
   journal: { drain(): Promise<void> },
   nowMs: number,
   onTrouble: (error: unknown) => void,
@@ -32,11 +32,11 @@ export async function readSpending(
 }
 
 async function spentSince(
-  usage: Pick<UsageStore, "report">,
+  usage: Pick<UsageStore, "reportAtStart">,
   sinceMs: number,
   nowMs: number,
 ): Promise<Map<string, Amount>> {
-  const rows = await usage.report({ by: "key", sinceMs, untilMs: nowMs + DAY_MS });
+  const rows = await usage.reportAtStart({ by: "key", sinceMs, untilMs: nowMs + DAY_MS });
   return new Map(
     rows.map(({ group, tokensIn, tokensOut, costMicros }) => [group, { tokens: tokensIn + tokensOut, costMicros }]),
   );

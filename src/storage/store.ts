@@ -254,6 +254,8 @@ export interface UsageStore {
   ingest(lines: Uint8Array): Promise<IngestResult>;
   /** Sums per group, largest number of requests first; days in order. Reads one consistent state; never blocks a writer. */
   report(query: UsageQuery): Promise<UsageRow[]>;
+  /** The same before anything is written, by whoever writes: a start does not pay for a reader that nothing else needs yet. */
+  reportAtStart(query: UsageQuery): Promise<UsageRow[]>;
   request(id: string): Promise<RequestDetail | null>;
   /** Finished requests, newest first. Looks at a bounded number of rows, so that a page may be short and have a next one. */
   requests(query: RequestListQuery): Promise<RequestListPage>;

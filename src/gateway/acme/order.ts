@@ -1,4 +1,4 @@
-import { Agent, type Dispatcher, request } from "undici";
+import type { Dispatcher } from "undici";
 import type { AcmeConfig } from "../../config/resolved.ts";
 import type { Challenges, PemPair } from "./challenges.ts";
 
@@ -30,6 +30,7 @@ export async function orderCertificate(parts: OrderParts): Promise<PemPair> {
   const deadline = AbortSignal.any([parts.signal, AbortSignal.timeout(ORDER_LIMIT_MS)]);
   // Only here: it brings an HTTP client and a certificate library along, which are needed some minutes in a year.
   const { Client, axios, crypto } = await import("acme-client");
+  const { Agent, request } = await import("undici");
   const dispatcher = new Agent({
     connect: { timeout: ANSWER_LIMIT_MS, ...(parts.ca === null ? {} : { ca: parts.ca }) },
     headersTimeout: ANSWER_LIMIT_MS,

@@ -122,6 +122,7 @@ class SqliteStore implements Store {
   readonly usage: Store["usage"] = {
     ingest: (lines) => this.#write("usage.ingest", [lines], movable(lines)),
     report: (query) => this.#reader.call("usage.report", [query]),
+    reportAtStart: (query) => this.#writer.call("usage.report", [query]),
     request: (id) => this.#reader.call("usage.request", [id]),
     requests: (query) => this.#reader.call("usage.requests", [query]),
     prune: (beforeMs) => this.#prune(beforeMs),
