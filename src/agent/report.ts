@@ -8,7 +8,7 @@ import type { Hardware } from "./hardware.ts";
 const MAX_REPORT_BYTES = CONTROL_LINE_LIMIT - 1024;
 
 /**
- * Builds what the gateway is told of this node. It must fit into one line of the control stream: models at the end of the
+ * Builds what the gateway is told of this node. It must fit into one message of the control channel: models at the end of the
  * longest lists are left out until it does.
  */
 export function buildReport(agentVersion: string, hardware: Hardware, engines: readonly EngineReport[]): NodeReport {

@@ -65,7 +65,7 @@ export type ConnectorState =
 interface Slot {
   readonly index: number;
   readonly backoff: Backoff;
-  /** The link in use, once its control stream is open. */
+  /** The link in use, once the gateway has opened it. */
   link: AgentLink | null;
   carrier: CarrierKind;
   timer: Timer | null;

@@ -44,7 +44,7 @@ export interface LinkStats {
   lastPingMs: number | null;
 }
 
-/** What an agent says of its node, sent on the control stream after each change. All of it is hostile until parsed. */
+/** What an agent says of its node, sent on the control channel after each change. All of it is hostile until parsed. */
 export interface NodeReport {
   agentVersion: string;
   /** Versions of the operation and field tables that the agent enforces. */
