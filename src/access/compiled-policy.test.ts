@@ -5,6 +5,7 @@ import { authorise } from "./authorise.ts";
 import { CompiledPolicy, compilePolicy } from "./compiled-policy.ts";
 import type { KeyPolicy } from "./policy.ts";
 
+const node = (name: string, tags: string[] = []) => ({ kind: "node" as const, name, tags });
 const compile = (words: Omit<KeyPolicy, "version">) => new CompiledPolicy({ version: 1, ...words });
 
 function operation(id: string) {
@@ -30,7 +31,7 @@ test("an empty list allows nothing", () => {
   expect(policy.mayComeFrom("127.0.0.1")).toBe(false);
   expect(policy.mayCall(operation("openai.chat"))).toBe(false);
   expect(policy.mayUseEndpoint("default")).toBe(false);
-  expect(policy.mayReach({ nodeName: "a", isRemote: false })).toBe(false);
+  expect(policy.mayReach({ backend: node("a"), leaves: false })).toBe(false);
 });
 
 test("lists go with any dialect of their family, and with none of another", () => {
@@ -49,20 +50,25 @@ test("an address rule takes IPv4 in whatever form it comes, and no text that is 
 });
 
 test("prefer and fallback order the targets, or leave one side out", () => {
-  const own = { nodeName: "a", isRemote: false };
-  const cloud = { nodeName: "b", isRemote: true };
+  const own = { backend: node("a"), leaves: false };
+  const cloud = { backend: node("b", ["gpu"]), leaves: true };
+  const provider = { backend: { kind: "provider" as const, name: "b", tags: [] }, leaves: true };
   const order = (words: Omit<KeyPolicy, "version">) => {
     const policy = compile(words);
-    const reachable = [cloud, own].filter((target) => policy.mayReach(target));
-    return reachable.sort((a, b) => policy.compare(a, b)).map(({ nodeName }) => nodeName);
+    const reachable = [cloud, own, provider].filter((target) => policy.mayReach(target));
+    return reachable
+      .sort((a, b) => policy.compare(a, b))
+      .map(({ backend }) => (backend.kind === "node" ? backend.name : `provider/${backend.name}`));
   };
-  expect(order({ prefer: "local" })).toEqual(["a", "b"]);
-  expect(order({ prefer: "cloud" })).toEqual(["b", "a"]);
-  expect(order({ prefer: "none", fallback: "never" })).toEqual(["b", "a"]);
+  expect(order({ prefer: "local" })).toEqual(["a", "b", "provider/b"]);
+  expect(order({ prefer: "cloud" })).toEqual(["b", "provider/b", "a"]);
+  expect(order({ prefer: "none", fallback: "never" })).toEqual(["b", "a", "provider/b"]);
   expect(order({ prefer: "local", fallback: "never" })).toEqual(["a"]);
-  expect(order({ prefer: "cloud", fallback: "approval" })).toEqual(["b"]);
+  expect(order({ prefer: "cloud", fallback: "approval" })).toEqual(["b", "provider/b"]);
   expect(order({ targets: { nodes: ["b*"] } })).toEqual(["b"]);
-  expect(order({ targets: { tags: ["gpu"] } })).toEqual([]);
+  expect(order({ targets: { tags: ["gpu"] } })).toEqual(["b"]);
+  expect(order({ targets: { tags: ["gpu"], nodes: ["a"] } })).toEqual(["b", "a"]);
+  expect(order({ targets: { providers: ["*"] } })).toEqual(["provider/b"]);
 });
 
 test("a stored policy is compiled once, and one that cannot be read allows nothing", () => {

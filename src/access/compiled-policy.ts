@@ -7,9 +7,9 @@ import { type KeyPolicy, parsePolicy } from "./policy.ts";
 
 /** A target as a policy sees it. */
 export interface PolicyTarget {
-  readonly nodeName: string;
-  /** Runs on somebody else's machine. */
-  readonly isRemote: boolean;
+  readonly backend: { readonly kind: "node" | "provider"; readonly name: string; readonly tags: readonly string[] };
+  /** A request that goes there leaves the operator's own machines. */
+  readonly leaves: boolean;
 }
 
 /** A policy in the form that the request path asks. It never changes; keys of equal policies share one. */
@@ -68,19 +68,28 @@ export class CompiledPolicy {
   }
 
   /** Whether a request may go there, apart from `mayLeave`. */
-  mayReach({ nodeName, isRemote }: PolicyTarget): boolean {
+  mayReach({ backend, leaves }: PolicyTarget): boolean {
     const { targets, prefer, fallback } = this.document;
-    if (targets !== undefined && !isListed(targets.nodes ?? [], nodeName)) return false;
+    if (targets !== undefined && !isAmong(targets, backend)) return false;
     if ((fallback ?? "automatic") === "automatic" || (prefer ?? "none") === "none") return true;
-    return isRemote === (prefer === "cloud");
+    return leaves === (prefer === "cloud");
   }
 
   /** -1, 0 or 1: which of two targets is tried first. */
   compare(a: PolicyTarget, b: PolicyTarget): number {
     const { prefer } = this.document;
-    if (prefer === undefined || prefer === "none" || a.isRemote === b.isRemote) return 0;
-    return a.isRemote === (prefer === "cloud") ? -1 : 1;
+    if (prefer === undefined || prefer === "none" || a.leaves === b.leaves) return 0;
+    return a.leaves === (prefer === "cloud") ? -1 : 1;
   }
+}
+
+/** Whether one of the lists names it: a node by its name or a tag, a provider by its name. */
+function isAmong(
+  { nodes = [], tags = [], providers = [] }: NonNullable<KeyPolicy["targets"]>,
+  { kind, name, tags: has }: PolicyTarget["backend"],
+): boolean {
+  if (kind === "provider") return isListed(providers, name);
+  return isListed(nodes, name) || tags.some((tag) => has.includes(tag));
 }
 
 const ONLY_DEFAULT: readonly string[] = [DEFAULT_ENDPOINT.name];

@@ -23,7 +23,11 @@ describe("policyExcess()", () => {
   test("never lets a policy through that would allow what its creator's does not", () => {
     const models = ["llama3", "llama3:70b", "qwen3:8b", "x"];
     const addresses = ["10.1.2.3", "10.1.9.9", "10.2.0.1", "192.0.2.1", "2001:db8::1", "::1"];
-    const targets = ["a", "ab", "b"].flatMap((nodeName) => [true, false].map((isRemote) => ({ nodeName, isRemote })));
+    const targets = ["a", "ab", "b"].flatMap((name) =>
+      [true, false].flatMap((leaves) =>
+        (["node", "provider"] as const).map((kind) => ({ backend: { kind, name, tags: ["gpu"] }, leaves })),
+      ),
+    );
     // One or two words that differ: policies that have nothing in common are seldom within each other.
     fc.assert(
       fc.property(anyPolicy, anyPolicy, fc.nat(), fc.nat(), (ceiling, other, first, second) => {
@@ -39,7 +43,7 @@ describe("policyExcess()", () => {
         within(addresses, (policy, address) => policy.mayComeFrom(address));
         within(["default", "team"], (policy, endpoint) => policy.mayUseEndpoint(endpoint));
         within(OPERATIONS, (policy, operation) => policy.mayCall(operation));
-        within(targets, (policy, target) => policy.mayReach(target) && (policy.mayLeave || !target.isRemote));
+        within(targets, (policy, target) => policy.mayReach(target) && (policy.mayLeave || !target.leaves));
         within([0, 5, 6, 10], (policy, nowMs) => policy.stateAt(nowMs) === "ok");
         within([true], (policy) => policy.mayPin);
         const most = (policy: KeyPolicy, word: "requestsPerMinute" | "tokensPerMinute" | "concurrency") =>

@@ -75,7 +75,7 @@ describe("LiveCatalogue", () => {
     before.setNode({ id: "b", name: "anvil", grants: null });
     before.setReport("a", "c1", report(["llama"]));
     before.setReport("b", "c2", report(["llama"]));
-    expect(before.find("llama")?.targets.map((target) => target.nodeName)).toEqual(["forge"]);
+    expect(before.find("llama")?.targets.map((target) => target.backend.name)).toEqual(["forge"]);
     await Promise.resolve();
 
     const after = await make(settings);
@@ -84,7 +84,7 @@ describe("LiveCatalogue", () => {
     after.setReport("b", "c2", report(["llama"]));
     expect(after.find("llama")).toBeUndefined();
     after.removeNode("a");
-    expect(after.find("llama")?.targets.map((target) => target.nodeName)).toEqual(["anvil"]);
+    expect(after.find("llama")?.targets.map((target) => target.backend.name)).toEqual(["anvil"]);
   });
 
   it("makes one pool of several nodes that were granted the same name", async () => {
@@ -116,8 +116,8 @@ describe("LiveCatalogue", () => {
     catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
     catalogue.setReport("a", "c1", report(["llama"], { ready: false, remote: ["big:cloud"] }));
     expect(catalogue.find("llama")?.targets[0]?.canAccept()).toBe(false);
-    expect(catalogue.find("big:cloud")?.targets[0]?.isRemote).toBe(true);
-    expect(catalogue.find("llama")?.targets[0]?.isRemote).toBe(false);
+    expect(catalogue.find("big:cloud")?.targets[0]?.leaves).toBe(true);
+    expect(catalogue.find("llama")?.targets[0]?.leaves).toBe(false);
   });
 
   // Ollama answers 400 to a chat with such a model, in words of its own.

@@ -5,6 +5,7 @@ import { modelOperations } from "../engines/model-operations.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
 import { matchesGlob } from "../lib/glob.ts";
 import type { Catalogue, CatalogueEntry, Target } from "../proxy/target.ts";
+import type { Backend } from "../routing/backend.ts";
 import type { EngineKind, EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
 import type { ModelOwners } from "./model-owners.ts";
 import { rememberModels } from "./remember-models.ts";
@@ -18,6 +19,10 @@ export interface CatalogueNode {
   name: string;
   /** Globs of what it may serve; null: names that no other node serves. */
   grants: readonly string[] | null;
+  /** Default `own`. */
+  locality?: "own" | "rented";
+  /** Default none. */
+  tags?: readonly string[];
 }
 
 /** How to reach an engine of a node. One for links, one for direct URLs. */
@@ -51,6 +56,7 @@ export class LiveCatalogue implements Catalogue {
   readonly #reachOf: ReachOf;
   readonly #nowMs: () => number;
   readonly #nodes = new Map<string, CatalogueNode>();
+  readonly #backends = new Map<string, NodeBackend>();
   readonly #reports = new Map<string, { nodeId: string; report: NodeReport }>();
   readonly #owners: ModelOwners;
   readonly #firstSeen = new Map<string, number>();
@@ -115,11 +121,13 @@ export class LiveCatalogue implements Catalogue {
 
   setNode(node: CatalogueNode): void {
     this.#nodes.set(node.id, node);
+    this.#backend(node).learn(node);
     this.#rebuild();
   }
 
   removeNode(nodeId: string): void {
     this.#nodes.delete(nodeId);
+    this.#backends.delete(nodeId);
     for (const [connectorId, { nodeId: owner }] of this.#reports)
       if (owner === nodeId) this.#reports.delete(connectorId);
     this.#owners.forget(nodeId);
@@ -198,7 +206,9 @@ export class LiveCatalogue implements Catalogue {
     for (const alias of this.#aliases) {
       const found = alias.targets.flatMap((wanted) => {
         const entry = findByName(entries, wanted.model);
-        const targets = (entry?.targets ?? []).filter((one) => wanted.node === null || one.nodeName === wanted.node);
+        const targets = (entry?.targets ?? []).filter(
+          (one) => wanted.node === null || one.backend.name === wanted.node,
+        );
         return entry === undefined || targets.length === 0 ? [] : [{ name: entry.name, targets }];
       });
       const [first] = found;
@@ -231,7 +241,7 @@ export class LiveCatalogue implements Catalogue {
       const connectors = new Set<string>();
       target = new LiveTarget(
         id,
-        node,
+        this.#backend(node),
         engine.name,
         model.name,
         connectors,
@@ -239,10 +249,19 @@ export class LiveCatalogue implements Catalogue {
       );
       this.#targets.set(id, target);
     }
-    if (!seen.has(id)) target.begin(node.name);
+    if (!seen.has(id)) target.begin();
     seen.add(id);
     target.learn(engine, model, connectorId);
     return target;
+  }
+
+  #backend(node: CatalogueNode): NodeBackend {
+    let backend = this.#backends.get(node.id);
+    if (backend === undefined) {
+      backend = new NodeBackend(node);
+      this.#backends.set(node.id, backend);
+    }
+    return backend;
   }
 
   #entry(name: string, targets: readonly LiveTarget[]): LiveEntry {
@@ -284,18 +303,38 @@ function listedModel(id: string, createdAtMs: number, targets: readonly LiveTarg
   };
 }
 
+class NodeBackend implements Backend {
+  readonly kind = "node";
+  readonly id: string;
+  name = "";
+  label = "";
+  locality: Backend["locality"] = "own";
+  tags: readonly string[] = [];
+
+  constructor(node: CatalogueNode) {
+    this.id = node.id;
+    this.learn(node);
+  }
+
+  learn({ name, locality, tags }: CatalogueNode): void {
+    this.name = name;
+    this.label = `node/${name}`;
+    this.locality = locality ?? "own";
+    this.tags = tags ?? [];
+  }
+}
+
 /** One (node, engine, model). Kept over rebuilds, so that its count of running attempts stays true. */
 class LiveTarget implements Target {
   readonly id: string;
-  readonly nodeId: string;
-  nodeName: string;
+  readonly backend: NodeBackend;
   readonly engine: string;
   readonly engineModel: string;
   engineKind: EngineKind = "openai";
   isLoaded: boolean | null = null;
   sizeBytes: number | null = null;
   contextLength: number | null = null;
-  isRemote = false;
+  leaves = false;
   isLoading = false;
   isUsageRefused = false;
   operations: ReadonlySet<string> = new Set();
@@ -305,10 +344,9 @@ class LiveTarget implements Target {
   readonly #connectors: Set<string>;
   readonly #reach: Reach;
 
-  constructor(id: string, node: CatalogueNode, engine: string, model: string, connectors: Set<string>, reach: Reach) {
+  constructor(id: string, backend: NodeBackend, engine: string, model: string, connectors: Set<string>, reach: Reach) {
     this.id = id;
-    this.nodeId = node.id;
-    this.nodeName = node.name;
+    this.backend = backend;
     this.engine = engine;
     this.engineModel = model;
     this.#connectors = connectors;
@@ -316,19 +354,18 @@ class LiveTarget implements Target {
   }
 
   /** Forgets what connectors said, before they are asked again. */
-  begin(nodeName: string): void {
-    this.nodeName = nodeName;
+  begin(): void {
     this.#connectors.clear();
     this.#isReady = false;
     this.#report = null;
     this.isLoaded = null;
     this.isLoading = false;
-    this.isRemote = false;
+    this.leaves = this.backend.locality !== "own";
   }
 
   learn(engine: EngineReport, model: ModelReport, connectorId: string): void {
     if (this.#report === null || engine.ready) this.#report = { engine, model };
-    this.isRemote ||= model.remote;
+    this.leaves ||= model.remote;
     this.isLoading ||= engine.isLoading === true;
     if (!engine.ready) return;
     this.#isReady = true;
@@ -348,7 +385,7 @@ class LiveTarget implements Target {
   view(): ModelTargetView {
     const report = this.#report;
     return {
-      node: this.nodeName,
+      node: this.backend.name,
       engine: this.engine,
       kind: report?.engine.kind ?? "openai",
       engineModel: this.engineModel,

@@ -29,7 +29,7 @@ export async function probeModel(
   const [operationId, body] = SMALLEST.find(([id]) => target?.operations.has(id) === true) ?? [];
   const operation = operationId === undefined ? undefined : operationById(operationId);
   function result(ok: boolean, reason: string | null): ProbeResult {
-    const at = target === undefined ? null : `node/${target.nodeName}`;
+    const at = target === undefined ? null : target.backend.label;
     return { model, ok, reason, target: at, durationMs: clock.monotonicMs() - startedMs };
   }
   if (target === undefined) return result(false, "no node that serves it is connected and ready");

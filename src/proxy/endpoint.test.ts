@@ -138,7 +138,7 @@ describe("endpoints on the wire", () => {
   it("keep requests at home where they must not leave", async () => {
     await start();
     const [target] = plane.serve("cloudy", "forge");
-    if (target !== undefined) target.isRemote = true;
+    if (target !== undefined) target.leaves = true;
     const vm = plane.addKey(null, { endpoints: ["vm"] }).key;
     const connection = plane.raw(
       chatRequest(vm, chatBody("cloudy")).replace("Host: localhost", "Host: vm.example.org"),
@@ -175,7 +175,7 @@ describe("policy words of an endpoint", () => {
   it("refuse the side that it does not prefer, where nothing may fall back", async () => {
     await start({ endpoints: [CLOUD] });
     const [own, rented] = plane.serve("llama3", "own", "rented");
-    if (rented !== undefined) rented.isRemote = true;
+    if (rented !== undefined) rented.leaves = true;
     const { key } = plane.addKey(null, { endpoints: ["cloud"] });
     ask(key, "/cloud");
     await rented?.next();

@@ -211,8 +211,8 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     this.#attempts.push({
       id: this.#host.newId(),
       index: this.#attemptIndex,
-      target: `node/${target.nodeName}`,
-      nodeId: target.nodeId,
+      target: target.backend.label,
+      nodeId: target.backend.kind === "node" ? target.backend.id : null,
       engine: target.engine,
       engineModel: target.engineModel,
       startedAtMs: this.#attemptStartedAtMs,
@@ -389,10 +389,10 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     if (!next) return false;
     const prepared = this.#prepareNext();
     if (prepared === null) return false;
-    const from = this.#target?.nodeName ?? "";
+    const from = this.#target?.backend.label ?? "none";
     this.#cancel("superseded");
     this.#closeAttempt(failure.code);
-    this.#host.failover(`node/${from}`, `node/${prepared.target.nodeName}`, failure.code);
+    this.#host.failover(from, prepared.target.backend.label, failure.code);
     this.#attempt(prepared);
     return true;
   }
@@ -509,7 +509,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
   }
 
   #servedBy(): string {
-    return `node/${this.#target?.nodeName ?? this.#attempts.at(-1)?.target.slice(5) ?? "none"}`;
+    return this.#target?.backend.label ?? this.#attempts.at(-1)?.target ?? "none";
   }
 
   onSlow(): void {

@@ -1,13 +1,13 @@
 import type { ListedModel } from "../dialects/listed-model.ts";
 import type { Exchanger } from "../lib/exchange.ts";
+import type { Backend } from "../routing/backend.ts";
 import type { EngineKind } from "../tunnel/link.ts";
 
 /** A place that can answer a model, as the gateway's catalogue gives it out. Live: facts change under it. */
 export interface Target extends Exchanger {
-  /** Unique and stable: node, engine and the engine's model name. */
+  /** Unique and stable: node or provider, engine and the engine's model name. */
   readonly id: string;
-  readonly nodeId: string;
-  readonly nodeName: string;
+  readonly backend: Backend;
   readonly engine: string;
   /** Decides which fields it knows, and under which names. */
   readonly engineKind: EngineKind;
@@ -19,8 +19,8 @@ export interface Target extends Exchanger {
   readonly contextLength: number | null;
   /** Ids of the operations that it takes. */
   readonly operations: ReadonlySet<string>;
-  /** The engine hands the model's requests on to somebody else's cloud (Ollama `:cloud`). */
-  readonly isRemote: boolean;
+  /** A request that goes there leaves the operator's own machines: a provider, a rented node, or a model that the engine hands on to somebody else's cloud (Ollama `:cloud`). */
+  readonly leaves: boolean;
   /** The engine is up and loads its model; it takes no attempts. */
   readonly isLoading: boolean;
   /** A stream was refused there for being asked for its usage, and answered without. Written by the relay. */

@@ -9,12 +9,11 @@ interface Known extends PlanTarget {
 function target(id: string, more: Partial<PlanTarget> = {}): Known {
   return {
     id,
-    nodeId: `id-${id}`,
-    nodeName: id,
+    backend: { kind: "node", id: `id-${id}`, name: id, label: `node/${id}`, locality: "own", tags: [] },
     isLoaded: true,
     operations: new Set(["openai.chat"]),
     inFlight: 0,
-    isRemote: false,
+    leaves: false,
     isLoading: false,
     canAccept: () => true,
     ...more,
@@ -85,10 +84,10 @@ describe("planAttempts()", () => {
   });
 
   test("keeps what must not leave away from somebody else's cloud", () => {
-    const targets = [target("cloud", { isRemote: true }), target("own", { inFlight: 9 })];
+    const targets = [target("cloud", { leaves: true }), target("own", { inFlight: 9 })];
     expect(order(targets, { mayLeave: false })).toEqual(["own"]);
     expect(order(targets)).toContain("cloud");
-    expect(refusal([target("cloud", { isRemote: true })], { mayLeave: false })).toMatchObject({ code: "no_target" });
+    expect(refusal([target("cloud", { leaves: true })], { mayLeave: false })).toMatchObject({ code: "no_target" });
   });
 
   test("says that the model is being loaded where that is all that is missing", () => {

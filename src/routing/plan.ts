@@ -1,15 +1,15 @@
 import { PosternError } from "../errors.ts";
+import type { Backend } from "./backend.ts";
 
 /** What routing needs to know of a target. Read once per plan; facts change under it. */
 export interface PlanTarget {
-  readonly nodeId: string;
-  readonly nodeName: string;
+  readonly backend: Backend;
   /** Null where the engine does not say. */
   readonly isLoaded: boolean | null;
   readonly operations: ReadonlySet<string>;
   readonly inFlight: number;
-  /** The engine hands the model's requests on to somebody else's cloud. */
-  readonly isRemote: boolean;
+  /** A request that goes there leaves the operator's own machines. */
+  readonly leaves: boolean;
   /** The engine is up and loads its model. */
   readonly isLoading: boolean;
   canAccept(): boolean;
@@ -40,7 +40,7 @@ const RETRY_AFTER_SECONDS = 5;
  * @throws PosternError `no_target` with `Retry-After` (nobody there now), `body_invalid` (the model serves no such operation anywhere).
  */
 export function planAttempts<T extends PlanTarget>({ targets, canAsk, mayLeave, pinnedNode, turn }: PlanFacts<T>): T[] {
-  const allowed = mayLeave ? targets : targets.filter((one) => !one.isRemote);
+  const allowed = mayLeave ? targets : targets.filter((one) => !one.leaves);
   if (allowed.length === 0 && targets.length > 0) {
     throw new PosternError("no_target", {
       message: "The model runs in somebody else's cloud, and the request may not leave this one",
@@ -69,7 +69,8 @@ export function planAttempts<T extends PlanTarget>({ targets, canAsk, mayLeave, 
 }
 
 function isOnNode(target: PlanTarget, node: string): boolean {
-  return target.nodeName === node || target.nodeId === node;
+  const { kind, name, id } = target.backend;
+  return kind === "node" && (name === node || id === node);
 }
 
 function noTarget(pinnedNode: string | null): PosternError {

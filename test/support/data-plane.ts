@@ -22,6 +22,7 @@ import type { Origin } from "../../src/proxy/identify.ts";
 import type { RequestSummary } from "../../src/proxy/observer.ts";
 import { Pipeline } from "../../src/proxy/pipeline.ts";
 import type { Catalogue, CatalogueEntry, Target } from "../../src/proxy/target.ts";
+import type { Backend } from "../../src/routing/backend.ts";
 import { type PriceRule, Prices } from "../../src/usage/price.ts";
 import type { Ledger, RequestClosed, RequestOpened } from "../../src/usage/record.ts";
 import { keyRecord } from "./key-record.ts";
@@ -184,8 +185,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
 /** A target whose answers the test gives: take the next attempt with `next()` and call its handler. */
 export class PlayedTarget implements Target {
   readonly id: string;
-  readonly nodeId: string;
-  readonly nodeName: string;
+  readonly backend: Backend;
   readonly engine = "played";
   readonly engineKind = "vllm";
   readonly engineModel: string;
@@ -194,7 +194,7 @@ export class PlayedTarget implements Target {
   contextLength: number | null = null;
   operations: ReadonlySet<string> = new Set(["openai.chat", "openai.completions", "openai.embeddings"]);
   inFlight = 0;
-  isRemote = false;
+  leaves = false;
   isLoading = false;
   isUsageRefused = false;
   isAccepting = true;
@@ -204,8 +204,14 @@ export class PlayedTarget implements Target {
 
   constructor(model: string, node: string) {
     this.id = `${node}/${model}`;
-    this.nodeId = `id-${node}`;
-    this.nodeName = node;
+    this.backend = {
+      kind: "node",
+      id: `id-${node}`,
+      name: node,
+      label: `node/${node}`,
+      locality: "own",
+      tags: [],
+    };
     this.engineModel = model;
   }
 
