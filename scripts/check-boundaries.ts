@@ -21,6 +21,7 @@ const ALLOWED: Record<string, readonly string[]> = {
     "config/resolved.ts",
     "access",
     "routing",
+    "continuity",
     "usage",
     "dialects",
     "engines/engine.ts",

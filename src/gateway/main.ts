@@ -24,6 +24,7 @@ import { Closers } from "../lib/closers.ts";
 import { createUuidV7 } from "../lib/uuidv7.ts";
 import { VERSION } from "../lib/version.ts";
 import type { EdgeResponse } from "../proxy/edge-response.ts";
+import { FaultInjector } from "../proxy/fault-injector.ts";
 import { Pipeline } from "../proxy/pipeline.ts";
 import { refuse } from "../proxy/refuse.ts";
 import { openJournal } from "../storage/journal.ts";
@@ -153,6 +154,7 @@ async function compose(
       log.warn({ error: inWords(error) }, "what keys used before is not known whole"),
     ),
   );
+  const faults = new FaultInjector(clock);
   const pipeline = new Pipeline({
     clock,
     keyring,
@@ -171,6 +173,7 @@ async function compose(
     limits: gateway.limits,
     timeouts: gateway.timeouts,
     fields: gateway.fields,
+    faults,
     optedIn: new Set(gateway.optional),
     newId,
   });

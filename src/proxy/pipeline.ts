@@ -24,6 +24,7 @@ import type { Ledger } from "../usage/record.ts";
 import { BodyMemory } from "./body-memory.ts";
 import { decodeBody } from "./decode-body.ts";
 import { checkAddress, findPlace } from "./endpoint.ts";
+import type { FaultInjector } from "./fault-injector.ts";
 import { type CallerHead, readHead } from "./head.ts";
 import { identify, type Origin } from "./identify.ts";
 import { KeySteps } from "./key-steps.ts";
@@ -55,6 +56,7 @@ export interface PipelineDeps {
   limits: LimitConfig;
   timeouts: TimeoutConfig;
   fields: FieldPolicy;
+  faults: FaultInjector;
   /** Ids of opt-in operations that are served. */
   optedIn: ReadonlySet<string>;
   /** Makes UUIDv7s. */
@@ -269,6 +271,7 @@ export class Pipeline {
       requestBytes,
     };
     this.#deps.observer.streamStarted();
+    const subject = { requestId: run.id, model: entry.name, workflow: key.policy.document.workflow };
     const overheadMs = clock.monotonicMs() - arrivedMs;
     run.relay = new Relay(
       {
@@ -296,6 +299,7 @@ export class Pipeline {
         monotonicMs: () => clock.monotonicMs(),
         nowMs: () => clock.nowMs(),
         newId: this.#deps.newId,
+        start: (target, request, handler) => this.#deps.faults.start(target, request, handler, subject),
         failover: (from, to, reason) => this.#deps.observer.failover(from, to, reason),
         refuse: (error) => this.#answerError(run, error),
         open: (then) => ledger.open(opened, then),

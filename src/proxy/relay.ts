@@ -7,7 +7,14 @@ import { statusFor } from "../dialects/error-body.ts";
 import { isPassableError, streamTypeOf } from "../dialects/pass-through.ts";
 import { toldError } from "../dialects/told-error.ts";
 import { type ErrorCode, PosternError, toPosternError } from "../errors.ts";
-import type { CancelReason, Exchange, ExchangeFailure, ExchangeHandler, ExchangeHeaders } from "../lib/exchange.ts";
+import type {
+  CancelReason,
+  Exchange,
+  ExchangeFailure,
+  ExchangeHandler,
+  ExchangeHeaders,
+  ExchangeRequest,
+} from "../lib/exchange.ts";
 import { type AttemptFailure, classifyAnswer, classifyFailure } from "../routing/classify-failure.ts";
 import { planRetry } from "../routing/retry.ts";
 import { estimateUsage } from "../usage/estimate.ts";
@@ -82,6 +89,8 @@ export interface RelayHost {
   nowMs(): number;
   /** A UUIDv7. */
   newId(): string;
+  /** Starts an exchange at the target; the one way to it, so that drills can play faults there. As `Exchanger.start`. */
+  start(target: Target, request: ExchangeRequest, handler: ExchangeHandler): Exchange;
   /** Notes that the request goes out; it goes out in `then`. */
   open(then: () => void): OpenRecord;
   /** Called exactly once. Whatever ends the answer is done in `last`. */
@@ -199,7 +208,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     const headers = upstreamHeaders(this.#job.source.facts.isStream ? format.streamType : null, request.contentType);
     headers["postern-operation"] = id;
     headers["postern-request"] = this.#job.id;
-    this.#exchange = target.start({ method: "POST", path, headers, body: request.body }, this);
+    this.#exchange = this.#host.start(target, { method: "POST", path, headers, body: request.body }, this);
   }
 
   #closeAttempt(errorCode: ErrorCode | null): void {

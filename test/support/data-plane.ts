@@ -18,6 +18,7 @@ import { startPublicListener } from "../../src/gateway/public-listener.ts";
 import { ManualClock } from "../../src/lib/clock.ts";
 import type { CancelReason, Exchange, ExchangeHandler, ExchangeRequest } from "../../src/lib/exchange.ts";
 import { createUuidV7 } from "../../src/lib/uuidv7.ts";
+import { FaultInjector } from "../../src/proxy/fault-injector.ts";
 import type { Origin } from "../../src/proxy/identify.ts";
 import type { RequestSummary } from "../../src/proxy/observer.ts";
 import { Pipeline } from "../../src/proxy/pipeline.ts";
@@ -39,6 +40,7 @@ export interface DataPlane {
   readonly keyLimits: KeyLimits;
   readonly addresses: AddressRules;
   readonly pipeline: Pipeline;
+  readonly faults: FaultInjector;
   readonly server: Server;
   readonly opened: RequestOpened[];
   readonly closed: RequestClosed[];
@@ -107,6 +109,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
   places.replaceAll(options.endpoints ?? [], options.rules ?? [], clock.nowMs());
   const originOf =
     options.originOf ?? (({ socket }) => ({ address: socket.remoteAddress ?? "", source: "peer" }) as const);
+  const faults = new FaultInjector(clock);
   const pipeline = new Pipeline({
     clock,
     keyring,
@@ -119,6 +122,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     limits,
     timeouts,
     fields: DEFAULT_FIELD_POLICY,
+    faults,
     optedIn: new Set(options.optedIn),
     newId: createUuidV7(),
     places,
@@ -153,6 +157,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     keyLimits,
     addresses: places.rules,
     pipeline,
+    faults,
     server,
     opened,
     closed,
