@@ -10,12 +10,13 @@ const paths = (granted: Omit<KeyPolicy, "version">, ceiling: Omit<KeyPolicy, "ve
   policyExcess({ version: 1, ...granted }, { version: 1, ...ceiling }).map(({ path }) => path);
 
 describe("policyExcess()", () => {
-  test("finds a policy within itself, and within one that says nothing but may pin", () => {
+  test("finds a policy within itself, and within one that says nothing but may pin and capture", () => {
     fc.assert(
       fc.property(anyPolicy, (policy) => {
         expect(policyExcess(policy, policy)).toEqual([]);
         const endpoints = policy.endpoints === undefined ? {} : { endpoints: policy.endpoints };
-        expect(policyExcess(policy, { version: 1, mayPin: true, ...endpoints })).toEqual([]);
+        const capture = { requests: true, answers: true, retentionHours: 3 };
+        expect(policyExcess(policy, { version: 1, mayPin: true, capture, ...endpoints })).toEqual([]);
       }),
     );
   });
@@ -46,6 +47,11 @@ describe("policyExcess()", () => {
         within(targets, (policy, target) => policy.mayReach(target) && (policy.mayLeave || !target.leaves));
         within([0, 5, 6, 10], (policy, nowMs) => policy.stateAt(nowMs) === "ok");
         within([true], (policy) => policy.mayPin);
+        for (const kind of ["requests", "answers"] as const)
+          within(
+            [1, 2, 3],
+            ({ document: { capture } }, hours) => capture?.[kind] === true && capture.retentionHours >= hours,
+          );
         const most = (policy: KeyPolicy, word: "requestsPerMinute" | "tokensPerMinute" | "concurrency") =>
           policy.shadow === true ? Number.POSITIVE_INFINITY : (policy[word] ?? Number.POSITIVE_INFINITY);
         for (const word of ["requestsPerMinute", "tokensPerMinute", "concurrency"] as const) {
@@ -68,6 +74,12 @@ describe("policyExcess()", () => {
     [{}, { mayLeave: "no" as const }, ["mayLeave"]],
     [{ expiresAtMs: 11 }, { expiresAtMs: 10 }, ["expiresAtMs"]],
     [{ mayPin: true }, {}, ["mayPin"]],
+    [{ capture: { requests: true, retentionHours: 1 } }, {}, ["capture"]],
+    [
+      { capture: { answers: true, retentionHours: 25 } },
+      { capture: { answers: true, retentionHours: 24 } },
+      ["capture"],
+    ],
     [{ budgets: { tokensPerDay: { soft: 1 } } }, { budgets: { tokensPerDay: { hard: 5 } } }, ["budgets.tokensPerDay"]],
     [{ concurrency: 1, shadow: true }, { concurrency: 2 }, ["shadow"]],
     [{ workflow: "b" }, { workflow: "a" }, ["workflow"]],

@@ -38,6 +38,7 @@ export function policyExcess(granted: KeyPolicy, ceiling: KeyPolicy): PolicyFaul
   );
   check("workflow", ceiling.workflow === undefined || granted.workflow === ceiling.workflow, ceiling.workflow);
   check("notBeforeMs", (granted.notBeforeMs ?? 0) >= (ceiling.notBeforeMs ?? 0), ceiling.notBeforeMs);
+  check("capture", isCaptureWithin(granted.capture, ceiling.capture), ceiling.capture ?? "none");
   check("mayPin", ceiling.mayPin === true || granted.mayPin !== true, ceiling.mayPin);
   for (const word of ["expiresAtMs", "requestsPerMinute", "tokensPerMinute", "concurrency"] as const) {
     check(word, isAtMost(granted[word], ceiling[word]), ceiling[word]);
@@ -90,6 +91,12 @@ function isTargetsWithin(targets: KeyPolicy["targets"], bounds: KeyPolicy["targe
     isListWithin(targets.tags ?? [], bounds.tags ?? [], isSame) &&
     isListWithin(targets.providers ?? [], bounds.providers ?? [], isGlobWithin)
   );
+}
+
+function isCaptureWithin(capture: KeyPolicy["capture"], bound: KeyPolicy["capture"]): boolean {
+  if (capture === undefined) return true;
+  if (bound === undefined || capture.retentionHours > bound.retentionHours) return false;
+  return (capture.requests !== true || bound.requests === true) && (capture.answers !== true || bound.answers === true);
 }
 
 function hasLimits({ requestsPerMinute, tokensPerMinute, concurrency, budgets }: KeyPolicy): boolean {

@@ -61,7 +61,7 @@ describe("a policy document", () => {
   });
 
   test("all its faults are told together", () => {
-    const { faults } = readPolicy({ version: 1, concurrency: -1, models: ["a b"], capture: true });
+    const { faults } = readPolicy({ version: 1, concurrency: -1, models: ["a b"], colour: true });
     expect(faults?.map(({ path }) => path).sort()).toEqual(["", "concurrency", "models[0]"]);
   });
 });

@@ -12,6 +12,9 @@ const MAX_AMOUNT = 1_000_000_000_000;
 /** Largest rate; the windows count in 32 bits. */
 const MAX_RATE = 1_000_000_000;
 
+/** Longest that prompts and answers may be kept: 90 days. */
+const MAX_CAPTURE_HOURS = 90 * 24;
+
 const SPACELESS = /^[^\p{Cc}\s]+$/u;
 const NAME = /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/;
 
@@ -54,8 +57,8 @@ const edges = z
   });
 
 /**
- * Everything that a policy may say about a key, but for its times. Each word that is left out restricts nothing, with two
- * exceptions: `endpoints` is the default one, and `mayPin` is no. An empty list allows nothing.
+ * Everything that a policy may say about a key, but for its times. Each word that is left out restricts nothing, with three
+ * exceptions: `endpoints` is the default one, and `mayPin` and `capture` are no. An empty list allows nothing.
  */
 const words = {
   endpoints: listOf(name).optional().describe("Endpoints that take it. Left out: the one called `default`."),
@@ -90,6 +93,17 @@ const words = {
     })
     .optional()
     .describe("Per day and calendar month of UTC; money in micro-dollars, by `prices`."),
+  capture: z
+    .strictObject({
+      requests: z.boolean().optional().describe("Keep what callers send."),
+      answers: z.boolean().optional().describe("Keep what they get."),
+      retentionHours: z.int().min(1).max(MAX_CAPTURE_HOURS).describe("Hours after which it is deleted."),
+    })
+    .refine(({ requests, answers }) => requests === true || answers === true, {
+      error: "needs `requests` or `answers`",
+    })
+    .optional()
+    .describe("Prompts and answers are kept, where `storage.capture` allows it. Left out: never."),
   mayPin: z.boolean().optional().describe("Whether `X-Postern-Node` is obeyed."),
   shadow: z.boolean().optional().describe("Rates, concurrency and budgets are reported, never refused."),
 } as const;

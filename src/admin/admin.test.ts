@@ -135,6 +135,7 @@ function setUp(options: SetUpOptions = {}) {
       keyTemplates: options.templates ?? new Map(),
     },
     store: options.store ?? memoryStore(options.rows),
+    captures: { read: async () => null, forgetKey: async () => 0 },
     clock,
     live,
     access: new AdminAccess(),

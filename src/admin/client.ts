@@ -40,6 +40,7 @@ import {
   user,
   userList,
 } from "./contract-access.ts";
+import { type CaptureView, captureView } from "./contract-captures.ts";
 import {
   type CreatedKey,
   type CreateKeyInput,
@@ -217,6 +218,10 @@ export class AdminClient {
 
   request(id: string): Promise<RequestView> {
     return this.#ask("GET", `/requests/${encodeURIComponent(id)}`, requestView);
+  }
+
+  capture(id: string): Promise<CaptureView> {
+    return this.#ask("GET", `/requests/${encodeURIComponent(id)}/capture`, captureView);
   }
 
   backup(path: string): Promise<BackupResult> {

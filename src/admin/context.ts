@@ -28,6 +28,7 @@ import type {
   UpdateUserInput,
   UserView,
 } from "./contract-access.ts";
+import type { CaptureView } from "./contract-captures.ts";
 import type { CreatedKey, CreateKeyInput, KeyView, RotateKeyInput, UpdateKeyInput } from "./contract-keys.ts";
 import type {
   AuditAnchor,
@@ -97,6 +98,8 @@ export interface AdminContext {
   probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
   usage(query: { by: UsageGroup; sinceMs?: number | undefined; untilMs?: number | undefined }): Promise<UsageReport>;
   request(id: string): Promise<RequestView>;
+  /** What was kept of a request; that it was read is in the audit trail before this resolves. */
+  capture(id: string): Promise<CaptureView>;
   backup(path: string): Promise<BackupResult>;
   health(): Promise<Health>;
   settings(): Promise<Settings>;

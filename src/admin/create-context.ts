@@ -5,10 +5,11 @@ import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { AuditDraft } from "../storage/audit-chain.ts";
-import type { Changes, Store } from "../storage/store.ts";
+import type { CaptureStore, Changes, Store } from "../storage/store.ts";
 import type { AdminAccess } from "./access/access.ts";
 import { createAccessAdmin } from "./access-admin.ts";
 import { actorOf, type Caller } from "./caller.ts";
+import { createCaptureAdmin } from "./capture-admin.ts";
 import type { AdminContext, LiveGateway } from "./context.ts";
 import { createEndpointAdmin } from "./endpoint-admin.ts";
 import { createKeyAdmin } from "./key-admin.ts";
@@ -24,6 +25,7 @@ export interface AdminParts {
   version: string;
   config: ResolvedConfig;
   store: Store;
+  captures: CaptureStore;
   clock: Clock;
   /** Null when no gateway runs: the same contract over the store alone. */
   live: LiveGateway | null;
@@ -72,6 +74,7 @@ function createAdminContext(parts: CallParts): AdminContext {
     ...createUserAdmin(parts),
     ...createSessionAdmin(parts),
     ...createRecordAdmin(parts),
+    ...createCaptureAdmin(parts),
     async status() {
       const [keyList, nodeList, storeTrouble] = await Promise.all([keys.listKeys(), nodes.listNodes(), store.health()]);
       const models = live?.models() ?? [];

@@ -17,7 +17,7 @@ type KeyMethods = Pick<
 >;
 
 /** Keys: the store has them, a running gateway is told of each change. */
-export function createKeyAdmin({ store, clock, live, config, changing }: CallParts): KeyMethods {
+export function createKeyAdmin({ store, captures, clock, live, config, changing }: CallParts): KeyMethods {
   return {
     async listKeys() {
       return (await store.keys.list()).map(view);
@@ -27,6 +27,8 @@ export function createKeyAdmin({ store, clock, live, config, changing }: CallPar
     },
     async createKey(input) {
       const nowMs = clock.nowMs();
+      const policy = policyOf(input, nowMs);
+      refuseVainCapture(policy, null);
       const { id, hash, key: secret } = createKey(randomBytes);
       const key: KeyRecord = {
         id,
@@ -34,7 +36,7 @@ export function createKeyAdmin({ store, clock, live, config, changing }: CallPar
         hash,
         previousHash: null,
         previousUntilMs: null,
-        policy: writePolicy(policyOf(input, nowMs)),
+        policy: writePolicy(policy),
         createdAtMs: nowMs,
         disabledAtMs: null,
         revokedAtMs: null,
@@ -46,6 +48,7 @@ export function createKeyAdmin({ store, clock, live, config, changing }: CallPar
     },
     async updateKey(idOrName, { name, policy }) {
       const key = await findKey(store, idOrName);
+      if (policy !== undefined) refuseVainCapture(policy, parsePolicy(key.policy));
       const changes = {
         ...(name === undefined ? {} : { name }),
         ...(policy === undefined ? {} : { policy: writePolicy(policy) }),
@@ -73,7 +76,10 @@ export function createKeyAdmin({ store, clock, live, config, changing }: CallPar
     },
     async revokeKey(idOrName) {
       const key = await findToClose(idOrName);
-      return view(key.revokedAtMs === null ? await close("keys.revoke", key, { revokedAtMs: clock.nowMs() }) : key);
+      const revoked = key.revokedAtMs === null ? await close("keys.revoke", key, { revokedAtMs: clock.nowMs() }) : key;
+      // Each time: the disk may have said no before.
+      await captures.forgetKey(key.id);
+      return view(revoked);
     },
   };
 
@@ -127,6 +133,15 @@ export function createKeyAdmin({ store, clock, live, config, changing }: CallPar
         cause: error,
       });
     }
+  }
+
+  /** Nobody should believe that something is kept which is not. A key that had the word before may keep it. */
+  function refuseVainCapture({ capture }: KeyPolicy, before: KeyPolicy | null): void {
+    if (capture === undefined || before?.capture !== undefined || config.storage.capture !== null) return;
+    throw new PosternError("invalid_input", {
+      message: 'The policy is not valid: "capture" is not allowed by the configuration',
+      hint: "Set `storage.capture` in postern.yaml first; without it nothing is kept of any key.",
+    });
   }
 
   function policyOf({ template, policy, expiresInMs }: CreateKeyInput, nowMs: number): KeyPolicy {

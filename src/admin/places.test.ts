@@ -56,7 +56,8 @@ function contextWith(fields: Partial<ResolvedConfig>): AdminContext {
   const mintInvitation = () => Promise.reject(new Error("no invitations here"));
   const settleUsage = async () => {};
   const access = new AdminAccess();
-  const parts = { version: "1.2.3", config, store, clock, live: null, access, mintInvitation, settleUsage };
+  const captures = { read: async () => null, forgetKey: async () => 0 };
+  const parts = { version: "1.2.3", config, store, captures, clock, live: null, access, mintInvitation, settleUsage };
   return createAdmin(parts)(ownerOfFolder("offline"));
 }
 

@@ -8,6 +8,7 @@ import type { ResolvedConfig } from "../config/resolved.ts";
 import { loadGatewayIdentity } from "../gateway/identity.ts";
 import { systemClock } from "../lib/clock.ts";
 import { VERSION } from "../lib/version.ts";
+import { CaptureFiles } from "../storage/capture-files.ts";
 import { openJournal } from "../storage/journal.ts";
 import { openSqliteStore } from "../storage/sqlite/open-store.ts";
 import { createInvitation } from "../tunnel/invitation.ts";
@@ -32,6 +33,7 @@ export async function createOfflineAdmin(config: ResolvedConfig): Promise<Fastif
       version: VERSION,
       config,
       store,
+      captures: new CaptureFiles({ folder: config.dataFolder, totalBytes: Number.POSITIVE_INFINITY }),
       clock: systemClock,
       live: null,
       access,

@@ -26,6 +26,8 @@ export interface PolicyOptions {
   concurrency?: string;
   budget?: string[];
   mayPin?: boolean;
+  capture?: string;
+  captureFor?: string;
   shadow?: boolean;
 }
 
@@ -52,6 +54,8 @@ export function addPolicyOptions(command: Command): Command {
     .option("--tag <name...>", "only nodes with one of these tags")
     .option("--provider <glob...>", "only these providers")
     .option("--may-pin", "obey X-Postern-Node")
+    .option("--capture <requests|answers|both>", "keep prompts, answers or both, where `storage.capture` allows it")
+    .option("--capture-for <duration>", 'hours that they are kept, like "24h" or "7d" (default 24h)')
     .option("--workflow <label>", "label that groups keys");
 }
 
@@ -82,6 +86,7 @@ export function readPolicyOptions(options: PolicyOptions, nowMs: number): KeyPol
     tokensPerMinute: readAmount("--tokens-per-minute", options.tokensPerMinute),
     concurrency: readAmount("--concurrency", options.concurrency),
     budgets: options.budget === undefined ? undefined : Object.fromEntries(options.budget.map(readBudget)),
+    capture: readCapture(options),
     mayPin: options.mayPin,
     shadow: options.shadow,
   };
@@ -107,6 +112,22 @@ function readAmount(flag: string, text: string | undefined): number | undefined 
   if (text === undefined) return undefined;
   if (!/^\d{1,12}$/.test(text)) throw usageError(`${flag} must be a whole number, got ${JSON.stringify(text)}`);
   return Number(text);
+}
+
+function readCapture({ capture, captureFor }: PolicyOptions) {
+  if (capture === undefined) {
+    if (captureFor !== undefined) throw usageError("--capture-for needs --capture");
+    return undefined;
+  }
+  if (!["requests", "answers", "both"].includes(capture)) {
+    throw usageError(`--capture must be requests, answers or both, got ${JSON.stringify(capture)}`);
+  }
+  const retentionHours = Math.ceil(readDuration("--capture-for", captureFor ?? "24h") / 3_600_000);
+  return {
+    ...(capture === "answers" ? {} : { requests: true }),
+    ...(capture === "requests" ? {} : { answers: true }),
+    retentionHours,
+  };
 }
 
 const BUDGETS: Record<string, BudgetName> = {

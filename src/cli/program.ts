@@ -13,6 +13,7 @@ import { addGatewayCommand } from "./commands/gateway.ts";
 import { addKeysCommand } from "./commands/keys.ts";
 import { addModelsCommand } from "./commands/models.ts";
 import { addNodesCommand } from "./commands/nodes.ts";
+import { addRequestsCommand } from "./commands/requests.ts";
 import { addStatusCommand } from "./commands/status.ts";
 import { addUpCommand } from "./commands/up.ts";
 import { addUsageCommand } from "./commands/usage.ts";
@@ -52,6 +53,7 @@ export function buildProgram(state: RunState): Command {
   addNodesCommand(program, commands);
   addModelsCommand(program, commands);
   addUsageCommand(program, commands);
+  addRequestsCommand(program, commands);
   addConfigCommand(program, commands);
   addAdminCommand(program, commands);
   addAuditCommand(program, commands);

@@ -57,7 +57,7 @@ gateway:
   trustedProxies: [10.0.0.0/8, "fd00::/8", 192.0.2.1]
   limits: { body: 8MiB, requests: 12 }
   timeouts: { total: 2h, hold: 0s }
-storage: { requestRetention: forever, syncEvery: 250ms }
+storage: { requestRetention: forever, syncEvery: 250ms, capture: { retention: 12h, item: 64KiB } }
 models:
   gpt-4o-mini: { targets: [{ model: "llama3.1:8b", node: forge }, { model: qwen3 }] }
 `);
@@ -65,7 +65,11 @@ models:
   expect(config.gateway.publicUrl).toBe("https://ai.example.org");
   expect(config.gateway.limits).toEqual({ ...DEFAULT_LIMITS, bodyBytes: 8 * 1024 * 1024, requests: 12 });
   expect(config.gateway.timeouts).toEqual({ ...DEFAULT_TIMEOUTS, totalMs: 7_200_000, holdMs: 0 });
-  expect(config.storage).toEqual({ requestRetentionMs: null, syncEveryMs: 250 });
+  expect(config.storage).toEqual({
+    requestRetentionMs: null,
+    syncEveryMs: 250,
+    capture: { maxRetentionMs: 12 * 3_600_000, itemBytes: 64 * 1024, totalBytes: 256 * 1024 ** 2 },
+  });
   expect(config.models).toEqual([
     {
       name: "gpt-4o-mini",

@@ -3,7 +3,14 @@ import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { formatSize } from "../lib/size.ts";
 import { formatListen } from "./listen-address.ts";
-import { DEFAULT_EDGE, DEFAULT_LIMITS, DEFAULT_STORAGE, DEFAULT_TIMEOUTS, defaultConfig } from "./resolved.ts";
+import {
+  DEFAULT_CAPTURE,
+  DEFAULT_EDGE,
+  DEFAULT_LIMITS,
+  DEFAULT_STORAGE,
+  DEFAULT_TIMEOUTS,
+  defaultConfig,
+} from "./resolved.ts";
 import { configSchema } from "./schema.ts";
 
 /** JSON Schema of `postern.yaml` for editors (draft 2020-12). */
@@ -104,6 +111,9 @@ function writtenDefaults(): Record<string, string> {
     "gateway.tls.acme.challenge": DEFAULT_EDGE.challenge,
     "gateway.cors.maxAge": formatDuration(DEFAULT_EDGE.corsMaxAgeMs),
     "gateway.admin.listen": formatListen(gateway.admin.listen),
+    "storage.capture.retention": formatDuration(DEFAULT_CAPTURE.maxRetentionMs),
+    "storage.capture.item": formatSize(DEFAULT_CAPTURE.itemBytes),
+    "storage.capture.total": formatSize(DEFAULT_CAPTURE.totalBytes),
     "storage.requestRetention": formatDuration(DEFAULT_STORAGE.requestRetentionMs ?? 0),
     "storage.syncEvery": formatDuration(DEFAULT_STORAGE.syncEveryMs),
     "agent.discover": String(agent.discover),

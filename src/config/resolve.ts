@@ -2,6 +2,7 @@ import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy
 import { resolveEndpoints, resolveProxies, resolveRules } from "./resolve-access.ts";
 import { addFault, locateFile, placeOf, type Resolving, readSecret } from "./resolve-file.ts";
 import {
+  DEFAULT_CAPTURE,
   DEFAULT_EDGE,
   type EngineAddress,
   type KeyTemplate,
@@ -91,6 +92,14 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
     endpoints: resolveEndpoints(resolving, forGateway),
     access: { rules: resolveRules(resolving) },
     storage: {
+      capture:
+        raw.storage?.capture === undefined
+          ? null
+          : {
+              maxRetentionMs: raw.storage.capture.retention ?? DEFAULT_CAPTURE.maxRetentionMs,
+              itemBytes: raw.storage.capture.item ?? DEFAULT_CAPTURE.itemBytes,
+              totalBytes: raw.storage.capture.total ?? DEFAULT_CAPTURE.totalBytes,
+            },
       requestRetentionMs:
         raw.storage?.requestRetention === "forever"
           ? null

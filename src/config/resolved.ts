@@ -201,7 +201,17 @@ interface AccessConfig {
   rules: readonly FileRule[];
 }
 
+/** Bounds of what is kept of prompts and answers. */
+export interface CaptureConfig {
+  maxRetentionMs: number;
+  /** Most that is kept of one request, and of one answer. */
+  itemBytes: number;
+  totalBytes: number;
+}
+
 export interface StorageConfig {
+  /** Null: nothing is captured, whatever a key says. */
+  capture: CaptureConfig | null;
   /** Requests and attempts older than this are deleted (daily totals stay); null keeps them for ever. */
   requestRetentionMs: number | null;
   /** Longest time that a usage record may be in the operating system's cache only. 0: every record is synced. */
@@ -346,7 +356,10 @@ export const DEFAULT_EDGE = {
   corsMaxAgeMs: 10 * MINUTE,
 } as const;
 
-export const DEFAULT_STORAGE: StorageConfig = { requestRetentionMs: 90 * DAY, syncEveryMs: 1 * SECOND };
+/** Where the file turns capture on and says no more. */
+export const DEFAULT_CAPTURE: CaptureConfig = { maxRetentionMs: 7 * DAY, itemBytes: 256 * KIB, totalBytes: 256 * MIB };
+
+export const DEFAULT_STORAGE: StorageConfig = { capture: null, requestRetentionMs: 90 * DAY, syncEveryMs: 1 * SECOND };
 
 /** Everything at its default, for programs and tests that need no file. */
 export function defaultConfig(dataFolder: string): ResolvedConfig {

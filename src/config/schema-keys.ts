@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { policyTemplateSchema } from "../access/policy.ts";
-import { DAY_MS, duration } from "./schema-values.ts";
+import { DAY_MS, duration, GiB, size } from "./schema-values.ts";
 
 /** What keys may be made from, and what models cost: the parts of `postern.yaml` that limits go by. */
 export const keyTemplate = policyTemplateSchema.extend({
@@ -30,4 +30,21 @@ export const prices = z
   )
   .describe(
     "Prices by public name of the model, `*` allowed; the first that fits counts. A model without one is free.",
+  );
+
+/** `storage.capture`. */
+export const capture = z
+  .strictObject({
+    retention: duration({ minMs: 60_000, min: "1m", maxMs: 90 * DAY_MS, max: "90d" })
+      .optional()
+      .describe("Longest that anything is kept, whatever a key's policy says."),
+    item: size({ minBytes: 1024, maxBytes: 4 * 1024 ** 2, min: "1KiB", max: "4MiB" })
+      .optional()
+      .describe("Most that is kept of one request, and of one answer."),
+    total: size({ minBytes: 1024 ** 2, maxBytes: 1024 * GiB, min: "1MiB", max: "1024GiB" })
+      .optional()
+      .describe("Sum of all that is kept; beyond it the oldest go."),
+  })
+  .describe(
+    "That prompts and answers may be kept at all, of keys whose policy has `capture`. Left out: never. In files of the data folder, not in the store.",
   );

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { access, endpoints, trustedProxies } from "./schema-access.ts";
 import { cors, limits, publicTls, timeouts, tlsFiles } from "./schema-edge.ts";
-import { prices } from "./schema-keys.ts";
+import { capture, prices } from "./schema-keys.ts";
 import { count, DAY_MS, duration, engineUrl, listen, MAX_ENTRIES, origin, path, secret } from "./schema-values.ts";
 
 /**
@@ -116,6 +116,7 @@ const gateway = z.strictObject({
 });
 
 const storage = z.strictObject({
+  capture: capture.optional(),
   requestRetention: z
     .union([z.literal("forever"), duration({ minMs: DAY_MS, min: "1d", maxMs: 36_500 * DAY_MS, max: "36500d" })], {
       error: 'must be "forever" or a duration of at least one day, like "90d"',

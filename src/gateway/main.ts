@@ -47,6 +47,7 @@ import { openListeners } from "./listeners.ts";
 import { createLiveGateway } from "./live.ts";
 import { Metrics } from "./metrics.ts";
 import { openNodes } from "./nodes.ts";
+import { openCaptures } from "./open-captures.ts";
 import { openProxies } from "./open-proxies.ts";
 import { openPlaces } from "./places.ts";
 import { createPlainRequests } from "./plain-requests.ts";
@@ -155,6 +156,14 @@ async function compose(
     ),
   );
   const faults = new FaultInjector(clock);
+  const { captures, files: captureFiles } = await openCaptures({
+    config,
+    keyring,
+    clock,
+    log,
+    closers,
+    onResult: metrics.captured,
+  });
   const pipeline = new Pipeline({
     clock,
     keyring,
@@ -170,6 +179,7 @@ async function compose(
       failover: metrics.failover,
       ended: (summary) => summaries.add(summary),
     },
+    captures,
     limits: gateway.limits,
     timeouts: gateway.timeouts,
     fields: gateway.fields,
@@ -287,6 +297,7 @@ async function compose(
     version: VERSION,
     config: { ...config, gateway: { ...gateway, listen } },
     store,
+    captures: captureFiles,
     clock,
     log,
     closers,

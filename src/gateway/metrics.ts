@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { CaptureResult } from "../proxy/captures.ts";
 import type { ProxyObserver, RequestSummary } from "../proxy/observer.ts";
 import { EndpointMetrics } from "./endpoint-metrics.ts";
 
@@ -66,6 +67,11 @@ export class Metrics {
     "Requests of keys that are beyond the soft edge of a budget, by budget.",
     ["budget"],
   );
+  readonly #captures = this.#counter(
+    "postern_captures_total",
+    "Requests whose prompt or answer was to be kept, by what became of it.",
+    ["result"],
+  );
   readonly #streams = new Gauge({
     name: "postern_streams_active",
     help: "Requests running now.",
@@ -129,6 +135,8 @@ export class Metrics {
     this.#refusals.inc({ reason });
   }
 
+  /** Counts a request that was to be captured. */
+  captured = (result: CaptureResult): void => this.#captures.inc({ result });
   failover: ProxyObserver["failover"] = (from, to, reason) => this.#failovers.inc({ from, to, reason });
   streamStarted = (): void => this.#streams.inc();
   streamEnded = (): void => this.#streams.dec();

@@ -16,6 +16,11 @@ export interface CallerEvents {
   onGone(): void;
 }
 
+/** Somebody who is shown each part of an answer as the caller gets it. Must not keep the bytes: they are not copied. */
+export interface AnswerCopy {
+  answer(bytes: Buffer): void;
+}
+
 /**
  * What goes to the caller of one request: the commit, chunks, and one of several endings. Decides nothing; counts bytes and keeps
  * the times that decisions are made from.
@@ -33,14 +38,21 @@ export class CallerAnswer {
   readonly #response: ServerResponse;
   readonly #clock: { readonly nowMs: number };
   readonly #events: CallerEvents;
+  readonly #copy: AnswerCopy | null;
   /** The caller's connection, once it is written to directly. */
   #socket: Socket | null = null;
 
   /** @param clock Monotonic milliseconds; may be coarse. */
-  constructor(response: ServerResponse, clock: { readonly nowMs: number }, events: CallerEvents) {
+  constructor(
+    response: ServerResponse,
+    clock: { readonly nowMs: number },
+    events: CallerEvents,
+    copy: AnswerCopy | null = null,
+  ) {
     this.#response = response;
     this.#clock = clock;
     this.#events = events;
+    this.#copy = copy;
     response.on("drain", this.#onDrain);
     response.on("close", () => events.onGone());
   }
@@ -63,6 +75,7 @@ export class CallerAnswer {
   write(chunk: Buffer): void {
     this.bytesOut += chunk.length;
     this.lastWriteMs = this.#clock.nowMs;
+    if (this.#copy !== null) this.#copy.answer(chunk);
     const framed = frameChunk(chunk);
     const isTaken = this.#socket === null ? this.#response.write(framed) : this.#socket.write(framed);
     if (isTaken || this.isSlow) return;
@@ -73,11 +86,13 @@ export class CallerAnswer {
 
   /** Ends a committed stream well. */
   end(tail: Buffer): void {
+    this.#copy?.answer(tail);
     this.#response.end(frameEnd(tail));
   }
 
   /** Sends a whole answer, head and body. `headers` has its length. */
   whole(headers: string[], body: Buffer): void {
+    this.#copy?.answer(body);
     const response = this.#response.writeHead(this.status, headers);
     // As text, because Node sends a head and a text in one piece, a head and a buffer in two.
     if (body.length <= MAX_TEXT_BYTES) response.end(body.toString("latin1"), "latin1");
@@ -92,6 +107,7 @@ export class CallerAnswer {
    */
   breakOff(lastWords: Buffer | null, isEnd: boolean): void {
     const response = this.#response;
+    if (lastWords !== null) this.#copy?.answer(lastWords);
     if (isEnd) response.write(frameEnd(lastWords ?? NO_BYTES), () => response.destroy());
     else if (lastWords === null) response.destroy();
     else response.write(frameChunk(lastWords), () => response.destroy());

@@ -99,8 +99,9 @@ export class KeySteps {
 
   /** Adds what the caller is told of its limits (name, value, name, value, …). */
   addHeaders(run: Run, family: Family, headers: string[]): void {
-    const { key, softBudget } = run;
+    const { key, softBudget, capture } = run;
     if (key === null) return;
+    if (capture !== null) headers.push("X-Postern-Capture", capture.kinds);
     const { monotonicMs, nowMs } = this.#moment();
     const rates = this.#deps.keyLimits.rates(key.id, key.policy.limits, monotonicMs);
     if (rates !== null) headers.push(...limitHeaders(family, rates, nowMs));

@@ -3,6 +3,7 @@ import { Concurrency, type Lease } from "../access/concurrency.ts";
 import type { FailureLimiter } from "../access/failure-limiter.ts";
 import type { KeyLimits } from "../access/key-limits.ts";
 import type { Keyring } from "../access/keyring.ts";
+import type { LiveKey } from "../access/live-key.ts";
 import type { Places } from "../access/places.ts";
 import type { LimitConfig, TimeoutConfig } from "../config/resolved.ts";
 import { classify } from "../dialects/classify.ts";
@@ -20,8 +21,9 @@ import { LiveSet } from "../lib/live-set.ts";
 import { tokensFromBytes } from "../lib/token-estimate.ts";
 import { INLINE_BYTES, INLINE_VALUES, inTurns, Turns } from "../lib/turns.ts";
 import type { Prices } from "../usage/price.ts";
-import type { Ledger } from "../usage/record.ts";
+import type { Ledger, RequestOpened } from "../usage/record.ts";
 import { BodyMemory } from "./body-memory.ts";
+import type { Captures } from "./captures.ts";
 import { decodeBody } from "./decode-body.ts";
 import { checkAddress, findPlace } from "./endpoint.ts";
 import type { FaultInjector } from "./fault-injector.ts";
@@ -53,6 +55,8 @@ export interface PipelineDeps {
   catalogue: Catalogue;
   ledger: Ledger;
   observer: ProxyObserver;
+  /** Null: prompts and answers are never kept. */
+  captures: Captures | null;
   limits: LimitConfig;
   timeouts: TimeoutConfig;
   fields: FieldPolicy;
@@ -241,6 +245,7 @@ export class Pipeline {
     yield isLarge;
     const entry = resolveModel(facts.model, policiesOf(run), catalogue);
     run.model = entry.name;
+    this.#capture(run, key, body);
     const own = ownWords(operation, scan, facts.model, entry, clock.nowMs());
     if (own !== null) {
       this.#key.settleOwn(run);
@@ -293,6 +298,7 @@ export class Pipeline {
         startedMs: run.startedMs,
         overheadMs,
         timeouts,
+        answerCopy: run.capture,
       },
       {
         sweeper: this.#sweeper,
@@ -309,11 +315,30 @@ export class Pipeline {
           const costMicros = this.#key.settle(run, entry.name, result);
           run.reservations.release();
           this.#deps.observer.streamEnded();
-          settleRelayed(this.#settle, run, opened, record, result, overheadMs, costMicros, last);
+          const end = run.capture === null ? last : () => this.#endCaptured(run, opened, last);
+          settleRelayed(this.#settle, run, opened, record, result, overheadMs, costMicros, end);
         },
       },
     );
     run.relay.start();
+  }
+
+  /** Begins to keep the request and its answer, where its key's policy says so. */
+  #capture(run: Run, key: LiveKey, body: HeldBody): void {
+    const capture = this.#deps.captures?.begin(key.policy.document.capture) ?? null;
+    if (capture === null) return;
+    run.capture = capture;
+    capture.request(body.bytes);
+    // Once it is relayed, its end decides.
+    run.reservations.add(() => {
+      if (run.relay === null) capture.forget();
+    });
+  }
+
+  /** The last bytes go out, and what was kept is written behind them. */
+  #endCaptured({ capture }: Run, { id, keyId, operation, model }: RequestOpened, last: () => void): void {
+    last();
+    capture?.finish({ id, keyId, operation, model }, this.#deps.clock.nowMs());
   }
 
   /** Steps 9 and the start of 10. Null while engines load the model and the request may wait for them. */

@@ -19,7 +19,7 @@ import { type AttemptFailure, classifyAnswer, classifyFailure } from "../routing
 import { planRetry } from "../routing/retry.ts";
 import { estimateUsage } from "../usage/estimate.ts";
 import type { AttemptRecord, OpenRecord, Outcome } from "../usage/record.ts";
-import { CallerAnswer, type CallerEvents } from "./caller-answer.ts";
+import { type AnswerCopy, CallerAnswer, type CallerEvents } from "./caller-answer.ts";
 import { passAnswerHeaders, streamHeaders, upstreamHeaders } from "./hop-headers.ts";
 import { type AttemptSource, type PreparedAttempt, prepareAttempt } from "./prepare-attempt.ts";
 import type { HeldBody } from "./read-body.ts";
@@ -67,6 +67,8 @@ export interface RelayJob {
   /** Milliseconds between the whole request and its dispatch. */
   overheadMs: number;
   timeouts: TimeoutConfig;
+  /** Shown what the caller gets; null: nobody. */
+  answerCopy: AnswerCopy | null;
 }
 
 /** How it ended. */
@@ -154,7 +156,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     this.#job = job;
     this.#plan = job.plan;
     this.#host = host;
-    this.#caller = new CallerAnswer(job.response, host.sweeper, this);
+    this.#caller = new CallerAnswer(job.response, host.sweeper, this, job.answerCopy);
   }
 
   /** Starts the first attempt, or the wait for an engine that it can go to. Call once. */

@@ -10,6 +10,7 @@ import type { Operation } from "../dialects/operations.ts";
 import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Placed } from "../lib/live-set.ts";
+import type { RequestCapture } from "./captures.ts";
 import type { CallerHead } from "./head.ts";
 import type { Origin } from "./identify.ts";
 import type { Relay } from "./relay.ts";
@@ -43,6 +44,8 @@ export interface Run extends Placed {
   model: string | null;
   /** The rule that put the caller's address in the place of a key. */
   ambient: AddressRule | null;
+  /** What is kept of it; null where its key's policy does not say so. */
+  capture: RequestCapture | null;
   relay: Relay | null;
   /** Its caller was told to go on with the body. */
   isAwaited: boolean;
@@ -77,6 +80,7 @@ export function beginRun(
     softBudget: null,
     model: null,
     ambient: null,
+    capture: null,
     relay: null,
     isAwaited: false,
     ended: null,

@@ -302,6 +302,38 @@ export interface UsageRow {
   costMicros: number;
 }
 
+/** One body, as far as it is kept. */
+export interface CapturedPart {
+  kept: Buffer;
+  /** How long it was. */
+  bytes: number;
+  /** Only its beginning is kept. */
+  isCut: boolean;
+}
+
+/** What a caller sent and got, of a key whose policy has `capture`. */
+export interface Capture {
+  /** Of the request. */
+  id: string;
+  keyId: string;
+  operation: string;
+  model: string;
+  capturedAtMs: number;
+  /** From then on it is gone. */
+  expiresAtMs: number;
+  /** The body of the request as it came; null where the key's policy does not say so. */
+  request: CapturedPart | null;
+  /** The body of the answer as it went out. */
+  answer: CapturedPart | null;
+}
+
+/** Prompts and answers, apart from everything else that is stored. Every method rejects with `data_folder`. */
+export interface CaptureStore {
+  read(requestId: string): Promise<Capture | null>;
+  /** Deletes all that there is of a key. @returns how many those were. */
+  forgetKey(keyId: string): Promise<number>;
+}
+
 /** Null is no limit. Times are those of arrival, which the ids carry. */
 export interface RequestListQuery {
   keyId: string | null;

@@ -11,6 +11,7 @@ import { type AdminSide, openAdmin } from "../../src/gateway/admin.ts";
 import { ManualClock } from "../../src/lib/clock.ts";
 import { Closers } from "../../src/lib/closers.ts";
 import { Secret } from "../../src/lib/secret.ts";
+import { CaptureFiles } from "../../src/storage/capture-files.ts";
 import { openSqliteStore } from "../../src/storage/sqlite/open-store.ts";
 import type { Store } from "../../src/storage/store.ts";
 import { FakeGateway } from "./fake-live-gateway.ts";
@@ -19,6 +20,7 @@ import { FakeGateway } from "./fake-live-gateway.ts";
 export interface TestAdmin extends AdminSide {
   clock: ManualClock;
   store: Store;
+  captures: CaptureFiles;
   live: FakeGateway;
   folder: string;
   /** As the data folder's owner. */
@@ -55,12 +57,14 @@ export async function startAdmin(options: { config?: Partial<ResolvedConfig> } =
   const live = new FakeGateway();
   const store = await openSqliteStore({ folder });
   closers.add(() => store.close());
+  const captures = new CaptureFiles({ folder, totalBytes: Number.POSITIVE_INFINITY });
   const base = { ...defaultConfig(folder), ...options.config };
   const listen = { host: "127.0.0.1", port: 0 };
   const side = await openAdmin({
     version: "1.2.3",
     config: { ...base, gateway: { ...base.gateway, admin: { ...base.gateway.admin, listen } } },
     store,
+    captures,
     clock,
     log: pino({ level: "silent" }),
     closers,
@@ -81,6 +85,7 @@ export async function startAdmin(options: { config?: Partial<ResolvedConfig> } =
     ...side,
     clock,
     store,
+    captures,
     live,
     folder,
     owner,

@@ -18,6 +18,7 @@ import { startPublicListener } from "../../src/gateway/public-listener.ts";
 import { ManualClock } from "../../src/lib/clock.ts";
 import type { CancelReason, Exchange, ExchangeHandler, ExchangeRequest } from "../../src/lib/exchange.ts";
 import { createUuidV7 } from "../../src/lib/uuidv7.ts";
+import type { Captures } from "../../src/proxy/captures.ts";
 import { FaultInjector } from "../../src/proxy/fault-injector.ts";
 import type { Origin } from "../../src/proxy/identify.ts";
 import type { RequestSummary } from "../../src/proxy/observer.ts";
@@ -74,6 +75,8 @@ export interface DataPlaneOptions {
   seeds?: Map<string, Seed>;
   /** Ids of opt-in operations that are served. Default none. */
   optedIn?: readonly string[];
+  /** Default: nothing is captured. */
+  captures?: Captures;
 }
 
 export async function startDataPlane(options: DataPlaneOptions = {}): Promise<DataPlane> {
@@ -124,6 +127,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     fields: DEFAULT_FIELD_POLICY,
     faults,
     optedIn: new Set(options.optedIn),
+    captures: options.captures ?? null,
     newId: createUuidV7(),
     places,
   });

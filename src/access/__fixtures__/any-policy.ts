@@ -27,6 +27,7 @@ export const anyPolicy: fc.Arbitrary<KeyPolicy> = fc
         { tokensPerDay: fc.record({ hard: fc.integer({ min: 0, max: 3 }) }), costMicrosPerMonth: fc.record({ soft: fc.constant(1) }) },
         { requiredKeys: [] },
       ),
+      capture: fc.record({ requests: fc.boolean(), answers: fc.constant(true), retentionHours: fc.integer({ min: 1, max: 3 }) }),
       mayPin: fc.boolean(),
       shadow: fc.boolean(),
     },

@@ -12,6 +12,7 @@ export const RESOURCES = [
   "models",
   "usage",
   "requests",
+  "captures",
   "audit",
   "tokens",
   "users",

@@ -1,3 +1,4 @@
+import { captureView } from "../contract-captures.ts";
 import { requestPage, requestQuery } from "../contract-records.ts";
 import { requestView, usageQuery, usageReport } from "../contract-usage.ts";
 import { route } from "./route.ts";
@@ -32,5 +33,15 @@ export const usageRoutes = [
     summary: "The whole truth of one finished request.",
     answer: requestView,
     handle: (context, { params }) => context.request(params.id),
+  }),
+  route({
+    method: "GET",
+    path: "/requests/{id}/capture",
+    resource: "captures",
+    role: "owner",
+    summary:
+      "What a caller sent and got, where its key's policy says that it is kept. Reading it is in the audit trail.",
+    answer: captureView,
+    handle: (context, { params }) => context.capture(params.id),
   }),
 ];
