@@ -32,6 +32,17 @@ const modelGlobs = z
   .max(MAX_MODELS);
 export const ttl = z.int().min(1000).max(LONGEST_TTL_MS);
 
+const breakerStatus = z.object({
+  /** `node/NAME/ENGINE/MODEL` or `provider/NAME/MODEL`. */
+  target: z.string(),
+  state: z.enum(["closed", "half-open", "open"]),
+  /** A code of errors.md, or `throttled`: the target asked for a pause. */
+  reason: z.string().nullable(),
+  /** When the next request may try it, if others can serve meanwhile. */
+  probeAtMs: timestamp,
+});
+export type BreakerStatus = z.infer<typeof breakerStatus>;
+
 const linkView = z.object({
   connectorId: z.string(),
   slot: z.int(),
@@ -256,6 +267,8 @@ export const status = z.object({
       links: z.int(),
       /** Everything that listens, with who can reach it. */
       listeners: z.array(listenerView),
+      /** Circuit breakers that are not closed. */
+      breakers: z.array(breakerStatus),
     })
     .nullable(),
   dataFolder: z.string(),

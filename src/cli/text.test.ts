@@ -166,6 +166,7 @@ const well: Status = {
     ready: true,
     reasons: [],
     isDraining: false,
+    breakers: [],
     requestsActive: 0,
     links: 2,
     listeners: [],
@@ -179,6 +180,17 @@ const well: Status = {
   storeTrouble: null,
   ledgerTrouble: null,
 };
+
+test("renderStatus() names targets whose breaker is open, and when they are tried again", () => {
+  const { gateway } = well;
+  if (gateway === null) throw new Error("no gateway");
+  const target = "node/forge/ollama/llama3";
+  const open = { target, state: "open", reason: "engine_unreachable", probeAtMs: Date.now() + 29_900 } as const;
+  const probed = { target, state: "half-open", reason: null, probeAtMs: 0 } as const;
+  const text = renderStatus({ ...well, gateway: { ...gateway, breakers: [open, probed] } }, plain);
+  expect(text).toContain(`breaker   ${target}: open (engine_unreachable), tried again in 29 s`);
+  expect(text).toContain(`${target}: half-open, a probe is under way`);
+});
 
 // A gateway without a node, and one whose engine had died, said "0 ready of 0" and "6 ready of 7" and nothing to do about it.
 test("renderStatus() names the next command for what is missing", () => {

@@ -110,6 +110,11 @@ export class LiveCatalogue implements Catalogue {
     return views;
   }
 
+  /** Every target that there is, whatever names it answers to. */
+  targets(): Iterable<Target> {
+    return this.#targets.values();
+  }
+
   /** Models that a node reports and may not serve. Shown, never routed. */
   get offered(): ReadonlyArray<{ nodeId: string; model: string }> {
     return this.#offered;

@@ -27,6 +27,7 @@ import type { EdgeResponse } from "../proxy/edge-response.ts";
 import { FaultInjector } from "../proxy/fault-injector.ts";
 import { Pipeline } from "../proxy/pipeline.ts";
 import { refuse } from "../proxy/refuse.ts";
+import { TargetHealths } from "../routing/target-health.ts";
 import { openJournal } from "../storage/journal.ts";
 import { openSqliteStore } from "../storage/sqlite/open-store.ts";
 import { Acceptor } from "../tunnel/accept.ts";
@@ -38,6 +39,7 @@ import { logRequest } from "./access-log.ts";
 import { Challenges } from "./acme/challenges.ts";
 import { openAdmin } from "./admin.ts";
 import { AgentPackageSource } from "./agent-package.ts";
+import { readBreakers, viewBreakers } from "./breakers.ts";
 import { callerAddresses } from "./caller-address.ts";
 import { ConnectionGuard } from "./connection-guard.ts";
 import { createEdge } from "./edge.ts";
@@ -144,6 +146,10 @@ async function compose(
   const cut = (reason: string): void => metrics.refused(reason);
   const metrics = new Metrics({
     links: () => links.all().map((link) => ({ node: directory.nodeName(link.id.nodeId) ?? "", state: link.state })),
+    breakers: () => readBreakers(catalogue.targets(), health),
+  });
+  const health = new TargetHealths(({ targetId, from, to, reason }) => {
+    log[to === "open" ? "warn" : "info"]({ target: targetId, from, to, reason }, "breaker");
   });
   const summaries = new SummaryQueue(clock, (summary) => {
     metrics.ended(summary);
@@ -173,9 +179,11 @@ async function compose(
     prices: new Prices(config.prices),
     catalogue,
     ledger: journal,
+    health,
     observer: {
       streamStarted: metrics.streamStarted,
       streamEnded: metrics.streamEnded,
+      attemptEnded() {},
       failover: metrics.failover,
       ended: (summary) => summaries.add(summary),
     },
@@ -334,6 +342,7 @@ async function compose(
           requestsActive: pipeline.running,
           links: links.all().length,
           listeners: viewListeners(config, listeners.all, adminUrl()),
+          breakers: viewBreakers(catalogue.targets(), health, clock),
         }),
       }),
   });

@@ -54,8 +54,8 @@ function ended(metrics: Metrics, counts: Partial<RequestClosed>): void {
   });
 }
 
-it("Metrics counts tokens by type, cached and reasoning ones apart as parts of the others", async () => {
-  const metrics = new Metrics({ links: () => [] });
+it("Metrics counts tokens by type, cached and reasoning ones apart as parts of the others, and numbers the states of breakers", async () => {
+  const metrics = new Metrics({ links: () => [], breakers: () => [{ target: "node/forge/e/m", state: "open" }] });
   ended(metrics, { tokensReasoning: 5 });
   ended(metrics, { tokensReasoning: null });
   const text = await metrics.registry.metrics();
@@ -64,4 +64,5 @@ it("Metrics counts tokens by type, cached and reasoning ones apart as parts of t
   expect(text).toContain(`${tokens("in_cached")} 8`);
   expect(text).toContain(`${tokens("out")} 14`);
   expect(text).toContain(`${tokens("reasoning")} 5`);
+  expect(text).toContain('postern_breaker_state{target="node/forge/e/m"} 2');
 });

@@ -1,11 +1,14 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { CaptureResult } from "../proxy/captures.ts";
 import type { ProxyObserver, RequestSummary } from "../proxy/observer.ts";
+import type { BreakerState } from "../routing/circuit-breaker.ts";
 import { EndpointMetrics } from "./endpoint-metrics.ts";
 
 const DURATION_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const FIRST_TOKEN_BUCKETS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 const OVERHEAD_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1];
+
+const BREAKER_NUMBERS: Readonly<Record<BreakerState, number>> = { closed: 0, "half-open": 1, open: 2 };
 
 /** Most label sets kept ready. Models and nodes come from the catalogue, so this is never reached by a caller's doing. */
 const MAX_LABEL_SETS = 1000;
@@ -13,6 +16,7 @@ const MAX_LABEL_SETS = 1000;
 /** Numbers that are read at the moment of a scrape. */
 export interface GaugeReadings {
   links(): Iterable<{ node: string; state: string }>;
+  breakers(): Iterable<{ target: string; state: BreakerState }>;
 }
 
 /**
@@ -89,6 +93,16 @@ export class Metrics {
       collect() {
         this.reset();
         for (const { node, state } of readings.links()) this.inc({ node, state });
+      },
+    });
+    new Gauge({
+      name: "postern_breaker_state",
+      help: "Circuit breaker by target: 0 closed, 1 half-open, 2 open.",
+      labelNames: ["target"],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { target, state } of readings.breakers()) this.set({ target }, BREAKER_NUMBERS[state]);
       },
     });
     new Gauge({

@@ -1,4 +1,6 @@
+import type { ErrorCode } from "../errors.ts";
 import type { RequestClosed, RequestOpened } from "../usage/record.ts";
+import type { Target } from "./target.ts";
 
 /** What is told of a request when it is over. No prompt, no reply, no key. */
 export interface RequestSummary {
@@ -31,10 +33,27 @@ export interface RequestSummary {
   bytesOut: number;
 }
 
+/** What is told of one attempt when it is over. */
+export interface AttemptSummary {
+  target: Target;
+  /**
+   * `ok`: the whole answer. `refused`: an error about the request, which the target is well to give. `failed`: the target's or
+   * the way's trouble. `abandoned`: ended by us or by the caller, so that it says nothing about the target.
+   */
+  verdict: "ok" | "refused" | "failed" | "abandoned";
+  /** Set where it failed or was refused. */
+  code: ErrorCode | null;
+  /** From the attempt's start to its first content; null where there was none. */
+  firstTokenMs: number | null;
+  durationMs: number;
+}
+
 /** Where the data plane reports: metrics and the access log. Must be quick and must not throw. */
 export interface ProxyObserver {
   streamStarted(): void;
   streamEnded(): void;
+  /** Called for every attempt, in the turn in which it ends. */
+  attemptEnded(summary: AttemptSummary): void;
   /** An attempt failed and another target took over. */
   failover(from: string, to: string, reason: string): void;
   ended(summary: RequestSummary): void;

@@ -20,6 +20,7 @@ import { scanBody } from "../lib/json-scan.ts";
 import { LiveSet } from "../lib/live-set.ts";
 import { tokensFromBytes } from "../lib/token-estimate.ts";
 import { INLINE_BYTES, INLINE_VALUES, inTurns, Turns } from "../lib/turns.ts";
+import type { TargetHealths } from "../routing/target-health.ts";
 import type { Prices } from "../usage/price.ts";
 import type { Ledger, RequestOpened } from "../usage/record.ts";
 import { BodyMemory } from "./body-memory.ts";
@@ -44,6 +45,9 @@ import { type SettleDeps, settleLocal, settleRelayed } from "./settle.ts";
 import { Sweeper } from "./sweeper.ts";
 import type { Catalogue, CatalogueEntry, Target } from "./target.ts";
 
+/** Multiples of it, without what is before the point, are spread evenly from 0 to 1, however many of them one takes. */
+const GOLDEN = 0.6180339887498949;
+
 /** What the data plane is made of. Chosen once, at the composition root. */
 export interface PipelineDeps {
   clock: Clock;
@@ -54,6 +58,8 @@ export interface PipelineDeps {
   prices: Prices;
   catalogue: Catalogue;
   ledger: Ledger;
+  /** What attempts show of targets; shared with whoever else looks at it. */
+  health: TargetHealths;
   observer: ProxyObserver;
   /** Null: prompts and answers are never kept. */
   captures: Captures | null;
@@ -307,6 +313,8 @@ export class Pipeline {
         newId: this.#deps.newId,
         start: (target, request, handler) => this.#deps.faults.start(target, request, handler, subject),
         failover: (from, to, reason) => this.#deps.observer.failover(from, to, reason),
+        health: this.#deps.health,
+        attemptEnded: (summary) => this.#deps.observer.attemptEnded(summary),
         refuse: (error) => this.#answerError(run, error),
         open: (then) => ledger.open(opened, then),
         renew: (monotonicMs) => this.#key.renew(run, monotonicMs),
@@ -349,15 +357,17 @@ export class Pipeline {
     source: AttemptSource,
     startedMs: number,
   ): RelayPlan | null {
-    const { clock, timeouts } = this.#deps;
+    const { clock, timeouts, health } = this.#deps;
+    const turn = this.#turn++;
     try {
-      const planned = planFor(policies, {
+      const ordered = planFor(policies, {
         targets,
         canAsk: (operations) => this.#formatFor(source.operation.id, operations) !== null,
         mayLeave: !head.isLocalOnly,
         pinnedNode: head.node,
-        turn: this.#turn++,
+        turn,
       });
+      const planned = health.order(ordered, clock.monotonicMs(), (turn * GOLDEN) % 1);
       const first = prepareAttempt(source, planned);
       if (first === null) throw new PosternError("no_target");
       return { targets: planned, first };

@@ -17,10 +17,13 @@ import type {
 } from "../lib/exchange.ts";
 import { type AttemptFailure, classifyAnswer, classifyFailure } from "../routing/classify-failure.ts";
 import { planRetry } from "../routing/retry.ts";
+import { pauseOf } from "../routing/retry-after.ts";
+import type { TargetHealths } from "../routing/target-health.ts";
 import { estimateUsage } from "../usage/estimate.ts";
 import type { AttemptRecord, OpenRecord, Outcome } from "../usage/record.ts";
 import { type AnswerCopy, CallerAnswer, type CallerEvents } from "./caller-answer.ts";
 import { passAnswerHeaders, streamHeaders, upstreamHeaders } from "./hop-headers.ts";
+import type { AttemptSummary } from "./observer.ts";
 import { type AttemptSource, type PreparedAttempt, prepareAttempt } from "./prepare-attempt.ts";
 import type { HeldBody } from "./read-body.ts";
 import type { Sweeper, Watched } from "./sweeper.ts";
@@ -100,6 +103,8 @@ export interface RelayHost {
   /** Answers with an error's own status and body; nothing has been sent yet. */
   refuse(error: PosternError): void;
   failover(from: string, to: string, reason: string): void;
+  health: TargetHealths;
+  attemptEnded(summary: AttemptSummary): void;
   /** Called about every `SWEEP_MS` while the request runs. Returns why it must end, or null. */
   renew(monotonicMs: number): "revoked" | null;
   /** Adds what the caller is told of its limits to the headers of an answer (name, value, name, value, …). */
@@ -206,6 +211,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     this.#attemptStartedAtMs = this.#host.nowMs();
     this.#lastDataMs = this.#attemptStartedMs;
     target.began();
+    this.#host.health.began(target.id, this.#attemptStartedMs);
     const { path, id } = format.operation;
     const headers = upstreamHeaders(this.#job.source.facts.isStream ? format.streamType : null, request.contentType);
     headers["postern-operation"] = id;
@@ -213,12 +219,13 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     this.#exchange = this.#host.start(target, { method: "POST", path, headers, body: request.body }, this);
   }
 
-  #closeAttempt(errorCode: ErrorCode | null): void {
+  #closeAttempt(verdict: AttemptSummary["verdict"], errorCode: ErrorCode | null): void {
     const target = this.#target;
     if (target === null) return;
     this.#target = null;
     this.#exchange = null;
     target.ended();
+    this.#report(target, verdict, errorCode);
     this.#attempts.push({
       id: this.#host.newId(),
       index: this.#attemptIndex,
@@ -232,6 +239,19 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
       errorCode,
       bytesOut: this.#attemptBytes,
     });
+  }
+
+  /** What the attempt has shown of its target. */
+  #report(target: Target, verdict: AttemptSummary["verdict"], code: ErrorCode | null): void {
+    const { health } = this.#host;
+    const nowMs = this.#host.monotonicMs();
+    const firstTokenMs =
+      this.#firstTokenMs === null ? null : this.#job.startedMs + this.#firstTokenMs - this.#attemptStartedMs;
+    if (verdict === "ok" || verdict === "refused") health.succeeded(target.id, { firstTokenMs }, nowMs);
+    else if (verdict === "failed" && code !== null)
+      health.failed(target.id, code, nowMs, pauseOf(this.#status, this.#headers, this.#host.nowMs()));
+    else health.abandoned(target.id);
+    this.#host.attemptEnded({ target, verdict, code, firstTokenMs, durationMs: nowMs - this.#attemptStartedMs });
   }
 
   #cancel(reason: CancelReason): void {
@@ -319,14 +339,14 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     if (tap === null || tail === null) {
       if (tap?.completion !== "engine_error") return this.#giveUp("engine_cut", null);
       // The engine told of its own trouble and the caller has it already: no second error, and no clean end.
-      this.#closeAttempt("engine_failed");
+      this.#closeAttempt("failed", "engine_failed");
       this.#settle("failed", "engine_failed", tap.usage(), null, () =>
         this.#caller.breakOff(null, this.#job.codec.isErrorAnEnd === true),
       );
       return;
     }
     if (!this.#caller.isCommitted) this.#commit();
-    this.#closeAttempt(null);
+    this.#closeAttempt("ok", null);
     this.#caller.bytesOut += tail.length;
     this.#settle("ok", null, tap.usage(), null, () => this.#caller.end(tail));
   }
@@ -347,6 +367,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     if (this.#retryWithoutUsage(body)) return;
     const failure = classifyAnswer(this.#status);
     if (this.#retry(failure)) return;
+    this.#closeAttempt(failure.isCurable ? "failed" : "refused", failure.code);
     // The engine's own words are what its client's author needs to see.
     const type = this.#headers["content-type"] ?? "";
     if (this.#caller.isCommitted) {
@@ -402,7 +423,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     if (prepared === null) return false;
     const from = this.#target?.backend.label ?? "none";
     this.#cancel("superseded");
-    this.#closeAttempt(failure.code);
+    this.#closeAttempt("failed", failure.code);
     this.#host.failover(from, prepared.target.backend.label, failure.code);
     this.#attempt(prepared);
     return true;
@@ -419,7 +440,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     if (!/stream_options|include_usage/.test(body.toString("latin1"))) return false;
     const prepared = prepareAttempt(this.#job.source, [target], false);
     if (prepared === null) return false;
-    this.#closeAttempt("engine_failed");
+    this.#closeAttempt("refused", "engine_failed");
     this.#attempt(prepared, true);
     return true;
   }
@@ -443,7 +464,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     detail: Record<string, unknown> | null,
     told: PosternError | null = null,
   ): void {
-    this.#closeAttempt(code);
+    this.#closeAttempt(outcome === "failed" ? "failed" : "abandoned", code);
     const error = told ?? new PosternError(code, detail === null ? {} : { detail });
     if (!this.#caller.isCommitted) {
       this.#caller.status = statusFor(this.#job.source.operation.family, error);
@@ -459,7 +480,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
   onGone(): void {
     if (this.#isSettled) return;
     this.#cancel("caller_left");
-    this.#closeAttempt(null);
+    this.#closeAttempt("abandoned", null);
     this.#settle("aborted", null, this.#usageSoFar("aborted"), null, nothing);
   }
 
@@ -501,7 +522,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     caller.bytesOut += body.length;
     caller.isCommitted = true;
     caller.status = status;
-    this.#closeAttempt(code);
+    this.#closeAttempt("ok", null);
     this.#settle(code === null ? "ok" : "failed", code, usage, null, () => caller.whole(headers, body));
   }
 

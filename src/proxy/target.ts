@@ -33,6 +33,11 @@ export interface Target extends Exchanger {
   ended(): void;
 }
 
+/** A target in one line for people and metrics: `node/NAME/ENGINE/MODEL` or `provider/NAME/MODEL`. */
+export function targetLabel({ backend, engine, engineModel }: Target): string {
+  return backend.kind === "node" ? `${backend.label}/${engine}/${engineModel}` : `${backend.label}/${engineModel}`;
+}
+
 /** A public model name with the places that can answer it. */
 export interface CatalogueEntry {
   /** Public name. */

@@ -21,10 +21,11 @@ import { createUuidV7 } from "../../src/lib/uuidv7.ts";
 import type { Captures } from "../../src/proxy/captures.ts";
 import { FaultInjector } from "../../src/proxy/fault-injector.ts";
 import type { Origin } from "../../src/proxy/identify.ts";
-import type { RequestSummary } from "../../src/proxy/observer.ts";
+import type { AttemptSummary, RequestSummary } from "../../src/proxy/observer.ts";
 import { Pipeline } from "../../src/proxy/pipeline.ts";
 import type { Catalogue, CatalogueEntry, Target } from "../../src/proxy/target.ts";
 import type { Backend } from "../../src/routing/backend.ts";
+import { TargetHealths } from "../../src/routing/target-health.ts";
 import { type PriceRule, Prices } from "../../src/usage/price.ts";
 import type { Ledger, RequestClosed, RequestOpened } from "../../src/usage/record.ts";
 import { keyRecord } from "./key-record.ts";
@@ -46,6 +47,9 @@ export interface DataPlane {
   readonly opened: RequestOpened[];
   readonly closed: RequestClosed[];
   readonly summaries: RequestSummary[];
+  /** Every attempt that has ended. */
+  readonly attempts: AttemptSummary[];
+  readonly health: TargetHealths;
   /** Why connections were cut beside any request. */
   readonly cuts: CutReason[];
   /** A key that may use everything. */
@@ -92,6 +96,8 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
   const opened: RequestOpened[] = [];
   const closed: RequestClosed[] = [];
   const summaries: RequestSummary[] = [];
+  const attempts: AttemptSummary[] = [];
+  const health = new TargetHealths();
   const cuts: CutReason[] = [];
   const ledger: Ledger = {
     open(record, then) {
@@ -121,7 +127,14 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     prices: new Prices(options.prices ?? []),
     catalogue,
     ledger,
-    observer: { streamStarted() {}, streamEnded() {}, failover() {}, ended: (summary) => summaries.push(summary) },
+    health,
+    observer: {
+      streamStarted() {},
+      streamEnded() {},
+      attemptEnded: (summary) => attempts.push(summary),
+      failover() {},
+      ended: (summary) => summaries.push(summary),
+    },
     limits,
     timeouts,
     fields: DEFAULT_FIELD_POLICY,
@@ -166,6 +179,8 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     opened,
     closed,
     summaries,
+    attempts,
+    health,
     cuts,
     key: main.key,
     keyId: main.id,
@@ -208,6 +223,8 @@ export class PlayedTarget implements Target {
   isUsageRefused = false;
   isAccepting = true;
   readonly attempts: PlayedAttempt[] = [];
+  /** Plays every attempt from now on, right after it has begun; null: the test takes them with `next()`. */
+  play: ((attempt: PlayedAttempt) => void) | null = null;
   #waiting: Array<(attempt: PlayedAttempt) => void> = [];
   #taken = 0;
 
@@ -239,7 +256,12 @@ export class PlayedTarget implements Target {
   start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {
     const attempt = new PlayedAttempt(request, handler);
     this.attempts.push(attempt);
-    this.#waiting.shift()?.(attempt);
+    const { play } = this;
+    if (play === null) this.#waiting.shift()?.(attempt);
+    else {
+      this.#taken += 1;
+      queueMicrotask(() => play(attempt));
+    }
     return attempt;
   }
 

@@ -18,6 +18,7 @@ export class FakeGateway implements LiveGateway {
       ready: true,
       reasons: [],
       isDraining: false,
+      breakers: [],
       requestsActive: 0,
       links: 0,
       listeners: [],

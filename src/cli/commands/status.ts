@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { ListenerView, Status } from "../../admin/contract.ts";
+import type { BreakerStatus, ListenerView, Status } from "../../admin/contract.ts";
 import { formatRelative } from "../format.ts";
 import type { CommandSet } from "../invocation.ts";
 import type { Paint } from "../output.ts";
@@ -47,6 +47,7 @@ export function renderStatus(status: Status, paint: Paint): string {
           ["requests", `${gateway.requestsActive} running`],
         ] as Array<[string, string]>)),
     ...(gateway?.listeners ?? []).flatMap((one) => listenerRows(one, paint)),
+    ...(gateway?.breakers ?? []).map((one) => ["breaker", describeBreaker(one, paint)] as [string, string]),
     ["models", `${status.models.ready} ready of ${status.models.total}${nextStep(modelsStep(status), paint)}`],
     ["nodes", `${status.nodes.connected} connected of ${status.nodes.total}${nextStep(nodesStep(status), paint)}`],
     ["keys", `${status.keys.active} active of ${status.keys.total}${nextStep(keysStep(status), paint)}`],
@@ -116,6 +117,12 @@ function nodesStep({ gateway, nodes }: Status): string | null {
 
 function keysStep({ gateway, keys }: Status): string | null {
   return gateway !== null && keys.active === 0 ? "make one: postern keys create NAME" : null;
+}
+
+function describeBreaker({ target, state, reason, probeAtMs }: BreakerStatus, paint: Paint): string {
+  const next = state === "open" ? `, tried again ${formatRelative(probeAtMs, Date.now())}` : ", a probe is under way";
+  const why = reason === null ? "" : ` (${harmless(reason)})`;
+  return `${harmless(target)}: ${paint("yellow", state)}${why}${next}`;
 }
 
 function describeAdvisory(one: Status["engineAdvisories"][number], paint: Paint): string {
