@@ -27,8 +27,8 @@ const FLAT_SHARE_PER_MINUTE = 0.01;
 const SOAK_MINUTES = 10;
 
 /**
- * Judges every figure that the gateway must reach. "Through the tunnel over TLS" has one listener, so its callers speak TLS too: it is
- * held against peers whose callers do as well, and the plain tunnel against plain peers.
+ * Judges every figure that the gateway must reach. Each way is held against peers whose callers speak as its own do: TLS or not.
+ * Portkey speaks no TLS; what it is held against is told in the goal.
  */
 export function judge(findings: Findings): Verdict[] {
   return [
@@ -43,6 +43,7 @@ export function judge(findings: Findings): Verdict[] {
 
 const PAIRS = [
   { ours: "postern-tunnel-tls", haproxy: "haproxy-tls", relay: "relay-tls", words: "tunnel over TLS, TLS callers" },
+  { ours: "postern-tls-link", haproxy: "haproxy", relay: "relay", words: "tunnel over TLS, plain callers" },
   { ours: "postern-tunnel", haproxy: "haproxy", relay: "relay", words: "plain tunnel, plain callers" },
 ] as const;
 

@@ -37,6 +37,7 @@ const PEERS: readonly Peer[] = [
   portkey,
   posternPeer("direct"),
   posternPeer("tunnel"),
+  posternPeer("tls-link"),
   posternPeer("tunnel-tls"),
   posternPeer("before"),
 ];

@@ -21,6 +21,7 @@ export type PeerName =
   | "portkey"
   | "postern-direct"
   | "postern-tunnel"
+  | "postern-tls-link"
   | "postern-tunnel-tls"
   | "postern-before";
 

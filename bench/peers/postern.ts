@@ -10,11 +10,12 @@ import { createKey, postern } from "../postern-cli.ts";
 const READY_MS = 30_000;
 const POLL_MS = 100;
 
-type Way = "direct" | "tunnel" | "tunnel-tls" | "before";
+type Way = "direct" | "tunnel" | "tls-link" | "tunnel-tls" | "before";
 
 const WORDS: Record<Way, string> = {
   direct: "Postern's gateway with the engine's URL, plain to the caller",
   tunnel: "Postern's gateway and agent, plain link on loopback, plain to the caller",
+  "tls-link": "Postern's gateway and agent, link over TLS, plain to the caller, as behind a proxy that ends TLS",
   "tunnel-tls": "Postern's gateway and agent, link and callers over TLS",
   before: "as postern-tunnel, of the commit that `--before` names",
 };
@@ -26,7 +27,7 @@ export function posternPeer(way: Way): Peer {
     name: `postern-${way}`,
     describe: WORDS[way],
     isTls,
-    hasMemory: way !== "direct" && way !== "before",
+    hasMemory: way === "tunnel" || way === "tunnel-tls",
     async start(ground) {
       if (way === "before") {
         if (ground.before === null) throw new Error("no earlier commit was named (--before COMMIT)");
@@ -48,13 +49,17 @@ async function startAll(way: Way, ground: Ground, running: Child[]): Promise<Run
   const port = await freePort();
   const folder = join(ground.folder, `postern-${port}`);
   const url = `${isTls ? "https" : "http"}://127.0.0.1:${port}`;
+  const agentsPort = way === "tls-link" ? await freePort() : null;
   const gatewayEnv = {
     POSTERN_DATA: join(folder, "gateway"),
     POSTERN_CONFIG: join(folder, "gateway.yaml"),
     NODE_EXTRA_CA_CERTS: ground.certificate.ca,
   };
   mkdirSync(gatewayEnv.POSTERN_DATA, { recursive: true, mode: 0o700 });
-  writeFileSync(gatewayEnv.POSTERN_CONFIG, gatewayConfig(way, ground, port, await freePort(), url));
+  writeFileSync(
+    gatewayEnv.POSTERN_CONFIG,
+    gatewayConfig(way, ground, { port, adminPort: await freePort(), agentsPort }, url),
+  );
   const logFile = join(folder, "gateway.log");
   const gateway = start("postern gateway", process.execPath, [...flags("gateway", folder), ground.postern, "gateway"], {
     env: gatewayEnv,
@@ -65,7 +70,8 @@ async function startAll(way: Way, ground: Ground, running: Child[]): Promise<Run
   const key = await createKey(ground.postern, gatewayEnv);
   const processes: RunningPeer["processes"][number][] = [{ role: "gateway", pid: gateway.pid }];
   if (way !== "direct") {
-    const agent = await startAgent(ground, folder, url, gatewayEnv);
+    const dials = agentsPort === null ? url : `https://127.0.0.1:${agentsPort}`;
+    const agent = await startAgent(ground, folder, dials, gatewayEnv);
     running.push(agent);
     processes.push({ role: "agent", pid: agent.pid });
   }
@@ -126,15 +132,16 @@ function flags(role: string, folder: string): string[] {
 function gatewayConfig(
   way: Way,
   { enginePort, certificate }: Ground,
-  port: number,
-  adminPort: number,
+  { port, adminPort, agentsPort }: { port: number; adminPort: number; agentsPort: number | null },
   url: string,
 ): string {
-  const tls = way === "tunnel-tls" ? `\n  tls: { cert: ${certificate.cert}, key: ${certificate.key} }` : "";
+  const files = `tls: { cert: ${certificate.cert}, key: ${certificate.key} }`;
+  const tls = way === "tunnel-tls" ? `\n  ${files}` : "";
+  const agents = agentsPort === null ? "" : `\n  agents: { listen: "127.0.0.1:${agentsPort}", ${files} }`;
   const nodes = way === "direct" ? `nodes:\n  bench: { url: "http://127.0.0.1:${enginePort}", kind: openai }\n` : "";
   return `gateway:
   listen: "127.0.0.1:${port}"
-  publicUrl: "${url}"${tls}
+  publicUrl: "${url}"${tls}${agents}
   admin: { listen: "127.0.0.1:${adminPort}" }
   limits: { connections: 20000, requests: 20000, requestsPerKey: 20000 }
 ${nodes}`;
