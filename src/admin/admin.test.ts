@@ -124,6 +124,8 @@ function setUp(options: SetUpOptions = {}) {
     host: null,
     caFile: null,
     serverName: null,
+    tags: [],
+    locality: "own" as const,
     place: "/etc/postern.yaml:7",
   };
   const contextFor = createAdmin({

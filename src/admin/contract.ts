@@ -74,6 +74,9 @@ export type InvitationView = z.infer<typeof invitationView>;
 
 const engineKind = z.enum(["ollama", "llama-server", "vllm", "lm-studio", "sglang", "openai", "embedded"]);
 
+/** Engines, and providers whose dialect is their own. */
+const targetKind = z.enum([...engineKind.options, "anthropic", "mistral"]);
+
 const nodeModelView = z.object({
   name: z.string(),
   engine: z.string(),
@@ -176,9 +179,12 @@ export const removedNode = z.object({ name: z.string(), linksClosed: z.int() });
 export type RemovedNode = z.infer<typeof removedNode>;
 
 const modelTargetView = z.object({
-  node: z.string(),
+  /** Null at a provider. */
+  node: z.string().nullable(),
+  /** Null on a node. */
+  provider: z.string().nullable(),
   engine: z.string(),
-  kind: engineKind,
+  kind: targetKind,
   engineModel: z.string(),
   ready: z.boolean(),
   reason: z.string().nullable(),
@@ -195,7 +201,7 @@ const modelView = z.object({
   /** Whether at least one target can take a request now. */
   ready: z.boolean(),
   /** `alias`: from `models:` of the configuration. `offered`: reported by a node but granted to none. */
-  source: z.enum(["node", "alias", "offered"]),
+  source: z.enum(["node", "provider", "alias", "offered"]),
   operations: z.array(z.string()),
   targets: z.array(modelTargetView),
 });

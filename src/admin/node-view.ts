@@ -59,9 +59,9 @@ export function toDirectNodeView(node: DirectNodeConfig, live: LiveGateway | nul
     state: live === null ? "unknown" : offered.some(({ target }) => target.ready) ? "ready" : "away",
     agentVersion: null,
     hardware: null,
-    engines: [...engines.values()].map(({ engine, kind, ready, reason }) => ({
+    engines: [...engines.values()].map(({ engine, ready, reason }) => ({
       name: engine,
-      kind,
+      kind: said?.kind ?? node.kind ?? "openai",
       version: said?.version ?? null,
       ready,
       reason,

@@ -8,6 +8,7 @@ function model(
 ): ModelView {
   const { ready = true, loaded = false, sizeBytes = null, source = "node", reason = null } = fields;
   const target = {
+    provider: null,
     node: "n",
     engine: "e",
     kind: "ollama" as const,

@@ -125,6 +125,8 @@ test("localNodeName() makes a node's name of any host's", () => {
     host: null,
     caFile: null,
     serverName: null,
+    tags: [],
+    locality: "own" as const,
     place: "postern.yaml:1",
   };
   const names = ["Adas-MacBook.local", "forge", "__", "ünïcode_host", `${"a".repeat(39)}-b`];

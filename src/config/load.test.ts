@@ -74,8 +74,8 @@ models:
     {
       name: "gpt-4o-mini",
       targets: [
-        { model: "llama3.1:8b", node: "forge" },
-        { model: "qwen3", node: null },
+        { model: "llama3.1:8b", node: "forge", provider: null },
+        { model: "qwen3", node: null, provider: null },
       ],
       isHidden: false,
     },

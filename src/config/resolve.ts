@@ -1,6 +1,7 @@
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
 import { resolveEndpoints, resolveProxies, resolveRules } from "./resolve-access.ts";
 import { addFault, locateFile, placeOf, type Resolving, readSecret } from "./resolve-file.ts";
+import { resolveProviders } from "./resolve-providers.ts";
 import {
   DEFAULT_CAPTURE,
   DEFAULT_EDGE,
@@ -8,6 +9,7 @@ import {
   type KeyTemplate,
   type ResolvedConfig,
   type StartedEngineConfig,
+  type TimeoutConfig,
   type TlsConfig,
   type TlsFiles,
 } from "./resolved.ts";
@@ -23,6 +25,24 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
     certFile: locateFile(resolving, [...at, "cert"], files.cert, forGateway),
     keyFile: locateFile(resolving, [...at, "key"], files.key, forGateway),
   });
+  const resolvedTimeouts: TimeoutConfig = {
+    connectMs: timeouts.connect ?? base.gateway.timeouts.connectMs,
+    firstTokenMs: timeouts.firstToken ?? base.gateway.timeouts.firstTokenMs,
+    firstTokenColdMs: timeouts.firstTokenCold ?? base.gateway.timeouts.firstTokenColdMs,
+    firstTokenColdPerGibMs: timeouts.firstTokenColdPerGib ?? base.gateway.timeouts.firstTokenColdPerGibMs,
+    firstTokenProviderMs: timeouts.firstTokenProvider ?? base.gateway.timeouts.firstTokenProviderMs,
+    betweenTokensMs: timeouts.betweenTokens ?? base.gateway.timeouts.betweenTokensMs,
+    betweenTokensProviderMs: timeouts.betweenTokensProvider ?? base.gateway.timeouts.betweenTokensProviderMs,
+    totalMs: timeouts.total ?? base.gateway.timeouts.totalMs,
+    holdMs: timeouts.hold ?? base.gateway.timeouts.holdMs,
+    loadingMs: timeouts.loading ?? base.gateway.timeouts.loadingMs,
+    keepAliveMs: timeouts.keepAlive ?? base.gateway.timeouts.keepAliveMs,
+    callerIdleMs: timeouts.callerIdle ?? base.gateway.timeouts.callerIdleMs,
+    requestHeadMs: timeouts.requestHead ?? base.gateway.timeouts.requestHeadMs,
+    requestBodyMs: timeouts.requestBody ?? base.gateway.timeouts.requestBodyMs,
+    idleMs: timeouts.idle ?? base.gateway.timeouts.idleMs,
+    drainMs: timeouts.drain ?? base.gateway.timeouts.drainMs,
+  };
   return {
     ...base,
     file: resolving.file,
@@ -68,24 +88,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
         handshakes: limits.handshakes ?? base.gateway.limits.handshakes,
         links: limits.links ?? base.gateway.limits.links,
       },
-      timeouts: {
-        connectMs: timeouts.connect ?? base.gateway.timeouts.connectMs,
-        firstTokenMs: timeouts.firstToken ?? base.gateway.timeouts.firstTokenMs,
-        firstTokenColdMs: timeouts.firstTokenCold ?? base.gateway.timeouts.firstTokenColdMs,
-        firstTokenColdPerGibMs: timeouts.firstTokenColdPerGib ?? base.gateway.timeouts.firstTokenColdPerGibMs,
-        firstTokenProviderMs: timeouts.firstTokenProvider ?? base.gateway.timeouts.firstTokenProviderMs,
-        betweenTokensMs: timeouts.betweenTokens ?? base.gateway.timeouts.betweenTokensMs,
-        betweenTokensProviderMs: timeouts.betweenTokensProvider ?? base.gateway.timeouts.betweenTokensProviderMs,
-        totalMs: timeouts.total ?? base.gateway.timeouts.totalMs,
-        holdMs: timeouts.hold ?? base.gateway.timeouts.holdMs,
-        loadingMs: timeouts.loading ?? base.gateway.timeouts.loadingMs,
-        keepAliveMs: timeouts.keepAlive ?? base.gateway.timeouts.keepAliveMs,
-        callerIdleMs: timeouts.callerIdle ?? base.gateway.timeouts.callerIdleMs,
-        requestHeadMs: timeouts.requestHead ?? base.gateway.timeouts.requestHeadMs,
-        requestBodyMs: timeouts.requestBody ?? base.gateway.timeouts.requestBodyMs,
-        idleMs: timeouts.idle ?? base.gateway.timeouts.idleMs,
-        drainMs: timeouts.drain ?? base.gateway.timeouts.drainMs,
-      },
+      timeouts: resolvedTimeouts,
       fields: resolveFields(raw.gateway?.fields ?? {}),
       optional: (raw.gateway?.optional ?? []).map((name) => `openai.${name}`),
     },
@@ -109,11 +112,18 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
     nodes: Object.entries(raw.nodes ?? {}).map(([name, node]) => ({
       name,
       place: placeOf(resolving, ["nodes", name]),
+      tags: node.tags ?? [],
+      locality: node.locality ?? "own",
       ...resolveEngine(resolving, ["nodes", name], node, forGateway),
     })),
+    providers: resolveProviders(resolving, resolvedTimeouts, forGateway),
     models: Object.entries(raw.models ?? {}).map(([name, { targets, hidden }]) => ({
       name,
-      targets: (targets ?? []).map((target) => ({ model: target.model, node: target.node ?? null })),
+      targets: (targets ?? []).map((target) => ({
+        model: target.model,
+        node: target.node ?? null,
+        provider: target.provider ?? null,
+      })),
       isHidden: hidden ?? false,
     })),
     keyTemplates: new Map(Object.entries(raw.access?.templates ?? {}).map(resolveTemplate)),

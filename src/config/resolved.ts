@@ -5,6 +5,7 @@ import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy
 import type { Secret } from "../lib/secret.ts";
 import type { EngineKind } from "../tunnel/link.ts";
 import type { PriceRule } from "../usage/price.ts";
+import type { ProviderConfig } from "./provider-config.ts";
 
 /**
  * The configuration after every check: units parsed, files located, secrets read, defaults filled in.
@@ -24,6 +25,8 @@ export interface ResolvedConfig {
   storage: StorageConfig;
   /** Nodes that the gateway reaches by URL without an agent. */
   nodes: readonly DirectNodeConfig[];
+  /** Clouds that may answer. */
+  providers: readonly ProviderConfig[];
   /** Public names that stand for other names. A model that a node reports needs no entry. */
   models: readonly ModelConfig[];
   /** What keys may be made from, by name. */
@@ -235,6 +238,9 @@ export interface EngineAddress {
 
 export interface DirectNodeConfig extends EngineAddress, FromFile {
   name: string;
+  /** For the `targets` of policies. */
+  tags: readonly string[];
+  locality: "own" | "rented";
 }
 
 interface ModelConfig {
@@ -246,10 +252,12 @@ interface ModelConfig {
 }
 
 interface ModelTarget {
-  /** The name under which a node offers it. */
+  /** The name under which a node or a provider offers it, or the provider's own. */
   model: string;
   /** Null: any node that offers it. */
   node: string | null;
+  /** Null: any provider that offers it. */
+  provider: string | null;
 }
 
 export interface AgentConfig {
@@ -385,6 +393,7 @@ export function defaultConfig(dataFolder: string): ResolvedConfig {
     access: { rules: [] },
     storage: DEFAULT_STORAGE,
     nodes: [],
+    providers: [],
     models: [],
     keyTemplates: new Map(),
     prices: [],

@@ -11,6 +11,16 @@ export const DAY_MS = 86_400_000;
 /** Largest number of entries in one map or list of the file. */
 export const MAX_ENTRIES = 1000;
 
+/** Names of nodes, engines and the like, as they appear in headers and on the command line. */
+export const configName = z.string().regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, {
+  error: 'must be lower-case letters, digits, ".", "_" and "-", at most 64',
+});
+
+/** Name of a model, as callers and engines write it. */
+export const modelName = z.string().regex(/^[^\p{Cc}\s]{1,256}$/u, {
+  error: "must be 1 to 256 characters without spaces or control characters",
+});
+
 /** A time like `30s`; read as milliseconds. Not above 30 days unless `maxMs` says so. */
 export function duration(bounds: { minMs?: number; maxMs?: number; min?: string; max?: string }) {
   return z

@@ -2,22 +2,20 @@ import { z } from "zod";
 import { access, endpoints, trustedProxies } from "./schema-access.ts";
 import { cors, limits, publicTls, timeouts, tlsFiles } from "./schema-edge.ts";
 import { capture, prices } from "./schema-keys.ts";
-import { count, DAY_MS, duration, engineUrl, listen, MAX_ENTRIES, origin, path, secret } from "./schema-values.ts";
-
-/**
- * `postern.yaml` as people write it. Strict: an unknown key is an error.
- *
- * Each `describe` is the text of the reference and of the JSON Schema for editors. Fields are optional; defaults stand in
- * `resolved.ts`.
- */
-/** Names of nodes, engines and the like, as they appear in headers and on the command line. */
-const configName = z.string().regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, {
-  error: 'must be lower-case letters, digits, ".", "_" and "-", at most 64',
-});
-
-const modelName = z.string().regex(/^[^\p{Cc}\s]{1,256}$/u, {
-  error: "must be 1 to 256 characters without spaces or control characters",
-});
+import { providers } from "./schema-providers.ts";
+import {
+  configName,
+  count,
+  DAY_MS,
+  duration,
+  engineUrl,
+  listen,
+  MAX_ENTRIES,
+  modelName,
+  origin,
+  path,
+  secret,
+} from "./schema-values.ts";
 
 const engineKind = z.enum(["ollama", "llama-server", "vllm", "lm-studio", "sglang", "openai"]);
 
@@ -132,10 +130,15 @@ const model = z
   .strictObject({
     targets: z
       .array(
-        z.strictObject({
-          model: modelName.describe("The name under which a node offers it."),
-          node: configName.optional().describe("Only on this node. Left out: any that offers it."),
-        }),
+        z
+          .strictObject({
+            model: modelName.describe("The name under which a node or provider offers it, or the provider's own name."),
+            node: configName.optional().describe("Only on this node. Left out: any that offers it."),
+            provider: configName.optional().describe("Only at this provider. Left out: any that offers it."),
+          })
+          .refine((one) => one.node === undefined || one.provider === undefined, {
+            error: "names a node and a provider; it can be at one of them only",
+          }),
       )
       .min(1)
       .max(MAX_ENTRIES)
@@ -242,6 +245,12 @@ const agent = z.strictObject({
     .describe("What this machine lets through to its engines, whatever the gateway allows."),
 });
 
+/**
+ * `postern.yaml` as people write it. Strict: an unknown key is an error.
+ *
+ * Each `describe` is the text of the reference and of the JSON Schema for editors. Fields are optional; defaults stand in
+ * `resolved.ts`.
+ */
 export const configSchema = z.strictObject({
   gateway: gateway.optional().describe("The public program."),
   endpoints: endpoints
@@ -250,9 +259,24 @@ export const configSchema = z.strictObject({
   access: access.optional().describe("Who may do what, and from where."),
   storage: storage.optional().describe("What is kept, and for how long."),
   nodes: z
-    .record(configName, z.strictObject(engineAddress))
+    .record(
+      configName,
+      z.strictObject({
+        ...engineAddress,
+        tags: z
+          .array(configName)
+          .max(MAX_ENTRIES)
+          .optional()
+          .describe("Labels by which policies may choose it (`targets.tags`)."),
+        locality: z
+          .enum(["own", "rented"])
+          .optional()
+          .describe("Whose machine it is. Requests that may not leave (`mayLeave: no`) never go to a rented one."),
+      }),
+    )
     .optional()
     .describe("Engines that the gateway reaches by URL without an agent, by name."),
+  providers: providers.optional(),
   models: z
     .record(modelName, model)
     .optional()
@@ -267,13 +291,4 @@ export type RawFieldRules = NonNullable<NonNullable<RawConfig["gateway"]>["field
 export type RawEngineAddress = NonNullable<RawConfig["nodes"]>[string];
 
 /** Keys that DESIGN has and this version does not yet; `*` stands for any name. Refused with those words. */
-export const NOT_YET: readonly string[] = [
-  "cluster",
-  "providers",
-  "continuity",
-  "alerts",
-  "storage.url",
-  "nodes.*.tags",
-  "nodes.*.locality",
-  "models.*.strategy",
-];
+export const NOT_YET: readonly string[] = ["cluster", "continuity", "alerts", "storage.url", "models.*.strategy"];

@@ -29,7 +29,7 @@ const MAX_INTERIM_ANSWERS = 16;
 const KEEP_ALIVE_MS = 4_000;
 
 /** Headers of a request that an engine gets to see; host, encoding, key and framing are ours. */
-const SENT_HEADERS: ReadonlySet<string> = new Set(["content-type", "accept", "user-agent"]);
+const SENT_HEADERS = ["content-type", "accept", "user-agent"] as const;
 
 export interface EngineConnectionOptions extends TlsTrust {
   /** The one place that is ever dialled. A path is put before every operation's path. */
@@ -38,6 +38,12 @@ export interface EngineConnectionOptions extends TlsTrust {
   host: string;
   /** Sent as `Authorization: Bearer`; null for none. */
   apiKey: Secret | null;
+  /** Further headers of every request, names in lower case. Default none. */
+  headers?: ReadonlyArray<readonly [name: string, value: Secret]>;
+  /** Names of the exchange's headers that go out besides those that every engine gets. Default none. */
+  passedHeaders?: readonly string[];
+  /** How long an idle connection is kept, unless the far side says less. Default 4 s. */
+  keepAliveMs?: number;
   /** Default 2,048. */
   maxExchanges?: number;
   /** Default 5 s. */
@@ -66,6 +72,7 @@ class PooledEngine implements EngineConnections {
   readonly #pool: Pool;
   readonly #prefix: string;
   readonly #headers: readonly string[];
+  readonly #sentHeaders: ReadonlySet<string>;
   readonly #maxExchanges: number;
   #active = 0;
 
@@ -78,14 +85,16 @@ class PooledEngine implements EngineConnections {
       "accept-encoding",
       "identity",
       ...(options.apiKey === null ? [] : ["authorization", `Bearer ${options.apiKey.reveal()}`]),
+      ...(options.headers ?? []).flatMap(([name, value]) => [name, value.reveal()]),
     ];
+    this.#sentHeaders = new Set([...SENT_HEADERS, ...(options.passedHeaders ?? [])]);
     this.#pool = new Pool(options.url.origin, {
       connections: this.#maxExchanges,
       pipelining: 1,
       allowH2: false,
       headersTimeout: 0,
       bodyTimeout: 0,
-      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveTimeout: options.keepAliveMs ?? KEEP_ALIVE_MS,
       keepAliveMaxTimeout: 60_000,
       maxHeaderSize: MAX_HEAD_BYTES,
       connect: tlsConnector(options.url, options, options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS),
@@ -105,7 +114,7 @@ class PooledEngine implements EngineConnections {
     const headers = [...this.#headers];
     for (const name in request.headers) {
       const value = request.headers[name];
-      if (value !== undefined && SENT_HEADERS.has(name)) headers.push(name, value);
+      if (value !== undefined && this.#sentHeaders.has(name)) headers.push(name, value);
     }
     this.#active += 1;
     this.#pool.dispatch(

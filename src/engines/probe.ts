@@ -17,6 +17,8 @@ export interface ProbeOptions extends TlsTrust {
   host: string;
   /** Sent as `Authorization: Bearer`; null for none. */
   apiKey: Secret | null;
+  /** Further headers, names in lower case. Default none. */
+  headers?: ReadonlyArray<readonly [name: string, value: Secret]>;
   /** For one whole answer. Default 2 s. */
   timeoutMs?: number;
   clock?: Clock;
@@ -47,6 +49,7 @@ export function openProbe(options: ProbeOptions): OpenProbe {
   });
   const headers: Record<string, string> = { host: options.host, accept: "application/json", "user-agent": "postern" };
   if (options.apiKey !== null) headers["authorization"] = `Bearer ${options.apiKey.reveal()}`;
+  for (const [name, value] of options.headers ?? []) headers[name] = value.reveal();
 
   async function get(path: string): Promise<ProbeAnswer> {
     const giveUp = new AbortController();

@@ -144,8 +144,8 @@ describe("LiveCatalogue", () => {
         name: "fast",
         isHidden: false,
         targets: [
-          { model: "llama", node: null },
-          { model: "qwen", node: "elsewhere" },
+          { model: "llama", node: null, provider: null },
+          { model: "qwen", node: "elsewhere", provider: null },
         ],
       },
     ]);
@@ -158,8 +158,8 @@ describe("LiveCatalogue", () => {
     const catalogue = await make();
     catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
     catalogue.setAliases([
-      { name: "claude-haiku-*", isHidden: false, targets: [{ model: "qwen", node: null }] },
-      { name: "claude-*", isHidden: false, targets: [{ model: "llama", node: null }] },
+      { name: "claude-haiku-*", isHidden: false, targets: [{ model: "qwen", node: null, provider: null }] },
+      { name: "claude-*", isHidden: false, targets: [{ model: "llama", node: null, provider: null }] },
     ]);
     catalogue.setReport("a", "c1", report(["llama", "qwen"]));
     expect(catalogue.match("claude-sonnet-5")?.name).toBe("llama");
@@ -174,8 +174,8 @@ describe("LiveCatalogue", () => {
     const catalogue = await make();
     catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
     catalogue.setAliases([
-      { name: "fast", isHidden: false, targets: [{ model: "llama3", node: null }] },
-      { name: "claude-*", isHidden: false, targets: [{ model: "llama3", node: "forge" }] },
+      { name: "fast", isHidden: false, targets: [{ model: "llama3", node: null, provider: null }] },
+      { name: "claude-*", isHidden: false, targets: [{ model: "llama3", node: "forge", provider: null }] },
     ]);
     catalogue.setReport("a", "c1", report(["llama3:latest"]));
     expect(catalogue.find("fast")?.targets.map((target) => target.engineModel)).toEqual(["llama3:latest"]);
@@ -186,8 +186,8 @@ describe("LiveCatalogue", () => {
     const catalogue = await make();
     catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
     const targets = [
-      { model: "absent", node: null },
-      { model: "llama", node: null },
+      { model: "absent", node: null, provider: null },
+      { model: "llama", node: null, provider: null },
     ];
     catalogue.setAliases([{ name: "*", isHidden: false, targets }]);
     catalogue.setReport("a", "c1", report(["llama"]));
@@ -198,8 +198,8 @@ describe("LiveCatalogue", () => {
     const catalogue = await make();
     catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
     catalogue.setAliases([
-      { name: "fast", isHidden: false, targets: [{ model: "mistyped", node: null }] },
-      { name: "claude-*", isHidden: false, targets: [{ model: "mistyped", node: null }] },
+      { name: "fast", isHidden: false, targets: [{ model: "mistyped", node: null, provider: null }] },
+      { name: "claude-*", isHidden: false, targets: [{ model: "mistyped", node: null, provider: null }] },
       { name: "llama", isHidden: true, targets: [] },
     ]);
     catalogue.setReport("a", "c1", report(["llama"]));

@@ -1,56 +1,38 @@
-import type { ModelTargetView, ModelView } from "../admin/contract.ts";
-import type { ListedModel } from "../dialects/listed-model.ts";
+import type { ModelView } from "../admin/contract.ts";
 import { ollamaNameVariants } from "../dialects/ollama/model-names.ts";
-import { modelOperations } from "../engines/model-operations.ts";
-import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
 import { matchesGlob } from "../lib/glob.ts";
-import type { Catalogue, CatalogueEntry, Target } from "../proxy/target.ts";
-import type { Backend } from "../routing/backend.ts";
-import type { EngineKind, EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
+import type { Catalogue, CatalogueEntry } from "../proxy/target.ts";
+import type { EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
+import { type CatalogueTarget, type LiveEntry, listedModel, type ProviderOffer } from "./catalogue-entry.ts";
 import type { ModelOwners } from "./model-owners.ts";
+import { type CatalogueNode, NodeBackend, NodeTarget, type ReachOf } from "./node-target.ts";
 import { rememberModels } from "./remember-models.ts";
 
 /** Most models that one node may bring in. A hostile agent must not fill the catalogue. */
 export const MAX_MODELS_PER_NODE = 2000;
 
-/** A node as the catalogue needs to know it. */
-export interface CatalogueNode {
-  id: string;
-  name: string;
-  /** Globs of what it may serve; null: names that no other node serves. */
-  grants: readonly string[] | null;
-  /** Default `own`. */
-  locality?: "own" | "rented";
-  /** Default none. */
-  tags?: readonly string[];
-}
-
-/** How to reach an engine of a node. One for links, one for direct URLs. */
-export interface Reach extends Exchanger {
-  canAccept(): boolean;
-}
-
-/** Finds the way to an engine through the connectors that report it. */
-export type ReachOf = (nodeId: string, engine: string, connectorIds: ReadonlySet<string>) => Reach;
-
-interface LiveEntry extends CatalogueEntry {
-  targets: readonly LiveTarget[];
-}
-
 interface Alias {
   /** With `*`: every name like it that nobody offers. */
   name: string;
   isHidden: boolean;
-  targets: ReadonlyArray<{ model: string; node: string | null }>;
+  targets: readonly AliasTarget[];
+}
+
+interface AliasTarget {
+  model: string;
+  /** Null: any. */
+  node: string | null;
+  /** Null: any. With one, `model` may also be the provider's own name. */
+  provider: string | null;
 }
 
 /**
- * Which models there are and where, from what connectors report, what their nodes were granted, and the aliases of the
- * configuration. Rebuilt when one of these changes; reads are plain map look-ups. What a node reported last stays while it
+ * Which models there are and where, from what connectors report, what their nodes were granted, what providers offer, and
+ * the aliases of the configuration. Rebuilt when one of these changes; reads are plain map look-ups. What a node reported last stays while it
  * is away: its models are known and answer 503, not 404.
  *
- * A node without a grant may serve names that no other node serves: the first to offer a name keeps it as long as the
- * node exists, so that a second node cannot draw another's requests by reporting its model.
+ * A node without a grant may serve names that no other node and no provider serves: the first to offer a name keeps it as
+ * long as the node exists, so that a second node cannot draw another's requests by reporting its model.
  */
 export class LiveCatalogue implements Catalogue {
   readonly #reachOf: ReachOf;
@@ -60,7 +42,10 @@ export class LiveCatalogue implements Catalogue {
   readonly #reports = new Map<string, { nodeId: string; report: NodeReport }>();
   readonly #owners: ModelOwners;
   readonly #firstSeen = new Map<string, number>();
-  readonly #targets = new Map<string, LiveTarget>();
+  readonly #targets = new Map<string, NodeTarget>();
+  /** By the provider's name. */
+  readonly #providers = new Map<string, readonly ProviderOffer[]>();
+  #provided: ReadonlySet<string | null> = new Set();
   #aliases: readonly Alias[] = [];
   #entries = new Map<string, LiveEntry>();
   #listed: readonly LiveEntry[] = [];
@@ -93,7 +78,7 @@ export class LiveCatalogue implements Catalogue {
       (entry): ModelView => ({
         name: entry.name,
         ready: entry.targets.some((target) => target.canAccept()),
-        source: this.isAlias(entry.name) ? "alias" : "node",
+        source: this.isAlias(entry.name) ? "alias" : (entry.targets[0]?.backend.kind ?? "node"),
         operations: [...new Set(entry.targets.flatMap((target) => [...target.operations]))],
         targets: entry.targets.map((target) => target.view()),
       }),
@@ -144,6 +129,13 @@ export class LiveCatalogue implements Catalogue {
     this.#rebuild();
   }
 
+  /** What a provider offers from now on, in place of what it offered before. */
+  setProvider(provider: string, offers: readonly ProviderOffer[]): void {
+    this.#providers.set(provider, offers);
+    this.#provided = new Set([...this.#providers.values()].flatMap((all) => all.map(({ name }) => name)));
+    this.#rebuild();
+  }
+
   setReport(nodeId: string, connectorId: string, report: NodeReport): void {
     this.#reports.set(connectorId, { nodeId, report: rememberModels(this.report(connectorId), report) });
     this.#rebuild();
@@ -177,11 +169,11 @@ export class LiveCatalogue implements Catalogue {
     if (node === undefined) return false;
     if (node.grants !== null) return node.grants.some((glob) => matchesGlob(glob, model));
     const owner = this.#owners.ownerOf(model);
-    return owner === undefined || owner === nodeId;
+    return owner === undefined ? !this.#provided.has(model) : owner === nodeId;
   }
 
   #rebuild(): void {
-    const entries = new Map<string, { name: string; targets: LiveTarget[] }>();
+    const entries = new Map<string, { name: string; targets: CatalogueTarget[] }>();
     const offered: Array<{ nodeId: string; model: string }> = [];
     const seen = new Set<string>();
     for (const [connectorId, { nodeId, report }] of this.#reports) {
@@ -204,18 +196,18 @@ export class LiveCatalogue implements Catalogue {
       }
     }
     for (const id of this.#targets.keys()) if (!seen.has(id)) this.#targets.delete(id);
+    for (const { name, target } of [...this.#providers.values()].flat()) {
+      if (name === null) continue;
+      const entry = entries.get(name) ?? { name, targets: [] };
+      entry.targets.push(target);
+      entries.set(name, entry);
+    }
     this.#entries = new Map();
     for (const { name, targets } of entries.values()) this.#entries.set(name, this.#entry(name, targets));
     const patterns: Array<{ pattern: string; entry: LiveEntry }> = [];
     const unserved: string[] = [];
     for (const alias of this.#aliases) {
-      const found = alias.targets.flatMap((wanted) => {
-        const entry = findByName(entries, wanted.model);
-        const targets = (entry?.targets ?? []).filter(
-          (one) => wanted.node === null || one.backend.name === wanted.node,
-        );
-        return entry === undefined || targets.length === 0 ? [] : [{ name: entry.name, targets }];
-      });
+      const found = alias.targets.flatMap((wanted) => this.#targetsOf(wanted, entries));
       const [first] = found;
       if (first === undefined) {
         if (alias.targets.length > 0) unserved.push(alias.name);
@@ -233,18 +225,36 @@ export class LiveCatalogue implements Catalogue {
     this.#offered = offered;
   }
 
+  /** What one target of an alias stands for; none where nobody offers it. */
+  #targetsOf(
+    { model, node, provider }: AliasTarget,
+    entries: ReadonlyMap<string, { name: string; targets: CatalogueTarget[] }>,
+  ): Array<{ name: string; targets: CatalogueTarget[] }> {
+    if (provider !== null) {
+      const offers = this.#providers.get(provider) ?? [];
+      const offer =
+        offers.find(({ name }) => name === model) ?? offers.find(({ target }) => target.engineModel === model);
+      return offer === undefined ? [] : [{ name: offer.name ?? model, targets: [offer.target] }];
+    }
+    const entry = findByName(entries, model);
+    const targets = (entry?.targets ?? []).filter(
+      ({ backend }) => node === null || (backend.kind === "node" && backend.name === node),
+    );
+    return entry === undefined || targets.length === 0 ? [] : [{ name: entry.name, targets }];
+  }
+
   #target(
     node: CatalogueNode,
     engine: EngineReport,
     model: ModelReport,
     connectorId: string,
     seen: Set<string>,
-  ): LiveTarget {
+  ): NodeTarget {
     const id = `${node.id}/${engine.name}/${model.name}`;
     let target = this.#targets.get(id);
     if (target === undefined) {
       const connectors = new Set<string>();
-      target = new LiveTarget(
+      target = new NodeTarget(
         id,
         this.#backend(node),
         engine.name,
@@ -269,7 +279,7 @@ export class LiveCatalogue implements Catalogue {
     return backend;
   }
 
-  #entry(name: string, targets: readonly LiveTarget[]): LiveEntry {
+  #entry(name: string, targets: readonly CatalogueTarget[]): LiveEntry {
     let createdAtMs = this.#firstSeen.get(name);
     if (createdAtMs === undefined) {
       createdAtMs = this.#nowMs();
@@ -287,139 +297,4 @@ function findByName<Entry>(entries: ReadonlyMap<string, Entry>, name: string): E
     if (entry !== undefined) return entry;
   }
   return undefined;
-}
-
-/** A model as callers see it: of several targets what the best one offers. */
-function listedModel(id: string, createdAtMs: number, targets: readonly LiveTarget[]): ListedModel {
-  const reports = targets.flatMap(({ model }) => (model === null ? [] : [model]));
-  const windows = reports.flatMap(({ contextLength }) => (contextLength === null ? [] : [contextLength]));
-  const first = reports[0];
-  const states = targets.map(({ isLoaded }) => isLoaded);
-  return {
-    id,
-    createdAtMs,
-    contextLength: windows.length === 0 ? null : Math.max(...windows),
-    sizeBytes: first?.sizeBytes ?? null,
-    quantization: first?.quantization ?? null,
-    family: first?.family ?? null,
-    parameterSize: first?.parameterSize ?? null,
-    capabilities: [...new Set(reports.flatMap(({ capabilities }) => capabilities))],
-    isLoaded: states.includes(true) ? true : states.includes(null) ? null : false,
-  };
-}
-
-class NodeBackend implements Backend {
-  readonly kind = "node";
-  readonly id: string;
-  name = "";
-  label = "";
-  locality: Backend["locality"] = "own";
-  tags: readonly string[] = [];
-
-  constructor(node: CatalogueNode) {
-    this.id = node.id;
-    this.learn(node);
-  }
-
-  learn({ name, locality, tags }: CatalogueNode): void {
-    this.name = name;
-    this.label = `node/${name}`;
-    this.locality = locality ?? "own";
-    this.tags = tags ?? [];
-  }
-}
-
-/** One (node, engine, model). Kept over rebuilds, so that its count of running attempts stays true. */
-class LiveTarget implements Target {
-  readonly id: string;
-  readonly backend: NodeBackend;
-  readonly engine: string;
-  readonly engineModel: string;
-  engineKind: EngineKind = "openai";
-  isLoaded: boolean | null = null;
-  sizeBytes: number | null = null;
-  contextLength: number | null = null;
-  leaves = false;
-  isLoading = false;
-  isUsageRefused = false;
-  operations: ReadonlySet<string> = new Set();
-  inFlight = 0;
-  #isReady = false;
-  #report: { engine: EngineReport; model: ModelReport } | null = null;
-  readonly #connectors: Set<string>;
-  readonly #reach: Reach;
-
-  constructor(id: string, backend: NodeBackend, engine: string, model: string, connectors: Set<string>, reach: Reach) {
-    this.id = id;
-    this.backend = backend;
-    this.engine = engine;
-    this.engineModel = model;
-    this.#connectors = connectors;
-    this.#reach = reach;
-  }
-
-  /** Forgets what connectors said, before they are asked again. */
-  begin(): void {
-    this.#connectors.clear();
-    this.#isReady = false;
-    this.#report = null;
-    this.isLoaded = null;
-    this.isLoading = false;
-    this.leaves = this.backend.locality !== "own";
-  }
-
-  learn(engine: EngineReport, model: ModelReport, connectorId: string): void {
-    if (this.#report === null || engine.ready) this.#report = { engine, model };
-    this.leaves ||= model.remote;
-    this.isLoading ||= engine.isLoading === true;
-    if (!engine.ready) return;
-    this.#isReady = true;
-    this.engineKind = engine.kind;
-    this.#connectors.add(connectorId);
-    this.operations = modelOperations(engine.operations, model.capabilities);
-    this.isLoaded = this.isLoaded === true ? true : model.loaded;
-    this.sizeBytes = model.sizeBytes;
-    this.contextLength = model.contextLength;
-  }
-
-  /** What was reported of the model, or null. */
-  get model(): ModelReport | null {
-    return this.#report?.model ?? null;
-  }
-
-  view(): ModelTargetView {
-    const report = this.#report;
-    return {
-      node: this.backend.name,
-      engine: this.engine,
-      kind: report?.engine.kind ?? "openai",
-      engineModel: this.engineModel,
-      ready: this.canAccept(),
-      reason: this.#isReady
-        ? this.#reach.canAccept()
-          ? null
-          : "the node is away"
-        : (report?.engine.reason ?? "the engine is not ready"),
-      loaded: this.isLoaded,
-      contextLength: report?.model.contextLength ?? null,
-      sizeBytes: this.sizeBytes,
-      quantization: report?.model.quantization ?? null,
-    };
-  }
-
-  canAccept(): boolean {
-    return this.#isReady && this.#reach.canAccept();
-  }
-
-  began(): void {
-    this.inFlight += 1;
-  }
-
-  ended(): void {
-    this.inFlight -= 1;
-  }
-
-  start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {
-    return this.#reach.start(request, handler);
-  }
 }

@@ -1,7 +1,7 @@
 import type { Exchange, ExchangeHandler, ExchangeRequest } from "../lib/exchange.ts";
 import { ENGINE_HEADER } from "../tunnel/constants.ts";
 import type { Links } from "../tunnel/links.ts";
-import type { Reach } from "./catalogue.ts";
+import type { Reach } from "./node-target.ts";
 
 /** The way to one engine of a node through whichever of its links is least busy. */
 export class LinkReach implements Reach {

@@ -58,6 +58,8 @@ function config(fields: Partial<ResolvedConfig["gateway"]> = {}): ResolvedConfig
     host: null,
     caFile: null,
     serverName: null,
+    tags: [],
+    locality: "own" as const,
     place: "postern.yaml:1",
   };
   return {

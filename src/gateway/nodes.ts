@@ -97,9 +97,14 @@ export async function openNodes({ config, store, clock, log, closers }: NodesPar
       );
       directNodes.set(id, direct);
       closers.add(() => direct.stop());
-      catalogue.setNode({ id, name: node.name, grants: ["*"] });
+      const { name, tags, locality } = node;
+      catalogue.setNode({ id, name, grants: ["*"], tags, locality });
       await direct.start();
     }
+  }
+  if (config.providers.length > 0) {
+    const { openProviders } = await import("./providers.ts");
+    openProviders({ configs: config.providers, catalogue, clock, log, closers });
   }
   return { catalogue, directory, links };
 }

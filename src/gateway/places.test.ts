@@ -150,6 +150,8 @@ describe("a deny rule on a running gateway", () => {
       host: null,
       caFile: null,
       serverName: null,
+      tags: [],
+      locality: "own" as const,
       place: "postern.yaml:1",
     };
     const gateway = { ...base.gateway, listen: FREE, admin: { ...base.gateway.admin, listen: FREE } };

@@ -48,7 +48,16 @@ afterEach(async () => {
 
 async function start() {
   const base = defaultConfig(folder);
-  const address = { url: engine.url.origin, kind: null, apiKey: null, host: null, caFile: null, serverName: null };
+  const address = {
+    url: engine.url.origin,
+    kind: null,
+    apiKey: null,
+    host: null,
+    caFile: null,
+    serverName: null,
+    tags: [],
+    locality: "own" as const,
+  };
   const config = {
     ...base,
     gateway: { ...base.gateway, listen: FREE, admin: { ...base.gateway.admin, listen: FREE } },

@@ -17,6 +17,8 @@ export interface CallerHead {
   session: string | null;
   /** Whether `anthropic-version` says that the caller speaks Anthropic's dialect. */
   isAnthropic: boolean;
+  /** What goes on to Anthropic itself, and to nobody else. Null where it is not said. */
+  anthropic: { version: string | null; beta: string | null };
   /** How the body is compressed; null where it is not. */
   coding: BodyCoding | null;
   /** The caller sends its body only when it is told to go on: curl does so from 1 MiB (RFC 9110 §10.1.1). */
@@ -58,6 +60,7 @@ export function readHead(request: RawRequest, maxHeaders = DEFAULT_LIMITS.header
     isLocalOnly: false,
     session: null,
     isAnthropic: false,
+    anthropic: { version: null, beta: null },
     coding: null,
     expectsContinue: false,
     hasCredential: false,
@@ -83,6 +86,10 @@ export function readHead(request: RawRequest, maxHeaders = DEFAULT_LIMITS.header
         break;
       case "anthropic-version":
         head.isAnthropic = true;
+        head.anthropic.version = value;
+        break;
+      case "anthropic-beta":
+        head.anthropic.beta = head.anthropic.beta === null ? value : `${head.anthropic.beta},${value}`;
         break;
       case "authorization":
       case "x-api-key":

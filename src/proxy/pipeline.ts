@@ -260,7 +260,7 @@ export class Pipeline {
     yield isLarge;
     this.#key.reserve(run, scan, facts, entry.name);
     yield isLarge;
-    const source = { operation, scan, facts, formatFor: this.#formatFor };
+    const source = { operation, scan, facts, formatFor: this.#formatFor, anthropic: head.anthropic };
     const planWith = ({ targets }: CatalogueEntry) => this.#plan(policiesOf(run), targets, head, source, run.startedMs);
     const plan = planWith(entry);
     // Much may have happened while the body came in.

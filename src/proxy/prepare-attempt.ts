@@ -1,3 +1,4 @@
+import type { AnthropicHeaders } from "../dialects/anthropic/headers.ts";
 import type { AttemptFormat, EncodedRequest } from "../dialects/attempt-format.ts";
 import type { RequestFacts } from "../dialects/dialect.ts";
 import type { FormatFor } from "../dialects/formats.ts";
@@ -13,6 +14,8 @@ export interface PreparedAttempt {
   request: EncodedRequest;
   /** The stream is asked for its usage although the caller did not ask for it. */
   isUsageForced: boolean;
+  /** Of the caller's own dialect, for a provider that speaks it too; values are the caller's and not judged yet. */
+  headers: Readonly<Record<string, string>>;
 }
 
 /** What every attempt of one request is made from. */
@@ -21,6 +24,8 @@ export interface AttemptSource {
   scan: BodyScan;
   facts: RequestFacts;
   formatFor: FormatFor;
+  /** What the caller said in headers of Anthropic's dialect. */
+  anthropic: AnthropicHeaders;
 }
 
 /**
@@ -51,7 +56,8 @@ export function prepareAttempt(
       try {
         if (format.isTranslated) refuseTooMuchWork(scan);
         const isUsageForced = forceUsage && (format.isTranslated || !facts.wantsUsage);
-        return { target, format, request: format.encode(scan, facts, edits), isUsageForced };
+        const headers = headersFor(source, target, format);
+        return { target, format, request: format.encode(scan, facts, edits), isUsageForced, headers };
       } catch (error) {
         refusal = error;
         failed.add(way);
@@ -60,6 +66,17 @@ export function prepareAttempt(
   }
   if (refusal !== null) throw refusal;
   return null;
+}
+
+const NO_HEADERS = {};
+
+/** An engine of a node gets no header of a caller; the agent would drop them. */
+function headersFor({ anthropic }: AttemptSource, { backend }: Target, format: AttemptFormat): Record<string, string> {
+  if (backend.kind !== "provider" || format.isTranslated || format.operation.family !== "anthropic") return NO_HEADERS;
+  return {
+    ...(anthropic.version === null ? {} : { "anthropic-version": anthropic.version }),
+    ...(anthropic.beta === null ? {} : { "anthropic-beta": anthropic.beta }),
+  };
 }
 
 /**

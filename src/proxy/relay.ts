@@ -28,6 +28,7 @@ import { type AttemptSource, type PreparedAttempt, prepareAttempt } from "./prep
 import type { HeldBody } from "./read-body.ts";
 import type { Sweeper, Watched } from "./sweeper.ts";
 import type { Target } from "./target.ts";
+import { betweenTokensLimitMs, firstTokenLimitMs } from "./target-times.ts";
 
 /** Largest answer that is not streamed. Such an answer is held whole, so that a broken one can still be told by its status. */
 export const MAX_WHOLE_ANSWER_BYTES = 64 * 1024 * 1024;
@@ -37,7 +38,6 @@ export const MAX_WRITTEN_ANSWER_BYTES = 16 * 1024 * 1024;
 export const MAX_ERROR_BODY_BYTES = 64 * 1024;
 /** Most that is held back of a stream before its first content. */
 export const MAX_HELD_BYTES = 256 * 1024;
-const GIB = 1024 ** 3;
 /** `Retry-After` of an engine that is too busy and does not say for how long. */
 const RETRY_AFTER_SECONDS = "2";
 const JSON_TYPE = "application/json";
@@ -194,7 +194,10 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
 
   // Attempts
 
-  #attempt({ target, format, request, isUsageForced }: PreparedAttempt, isUsageLeftOut = false): void {
+  #attempt(
+    { target, format, request, isUsageForced, headers: dialectHeaders }: PreparedAttempt,
+    isUsageLeftOut = false,
+  ): void {
     this.#target = target;
     this.#format = format;
     this.#removedFields = request.removedFields;
@@ -214,6 +217,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     this.#host.health.began(target.id, this.#attemptStartedMs);
     const { path, id } = format.operation;
     const headers = upstreamHeaders(this.#job.source.facts.isStream ? format.streamType : null, request.contentType);
+    Object.assign(headers, dialectHeaders);
     headers["postern-operation"] = id;
     headers["postern-request"] = this.#job.id;
     this.#exchange = this.#host.start(target, { method: "POST", path, headers, body: request.body }, this);
@@ -565,16 +569,18 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
       if (nowMs - this.#caller.slowSinceMs > timeouts.callerIdleMs) this.#caller.destroy();
       return;
     }
+    const firstTokenMs = firstTokenLimitMs(this.#target, facts.isStream, timeouts);
+    const betweenTokensMs = betweenTokensLimitMs(this.#target, timeouts);
     if (this.#firstTokenMs === null) {
       if (this.#plan === null) {
         this.#lookAgain();
         if (this.#isSettled) return;
-      } else if (this.#attemptIndex >= 0 && nowMs - this.#attemptStartedMs > this.#firstTokenLimitMs()) {
-        return this.#giveUp("engine_timeout", { limitMs: this.#firstTokenLimitMs() }, "deadline");
+      } else if (this.#attemptIndex >= 0 && nowMs - this.#attemptStartedMs > firstTokenMs) {
+        return this.#giveUp("engine_timeout", { limitMs: firstTokenMs }, "deadline");
       }
       if (facts.isStream && !this.#caller.isCommitted && nowMs - startedMs > timeouts.holdMs) this.#commit();
-    } else if (nowMs - this.#lastDataMs > timeouts.betweenTokensMs) {
-      return this.#giveUp("engine_stalled", { limitMs: timeouts.betweenTokensMs }, "deadline");
+    } else if (nowMs - this.#lastDataMs > betweenTokensMs) {
+      return this.#giveUp("engine_stalled", { limitMs: betweenTokensMs }, "deadline");
     }
     if (this.#caller.isCommitted && nowMs - this.#caller.lastWriteMs > timeouts.keepAliveMs)
       this.#caller.write(this.#keepAlive());
@@ -583,14 +589,6 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
   #keepAlive(): Buffer {
     const nowMs = this.#host.nowMs();
     return this.#tap?.keepAlive?.(nowMs) ?? this.#job.codec.keepAlive(this.#job.source.facts, nowMs);
-  }
-
-  /** A whole answer is silent until its end, so it gets the time between tokens only through the total. */
-  #firstTokenLimitMs(): number {
-    const { timeouts, source } = this.#job;
-    if (!source.facts.isStream) return timeouts.totalMs;
-    if (this.#target?.isLoaded !== false) return timeouts.firstTokenMs;
-    return timeouts.firstTokenColdMs + ((this.#target.sizeBytes ?? 0) / GIB) * timeouts.firstTokenColdPerGibMs;
   }
 
   // The end

@@ -3,6 +3,17 @@ import type { Exchanger } from "../lib/exchange.ts";
 import type { Backend } from "../routing/backend.ts";
 import type { EngineKind } from "../tunnel/link.ts";
 
+/** What decides which fields a target knows: the kind of its engine, or a provider with a field table of its own. */
+export type TargetKind = EngineKind | "anthropic" | "mistral";
+
+/** Times of a target's own, in milliseconds. */
+export interface TargetTimes {
+  firstTokenMs: number;
+  betweenTokensMs: number;
+  /** Of an answer that is not streamed, to its end. */
+  wholeMs: number;
+}
+
 /** A place that can answer a model, as the gateway's catalogue gives it out. Live: facts change under it. */
 export interface Target extends Exchanger {
   /** Unique and stable: node or provider, engine and the engine's model name. */
@@ -10,7 +21,7 @@ export interface Target extends Exchanger {
   readonly backend: Backend;
   readonly engine: string;
   /** Decides which fields it knows, and under which names. */
-  readonly engineKind: EngineKind;
+  readonly engineKind: TargetKind;
   readonly engineModel: string;
   /** Null where the engine does not say. */
   readonly isLoaded: boolean | null;
@@ -21,6 +32,8 @@ export interface Target extends Exchanger {
   readonly operations: ReadonlySet<string>;
   /** A request that goes there leaves the operator's own machines: a provider, a rented node, or a model that the engine hands on to somebody else's cloud (Ollama `:cloud`). */
   readonly leaves: boolean;
+  /** Null: those of the gateway for engines. */
+  readonly times: TargetTimes | null;
   /** The engine is up and loads its model; it takes no attempts. */
   readonly isLoading: boolean;
   /** A stream was refused there for being asked for its usage, and answered without. Written by the relay. */

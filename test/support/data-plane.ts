@@ -23,7 +23,7 @@ import { FaultInjector } from "../../src/proxy/fault-injector.ts";
 import type { Origin } from "../../src/proxy/identify.ts";
 import type { AttemptSummary, RequestSummary } from "../../src/proxy/observer.ts";
 import { Pipeline } from "../../src/proxy/pipeline.ts";
-import type { Catalogue, CatalogueEntry, Target } from "../../src/proxy/target.ts";
+import type { Catalogue, CatalogueEntry, Target, TargetTimes } from "../../src/proxy/target.ts";
 import type { Backend } from "../../src/routing/backend.ts";
 import { TargetHealths } from "../../src/routing/target-health.ts";
 import { type PriceRule, Prices } from "../../src/usage/price.ts";
@@ -219,6 +219,7 @@ export class PlayedTarget implements Target {
   operations: ReadonlySet<string> = new Set(["openai.chat", "openai.completions", "openai.embeddings"]);
   inFlight = 0;
   leaves = false;
+  times: TargetTimes | null = null;
   isLoading = false;
   isUsageRefused = false;
   isAccepting = true;

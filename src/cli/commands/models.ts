@@ -44,7 +44,7 @@ function renderModels(models: readonly ModelView[], paint: Paint): string {
         value: ({ model, target }) => stateOf(model, target),
         style: ({ model, target }) => (target?.ready === true && model.source !== "offered" ? "green" : "yellow"),
       },
-      { title: "NODE", value: ({ target }) => target?.node ?? null },
+      { title: "WHERE", value: ({ target }) => placeOf(target) },
       { title: "ENGINE", value: ({ target }) => target?.engine ?? null },
       { title: "CONTEXT", value: ({ target }) => target?.contextLength ?? null, align: "right" },
       {
@@ -57,6 +57,10 @@ function renderModels(models: readonly ModelView[], paint: Paint): string {
     rows,
     paint,
   );
+}
+
+function placeOf(target: ModelLine["target"]): string | null {
+  return target?.node ?? (target?.provider == null ? null : `provider/${target.provider}`);
 }
 
 function stateOf(model: ModelView, target: ModelView["targets"][number] | null): string {

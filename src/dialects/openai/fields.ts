@@ -51,8 +51,8 @@ const COMMON: Record<string, FieldRule> = {
 export const CHAT_FIELDS: FieldTable = table({
   ...COMMON,
   messages: { kinds: ["array"] },
-  // Ollama reads max_tokens alone and would answer without a limit (reference: engine-apis §1.1).
-  max_completion_tokens: { ...TOKENS, renamed: { for: ["ollama"], to: "max_tokens" } },
+  // Ollama reads max_tokens alone and would answer without a limit (reference: engine-apis §1.1); Mistral refuses the other name.
+  max_completion_tokens: { ...TOKENS, renamed: { for: ["ollama", "mistral"], to: "max_tokens" } },
   tools: ANY,
   tool_choice: ANY,
   parallel_tool_calls: ANY,

@@ -1,0 +1,41 @@
+import type { ModelTargetView } from "../admin/contract.ts";
+import type { ListedModel } from "../dialects/listed-model.ts";
+import type { CatalogueEntry, Target } from "../proxy/target.ts";
+import type { ModelReport } from "../tunnel/link.ts";
+
+/** A target as the gateway's own parts see it: what the data plane needs, and what operators are shown. */
+export interface CatalogueTarget extends Target {
+  /** What is known of the model, or null. */
+  readonly report: ModelReport | null;
+  view(): ModelTargetView;
+}
+
+/** A public name with the places behind it. */
+export interface LiveEntry extends CatalogueEntry {
+  targets: readonly CatalogueTarget[];
+}
+
+/** A provider's model with the public name under which it is offered; null: through an alias only. */
+export interface ProviderOffer {
+  name: string | null;
+  target: CatalogueTarget;
+}
+
+/** A model as callers see it: of several targets what the best one offers. */
+export function listedModel(id: string, createdAtMs: number, targets: readonly CatalogueTarget[]): ListedModel {
+  const reports = targets.flatMap(({ report }) => (report === null ? [] : [report]));
+  const windows = reports.flatMap(({ contextLength }) => (contextLength === null ? [] : [contextLength]));
+  const first = reports[0];
+  const states = targets.map(({ isLoaded }) => isLoaded);
+  return {
+    id,
+    createdAtMs,
+    contextLength: windows.length === 0 ? null : Math.max(...windows),
+    sizeBytes: first?.sizeBytes ?? null,
+    quantization: first?.quantization ?? null,
+    family: first?.family ?? null,
+    parameterSize: first?.parameterSize ?? null,
+    capabilities: [...new Set(reports.flatMap(({ capabilities }) => capabilities))],
+    isLoaded: states.includes(true) ? true : states.includes(null) ? null : false,
+  };
+}

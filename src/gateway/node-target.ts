@@ -1,0 +1,145 @@
+import type { ModelTargetView } from "../admin/contract.ts";
+import { modelOperations } from "../engines/model-operations.ts";
+import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
+import type { Backend } from "../routing/backend.ts";
+import type { EngineKind, EngineReport, ModelReport } from "../tunnel/link.ts";
+import type { CatalogueTarget } from "./catalogue-entry.ts";
+
+/** A node as the catalogue needs to know it. */
+export interface CatalogueNode {
+  id: string;
+  name: string;
+  /** Globs of what it may serve; null: names that no other node serves. */
+  grants: readonly string[] | null;
+  /** Default `own`. */
+  locality?: "own" | "rented";
+  /** Default none. */
+  tags?: readonly string[];
+}
+
+/** How to reach an engine of a node. One for links, one for direct URLs. */
+export interface Reach extends Exchanger {
+  canAccept(): boolean;
+}
+
+/** Finds the way to an engine through the connectors that report it. */
+export type ReachOf = (nodeId: string, engine: string, connectorIds: ReadonlySet<string>) => Reach;
+
+/** A node as policy and routing see it. */
+export class NodeBackend implements Backend {
+  readonly kind = "node";
+  readonly id: string;
+  name = "";
+  label = "";
+  locality: Backend["locality"] = "own";
+  tags: readonly string[] = [];
+
+  constructor(node: CatalogueNode) {
+    this.id = node.id;
+    this.learn(node);
+  }
+
+  learn({ name, locality, tags }: CatalogueNode): void {
+    this.name = name;
+    this.label = `node/${name}`;
+    this.locality = locality ?? "own";
+    this.tags = tags ?? [];
+  }
+}
+
+/** One (node, engine, model). Kept over rebuilds, so that its count of running attempts stays true. */
+export class NodeTarget implements CatalogueTarget {
+  readonly id: string;
+  readonly backend: NodeBackend;
+  readonly engine: string;
+  readonly engineModel: string;
+  engineKind: EngineKind = "openai";
+  isLoaded: boolean | null = null;
+  sizeBytes: number | null = null;
+  contextLength: number | null = null;
+  leaves = false;
+  readonly times = null;
+  isLoading = false;
+  isUsageRefused = false;
+  operations: ReadonlySet<string> = new Set();
+  inFlight = 0;
+  #isReady = false;
+  #said: { engine: EngineReport; model: ModelReport } | null = null;
+  readonly #connectors: Set<string>;
+  readonly #reach: Reach;
+
+  constructor(id: string, backend: NodeBackend, engine: string, model: string, connectors: Set<string>, reach: Reach) {
+    this.id = id;
+    this.backend = backend;
+    this.engine = engine;
+    this.engineModel = model;
+    this.#connectors = connectors;
+    this.#reach = reach;
+  }
+
+  /** Forgets what connectors said, before they are asked again. */
+  begin(): void {
+    this.#connectors.clear();
+    this.#isReady = false;
+    this.#said = null;
+    this.isLoaded = null;
+    this.isLoading = false;
+    this.leaves = this.backend.locality !== "own";
+  }
+
+  learn(engine: EngineReport, model: ModelReport, connectorId: string): void {
+    if (this.#said === null || engine.ready) this.#said = { engine, model };
+    this.leaves ||= model.remote;
+    this.isLoading ||= engine.isLoading === true;
+    if (!engine.ready) return;
+    this.#isReady = true;
+    this.engineKind = engine.kind;
+    this.#connectors.add(connectorId);
+    this.operations = modelOperations(engine.operations, model.capabilities);
+    this.isLoaded = this.isLoaded === true ? true : model.loaded;
+    this.sizeBytes = model.sizeBytes;
+    this.contextLength = model.contextLength;
+  }
+
+  /** What was reported of the model, or null. */
+  get report(): ModelReport | null {
+    return this.#said?.model ?? null;
+  }
+
+  view(): ModelTargetView {
+    const said = this.#said;
+    return {
+      node: this.backend.name,
+      provider: null,
+      engine: this.engine,
+      kind: said?.engine.kind ?? "openai",
+      engineModel: this.engineModel,
+      ready: this.canAccept(),
+      reason: this.#isReady
+        ? this.#reach.canAccept()
+          ? null
+          : "the node is away"
+        : (said?.engine.reason ?? "the engine is not ready"),
+      loaded: this.isLoaded,
+      contextLength: said?.model.contextLength ?? null,
+      sizeBytes: this.sizeBytes,
+      quantization: said?.model.quantization ?? null,
+    };
+  }
+
+  canAccept(): boolean {
+    return this.#isReady && this.#reach.canAccept();
+  }
+
+  began(): void {
+    this.inFlight += 1;
+  }
+
+  ended(): void {
+    this.inFlight -= 1;
+  }
+
+  start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {
+    return this.#reach.start(request, handler);
+  }
+}

@@ -1,0 +1,105 @@
+import type { ModelTargetView } from "../admin/contract.ts";
+import { anthropicHeaders } from "../dialects/anthropic/headers.ts";
+import { plainModel } from "../engines/openai-models.ts";
+import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
+import type { TargetKind, TargetTimes } from "../proxy/target.ts";
+import type { Backend } from "../routing/backend.ts";
+import type { ModelReport } from "../tunnel/link.ts";
+import type { CatalogueTarget } from "./catalogue-entry.ts";
+
+/** What the targets of one provider have in common. */
+export interface ProviderLine {
+  readonly backend: Backend;
+  readonly dialect: "openai" | "anthropic";
+  readonly kind: TargetKind;
+  readonly times: TargetTimes;
+  /** Of `anthropic-beta`, beside the harmless ones. */
+  readonly betas: readonly string[];
+  readonly way: Exchanger;
+  /** Path for an operation's path at one of its models. */
+  pathOf(operationPath: string, model: string): string;
+  /** Why nothing may go there now, in words; null: it may. */
+  closedFor(model: string): string | null;
+}
+
+/** One (provider, its model). Kept as long as the provider offers it, so that its count of running attempts stays true. */
+export class ProviderTarget implements CatalogueTarget {
+  readonly id: string;
+  readonly engineModel: string;
+  readonly operations: ReadonlySet<string>;
+  readonly contextLength: number | null;
+  readonly isLoaded = null;
+  readonly sizeBytes = null;
+  readonly leaves = true;
+  readonly isLoading = false;
+  isUsageRefused = false;
+  inFlight = 0;
+  readonly report: ModelReport;
+  readonly #line: ProviderLine;
+
+  constructor(line: ProviderLine, model: string, operations: readonly string[], contextLength: number | null) {
+    this.id = `${line.backend.label}/${model}`;
+    this.engineModel = model;
+    this.operations = new Set(operations);
+    this.contextLength = contextLength;
+    this.report = { ...plainModel(model), contextLength, remote: true };
+    this.#line = line;
+  }
+
+  get backend(): Backend {
+    return this.#line.backend;
+  }
+
+  get engine(): string {
+    return this.#line.dialect;
+  }
+
+  get engineKind(): TargetKind {
+    return this.#line.kind;
+  }
+
+  get times(): TargetTimes {
+    return this.#line.times;
+  }
+
+  view(): ModelTargetView {
+    return {
+      node: null,
+      provider: this.backend.name,
+      engine: this.engine,
+      kind: this.engineKind,
+      engineModel: this.engineModel,
+      ready: this.canAccept(),
+      reason: this.#line.closedFor(this.engineModel),
+      loaded: null,
+      contextLength: this.contextLength,
+      sizeBytes: null,
+      quantization: null,
+    };
+  }
+
+  canAccept(): boolean {
+    return this.#line.closedFor(this.engineModel) === null;
+  }
+
+  began(): void {
+    this.inFlight += 1;
+  }
+
+  ended(): void {
+    this.inFlight -= 1;
+  }
+
+  start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {
+    const { dialect, betas, way } = this.#line;
+    const headers = dialect === "anthropic" ? { ...request.headers, ...said(request.headers, betas) } : request.headers;
+    return way.start({ ...request, path: this.#line.pathOf(request.path, this.engineModel), headers }, handler);
+  }
+}
+
+function said(headers: Record<string, string>, betas: readonly string[]): Record<string, string> {
+  const version = headers["anthropic-version"] ?? null;
+  const beta = headers["anthropic-beta"] ?? null;
+  delete headers["anthropic-beta"];
+  return anthropicHeaders({ version, beta }, betas);
+}
