@@ -96,8 +96,10 @@ export class LiveCatalogue implements Catalogue {
   }
 
   /** Every target that there is, whatever names it answers to. */
-  targets(): Iterable<Target> {
-    return this.#targets.values();
+  *targets(): Iterable<CatalogueTarget> {
+    yield* this.#targets.values();
+    for (const offers of this.#providers.values())
+      for (const target of new Set(offers.map((one) => one.target))) yield target;
   }
 
   /** Models that a node reports and may not serve. Shown, never routed. */
