@@ -1,4 +1,4 @@
-import { type DestinationStream, type Logger, pino, stdTimeFunctions } from "pino";
+import { type DestinationStream, type Logger, pino } from "pino";
 import type { LogLevel } from "../config/resolved.ts";
 
 /** Bytes of log that may wait, and for how long. */
@@ -16,11 +16,25 @@ export function createLogger(level: LogLevel, part: "gateway" | "agent"): Logger
     {
       level,
       base: { part },
-      timestamp: stdTimeFunctions.isoTime,
+      timestamp: isoTimes(Date.now),
       formatters: { level: (label) => ({ level: label }) },
     },
     collectLines(),
   );
+}
+
+/** Pino's own form of a time stamp. Lines come in bursts, and making one is a fifth of what a line costs: it is made once a millisecond. */
+function isoTimes(nowMs: () => number): () => string {
+  let madeAtMs = -1;
+  let made = "";
+  return () => {
+    const ms = nowMs();
+    if (ms !== madeAtMs) {
+      madeAtMs = ms;
+      made = `,"time":"${new Date(ms).toISOString()}"`;
+    }
+    return made;
+  };
 }
 
 /** Collects here and not in the destination, whose own buffer waits for the disk (fsync) each time it is emptied on a timer. */

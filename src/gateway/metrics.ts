@@ -76,15 +76,20 @@ export class Metrics {
     "Requests whose prompt or answer was to be kept, by what became of it.",
     ["result"],
   );
-  readonly #streams = new Gauge({
-    name: "postern_streams_active",
-    help: "Requests running now.",
-    registers: [this.registry],
-  });
+  #streams = 0;
   readonly #endpoints = new EndpointMetrics(this.registry);
   readonly #ready = new Map<string, ReadyLabels>();
 
   constructor(readings: GaugeReadings) {
+    const active = () => this.#streams;
+    new Gauge({
+      name: "postern_streams_active",
+      help: "Requests running now.",
+      registers: [this.registry],
+      collect() {
+        this.set(active());
+      },
+    });
     new Gauge({
       name: "postern_links",
       help: "Tunnel connections by node and state.",
@@ -152,8 +157,12 @@ export class Metrics {
   /** Counts a request that was to be captured. */
   captured = (result: CaptureResult): void => this.#captures.inc({ result });
   failover: ProxyObserver["failover"] = (from, to, reason) => this.#failovers.inc({ from, to, reason });
-  streamStarted = (): void => this.#streams.inc();
-  streamEnded = (): void => this.#streams.dec();
+  streamStarted = (): void => {
+    this.#streams++;
+  };
+  streamEnded = (): void => {
+    this.#streams--;
+  };
 
   /** Looked up once for each set of labels: hashing label objects is what makes metrics expensive on the request path. */
   #labels(model: string, node: string, dialect: string, outcome: string): ReadyLabels {
