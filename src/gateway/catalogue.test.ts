@@ -105,7 +105,7 @@ describe("LiveCatalogue", () => {
     target?.began();
     catalogue.setReport("a", "c1", report(["llama", "qwen"]));
     expect(catalogue.find("llama")?.targets[0]).toBe(target);
-    expect(target?.inFlight).toBe(1);
+    expect(target?.busy).toBe(1);
     isUp = false;
     expect(target?.canAccept()).toBe(false);
     expect(catalogue.find("llama")).toBeDefined();

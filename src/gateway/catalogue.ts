@@ -2,8 +2,10 @@ import type { ModelView } from "../admin/contract.ts";
 import { ollamaNameVariants } from "../dialects/ollama/model-names.ts";
 import { matchesGlob } from "../lib/glob.ts";
 import type { Catalogue, CatalogueEntry } from "../proxy/target.ts";
+import { DEFAULT_ROUTING } from "../routing/strategy.ts";
 import type { EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
 import { type CatalogueTarget, type LiveEntry, listedModel, type ProviderOffer } from "./catalogue-entry.ts";
+import { EngineBusy } from "./engine-busy.ts";
 import type { ModelOwners } from "./model-owners.ts";
 import { type CatalogueNode, NodeBackend, NodeTarget, type ReachOf } from "./node-target.ts";
 import { rememberModels } from "./remember-models.ts";
@@ -46,6 +48,8 @@ export class LiveCatalogue implements Catalogue {
   /** By the provider's name. */
   readonly #providers = new Map<string, readonly ProviderOffer[]>();
   #provided: ReadonlySet<string | null> = new Set();
+  /** By node and engine name. */
+  readonly #busy = new Map<string, Map<string, EngineBusy>>();
   #aliases: readonly Alias[] = [];
   #entries = new Map<string, LiveEntry>();
   #listed: readonly LiveEntry[] = [];
@@ -120,6 +124,7 @@ export class LiveCatalogue implements Catalogue {
   removeNode(nodeId: string): void {
     this.#nodes.delete(nodeId);
     this.#backends.delete(nodeId);
+    this.#busy.delete(nodeId);
     for (const [connectorId, { nodeId: owner }] of this.#reports)
       if (owner === nodeId) this.#reports.delete(connectorId);
     this.#owners.forget(nodeId);
@@ -139,13 +144,18 @@ export class LiveCatalogue implements Catalogue {
   }
 
   setReport(nodeId: string, connectorId: string, report: NodeReport): void {
+    this.#learnBusy(nodeId, connectorId, report.engines);
     this.#reports.set(connectorId, { nodeId, report: rememberModels(this.report(connectorId), report) });
     this.#rebuild();
   }
 
   /** The connector is gone for good. */
   dropReport(connectorId: string): void {
-    if (this.#reports.delete(connectorId)) this.#rebuild();
+    const nodeId = this.#reports.get(connectorId)?.nodeId;
+    if (nodeId === undefined) return;
+    this.#learnBusy(nodeId, connectorId, []);
+    this.#reports.delete(connectorId);
+    this.#rebuild();
   }
 
   report(connectorId: string): NodeReport | null {
@@ -172,6 +182,22 @@ export class LiveCatalogue implements Catalogue {
     if (node.grants !== null) return node.grants.some((glob) => matchesGlob(glob, model));
     const owner = this.#owners.ownerOf(model);
     return owner === undefined ? !this.#provided.has(model) : owner === nodeId;
+  }
+
+  #learnBusy(nodeId: string, connectorId: string, engines: readonly EngineReport[]): void {
+    for (const { name } of engines) this.#busyOf(nodeId, name);
+    for (const [name, busy] of this.#busy.get(nodeId) ?? []) {
+      const report = engines.find((engine) => engine.name === name);
+      busy.learn(connectorId, report?.ready === true ? report : null);
+    }
+  }
+
+  #busyOf(nodeId: string, engine: string): EngineBusy {
+    const ofNode = this.#busy.get(nodeId) ?? new Map<string, EngineBusy>();
+    this.#busy.set(nodeId, ofNode);
+    const busy = ofNode.get(engine) ?? new EngineBusy();
+    ofNode.set(engine, busy);
+    return busy;
   }
 
   #rebuild(): void {
@@ -261,6 +287,7 @@ export class LiveCatalogue implements Catalogue {
         this.#backend(node),
         engine.name,
         model.name,
+        this.#busyOf(node.id, engine.name),
         connectors,
         this.#reachOf(node.id, engine.name, connectors),
       );
@@ -288,7 +315,7 @@ export class LiveCatalogue implements Catalogue {
       this.#firstSeen.set(name, createdAtMs);
     }
     const firstSeenMs = createdAtMs;
-    return { name, targets, listed: () => listedModel(name, firstSeenMs, targets) };
+    return { name, targets, routing: DEFAULT_ROUTING, listed: () => listedModel(name, firstSeenMs, targets) };
   }
 }
 

@@ -2,8 +2,10 @@ import type { ModelTargetView } from "../admin/contract.ts";
 import { modelOperations } from "../engines/model-operations.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
 import type { Backend } from "../routing/backend.ts";
+import { hashText } from "../routing/hash.ts";
 import type { EngineKind, EngineReport, ModelReport } from "../tunnel/link.ts";
 import type { CatalogueTarget } from "./catalogue-entry.ts";
+import type { EngineBusy } from "./engine-busy.ts";
 
 /** A node as the catalogue needs to know it. */
 export interface CatalogueNode {
@@ -50,6 +52,7 @@ export class NodeBackend implements Backend {
 /** One (node, engine, model). Kept over rebuilds, so that its count of running attempts stays true. */
 export class NodeTarget implements CatalogueTarget {
   readonly id: string;
+  readonly hash: number;
   readonly backend: NodeBackend;
   readonly engine: string;
   readonly engineModel: string;
@@ -62,14 +65,24 @@ export class NodeTarget implements CatalogueTarget {
   isLoading = false;
   isUsageRefused = false;
   operations: ReadonlySet<string> = new Set();
-  inFlight = 0;
   #isReady = false;
   #said: { engine: EngineReport; model: ModelReport } | null = null;
   readonly #connectors: Set<string>;
   readonly #reach: Reach;
+  readonly #busy: EngineBusy;
 
-  constructor(id: string, backend: NodeBackend, engine: string, model: string, connectors: Set<string>, reach: Reach) {
+  constructor(
+    id: string,
+    backend: NodeBackend,
+    engine: string,
+    model: string,
+    busy: EngineBusy,
+    connectors: Set<string>,
+    reach: Reach,
+  ) {
     this.id = id;
+    this.hash = hashText(id);
+    this.#busy = busy;
     this.backend = backend;
     this.engine = engine;
     this.engineModel = model;
@@ -131,12 +144,24 @@ export class NodeTarget implements CatalogueTarget {
     return this.#isReady && this.#reach.canAccept();
   }
 
+  get isAsleep(): boolean {
+    return false;
+  }
+
+  get busy(): number {
+    return this.#busy.busy;
+  }
+
+  get slots(): number | null {
+    return this.#busy.slots;
+  }
+
   began(): void {
-    this.inFlight += 1;
+    this.#busy.began();
   }
 
   ended(): void {
-    this.inFlight -= 1;
+    this.#busy.ended();
   }
 
   start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {

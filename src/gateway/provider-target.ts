@@ -4,6 +4,7 @@ import { plainModel } from "../engines/openai-models.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
 import type { TargetKind, TargetTimes } from "../proxy/target.ts";
 import type { Backend } from "../routing/backend.ts";
+import { hashText } from "../routing/hash.ts";
 import type { ModelReport } from "../tunnel/link.ts";
 import type { CatalogueTarget } from "./catalogue-entry.ts";
 
@@ -25,6 +26,7 @@ export interface ProviderLine {
 /** One (provider, its model). Kept as long as the provider offers it, so that its count of running attempts stays true. */
 export class ProviderTarget implements CatalogueTarget {
   readonly id: string;
+  readonly hash: number;
   readonly engineModel: string;
   readonly operations: ReadonlySet<string>;
   readonly contextLength: number | null;
@@ -32,13 +34,16 @@ export class ProviderTarget implements CatalogueTarget {
   readonly sizeBytes = null;
   readonly leaves = true;
   readonly isLoading = false;
+  readonly isAsleep = false;
+  readonly slots = null;
   isUsageRefused = false;
-  inFlight = 0;
+  busy = 0;
   readonly report: ModelReport;
   readonly #line: ProviderLine;
 
   constructor(line: ProviderLine, model: string, operations: readonly string[], contextLength: number | null) {
     this.id = `${line.backend.label}/${model}`;
+    this.hash = hashText(this.id);
     this.engineModel = model;
     this.operations = new Set(operations);
     this.contextLength = contextLength;
@@ -83,11 +88,11 @@ export class ProviderTarget implements CatalogueTarget {
   }
 
   began(): void {
-    this.inFlight += 1;
+    this.busy += 1;
   }
 
   ended(): void {
-    this.inFlight -= 1;
+    this.busy -= 1;
   }
 
   start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {

@@ -23,6 +23,7 @@ import { INLINE_BYTES, INLINE_VALUES, inTurns, Turns } from "../lib/turns.ts";
 import type { TargetHealths } from "../routing/target-health.ts";
 import type { Prices } from "../usage/price.ts";
 import type { Ledger, RequestOpened } from "../usage/record.ts";
+import { affinityKey } from "./affinity-key.ts";
 import { BodyMemory } from "./body-memory.ts";
 import type { Captures } from "./captures.ts";
 import { decodeBody } from "./decode-body.ts";
@@ -43,10 +44,7 @@ import { type Policies, resolveModel, visibleModels } from "./resolve-model.ts";
 import { beginRun, familyOfRun, policiesOf, type Run } from "./run.ts";
 import { type SettleDeps, settleLocal, settleRelayed } from "./settle.ts";
 import { Sweeper } from "./sweeper.ts";
-import type { Catalogue, CatalogueEntry, Target } from "./target.ts";
-
-/** Multiples of it, without what is before the point, are spread evenly from 0 to 1, however many of them one takes. */
-const GOLDEN = 0.6180339887498949;
+import type { Catalogue, CatalogueEntry } from "./target.ts";
 
 /** What the data plane is made of. Chosen once, at the composition root. */
 export interface PipelineDeps {
@@ -261,7 +259,7 @@ export class Pipeline {
     this.#key.reserve(run, scan, facts, entry.name);
     yield isLarge;
     const source = { operation, scan, facts, formatFor: this.#formatFor, anthropic: head.anthropic };
-    const planWith = ({ targets }: CatalogueEntry) => this.#plan(policiesOf(run), targets, head, source, run.startedMs);
+    const planWith = (found: CatalogueEntry) => this.#plan(policiesOf(run), found, head, source, run.startedMs);
     const plan = planWith(entry);
     // Much may have happened while the body came in.
     if (response.destroyed) return run.reservations.release();
@@ -352,30 +350,31 @@ export class Pipeline {
   /** Steps 9 and the start of 10. Null while engines load the model and the request may wait for them. */
   #plan(
     policies: Policies,
-    targets: readonly Target[],
+    { targets, routing }: CatalogueEntry,
     head: CallerHead,
     source: AttemptSource,
     startedMs: number,
   ): RelayPlan | null {
     const { clock, timeouts, health } = this.#deps;
-    const turn = this.#turn++;
-    try {
-      const ordered = planFor(policies, {
-        targets,
-        canAsk: (operations) => this.#formatFor(source.operation.id, operations) !== null,
-        mayLeave: !head.isLocalOnly,
-        pinnedNode: head.node,
-        turn,
-      });
-      const planned = health.order(ordered, clock.monotonicMs(), (turn * GOLDEN) % 1);
-      const first = prepareAttempt(source, planned);
-      if (first === null) throw new PosternError("no_target");
-      return { targets: planned, first };
-    } catch (error) {
-      const isLoading = error instanceof PosternError && error.code === "engine_loading";
-      if (isLoading && clock.monotonicMs() - startedMs < timeouts.loadingMs) return null;
-      throw error;
+    const nowMs = clock.monotonicMs();
+    const plan = planFor(policies, {
+      targets,
+      routing,
+      health,
+      canAsk: (operations) => this.#formatFor(source.operation.id, operations) !== null,
+      mayLeave: !head.isLocalOnly,
+      pinnedNode: head.node,
+      affinityKey: () => affinityKey(head.session, source.scan),
+      turn: this.#turn++,
+      nowMs,
+    });
+    if (plan.wait !== null) {
+      if (plan.wait === "loading" && nowMs - startedMs < timeouts.loadingMs) return null;
+      throw new PosternError(plan.wait === "busy" ? "engine_refused" : "engine_loading", { retryAfterSeconds: 5 });
     }
+    const first = prepareAttempt(source, plan.targets);
+    if (first === null) throw new PosternError("no_target");
+    return { targets: plan.targets, first };
   }
 
   /** Answers from the catalogue, filtered by what the key may use. */

@@ -1,5 +1,5 @@
 import { PosternError } from "../errors.ts";
-import { type PlanFacts, planAttempts } from "../routing/plan.ts";
+import { type Plan, type PlanFacts, planAttempts } from "../routing/plan.ts";
 import type { Policies } from "./resolve-model.ts";
 import type { Target } from "./target.ts";
 
@@ -9,9 +9,9 @@ import type { Target } from "./target.ts";
  *
  * @throws PosternError `no_target`, and what `planAttempts` throws.
  */
-export function planFor(policies: Policies, facts: PlanFacts<Target>): Target[] {
+export function planFor(policies: Policies, facts: Omit<PlanFacts<Target>, "prefers">): Plan<Target> {
   const mayLeave = facts.mayLeave && policies.every((policy) => policy.mayLeave);
-  if (!policies.some((policy) => policy.hasTargetRules)) return planAttempts({ ...facts, mayLeave });
+  if (!policies.some((policy) => policy.hasTargetRules)) return planAttempts({ ...facts, mayLeave, prefers: null });
   const targets = facts.targets.filter((target) => policies.every((policy) => policy.mayReach(target)));
   if (targets.length === 0 && facts.targets.length > 0) {
     throw new PosternError("no_target", {
@@ -19,5 +19,6 @@ export function planFor(policies: Policies, facts: PlanFacts<Target>): Target[] 
     });
   }
   const [key, endpoint] = policies;
-  return planAttempts({ ...facts, targets, mayLeave }).sort((a, b) => key.compare(a, b) || endpoint.compare(a, b));
+  const prefers = (a: Target, b: Target) => key.compare(a, b) || endpoint.compare(a, b);
+  return planAttempts({ ...facts, targets, mayLeave, prefers });
 }

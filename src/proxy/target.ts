@@ -1,6 +1,7 @@
 import type { ListedModel } from "../dialects/listed-model.ts";
 import type { Exchanger } from "../lib/exchange.ts";
 import type { Backend } from "../routing/backend.ts";
+import type { ModelRouting } from "../routing/strategy.ts";
 import type { EngineKind } from "../tunnel/link.ts";
 
 /** What decides which fields a target knows: the kind of its engine, or a provider with a field table of its own. */
@@ -18,6 +19,8 @@ export interface TargetTimes {
 export interface Target extends Exchanger {
   /** Unique and stable: node or provider, engine and the engine's model name. */
   readonly id: string;
+  /** Of the id (`hashText`). */
+  readonly hash: number;
   readonly backend: Backend;
   readonly engine: string;
   /** Decides which fields it knows, and under which names. */
@@ -38,10 +41,14 @@ export interface Target extends Exchanger {
   readonly isLoading: boolean;
   /** A stream was refused there for being asked for its usage, and answered without. Written by the relay. */
   isUsageRefused: boolean;
+  /** Its machine is away, and can be woken. */
+  readonly isAsleep: boolean;
   /** Whether a new attempt may go there now. */
   canAccept(): boolean;
-  /** Attempts running there, counted by the relay through `began` and `ended`. */
-  readonly inFlight: number;
+  /** Requests at its engine: ours, counted by the relay through `began` and `ended`, and those that the engine says came past us. */
+  readonly busy: number;
+  /** Requests that its engine runs at once; null where nobody says. */
+  readonly slots: number | null;
   began(): void;
   ended(): void;
 }
@@ -56,6 +63,7 @@ export interface CatalogueEntry {
   /** Public name. */
   name: string;
   targets: readonly Target[];
+  routing: ModelRouting;
   /** What callers are told of it. */
   listed(): ListedModel;
 }

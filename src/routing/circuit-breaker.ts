@@ -44,6 +44,7 @@ export class CircuitBreaker {
   untilMs = 0;
   /** Failures since the last success. */
   failuresInARow = 0;
+  lastFailedMs = Number.NEGATIVE_INFINITY;
   #isThrottled = false;
   /** Openings without a recovery that held. */
   #openings = 0;
@@ -104,6 +105,7 @@ export class CircuitBreaker {
     const wasProbe = this.#isProbing;
     this.#count(nowMs, 1);
     this.failuresInARow += 1;
+    this.lastFailedMs = nowMs;
     this.#successesInARow = 0;
     this.#isProbing = false;
     // A straggler that began before the breaker opened tells nothing new.

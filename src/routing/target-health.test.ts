@@ -1,11 +1,38 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { FAILURES_IN_A_ROW, OPEN_MS } from "./circuit-breaker.ts";
+import { FAILURES_IN_A_ROW, OPEN_MS, WINDOW_MS } from "./circuit-breaker.ts";
+import { hashText } from "./hash.ts";
+import { type PlanTarget, planAttempts } from "./plan.ts";
+import { DEFAULT_ROUTING } from "./strategy.ts";
 import { type BreakerChange, MAX_TARGETS, TargetHealths } from "./target-health.ts";
 
-const A = { id: "a" };
-const B = { id: "b" };
-const C = { id: "c" };
+const A = target("a");
+const B = target("b");
+const C = target("c");
+
+function target(id: string): PlanTarget {
+  return {
+    id,
+    hash: hashText(id),
+    backend: { kind: "node", id, name: id, label: `node/${id}`, locality: "own", tags: [] },
+    isLoaded: true,
+    operations: new Set(["openai.chat"]),
+    busy: 0,
+    slots: null,
+    leaves: false,
+    isLoading: false,
+    isAsleep: false,
+    canAccept: () => true,
+  };
+}
+
+/** In the order of the list where health makes no difference. */
+function order(health: TargetHealths, targets: readonly PlanTarget[], nowMs: number, turn = 0): PlanTarget[] {
+  const rankOf = (id: string) => targets.findIndex((one) => one.id === id);
+  const routing = { ...DEFAULT_ROUTING, strategy: "priority", rankOf } as const;
+  const fixed = { canAsk: () => true, mayLeave: true, pinnedNode: null, prefers: null, affinityKey: () => null };
+  return planAttempts({ targets, routing, health, turn, nowMs, ...fixed }).targets;
+}
 
 function breakIt(healths: TargetHealths, id: string, nowMs = 0): void {
   for (let time = 0; time < FAILURES_IN_A_ROW; time++) {
@@ -16,13 +43,13 @@ function breakIt(healths: TargetHealths, id: string, nowMs = 0): void {
 
 describe("TargetHealths", () => {
   test("leaves a plan as it is while all are well", () => {
-    expect(new TargetHealths().order([B, A, C], 0, 0.99)).toEqual([B, A, C]);
+    expect(order(new TargetHealths(), [B, A, C], 0)).toEqual([B, A, C]);
   });
 
   test("puts what is broken last", () => {
     const healths = new TargetHealths();
     breakIt(healths, "a");
-    expect(healths.order([A, B, C], 1, 0.5)).toEqual([B, C, A]);
+    expect(order(healths, [A, B, C], 1)).toEqual([B, C, A]);
     expect(healths.canTry("a", 1)).toBe(false);
     expect(healths.view("a")).toEqual({ state: "open", reason: "engine_unreachable", untilMs: OPEN_MS });
   });
@@ -32,15 +59,15 @@ describe("TargetHealths", () => {
     breakIt(healths, "a", 5);
     breakIt(healths, "b", 1);
     breakIt(healths, "c", 3);
-    expect(healths.order([A, B, C], 6, 0.5)).toEqual([B]);
+    expect(order(healths, [A, B, C], 6)).toEqual([B]);
   });
 
   test("lets one request probe in the target's own place, and keeps the others away meanwhile", () => {
     const healths = new TargetHealths();
     breakIt(healths, "a");
-    expect(healths.order([A, B], OPEN_MS, 0.99)).toEqual([A, B]);
+    expect(order(healths, [A, B], OPEN_MS, 3)).toEqual([A, B]);
     healths.began("a", OPEN_MS);
-    expect(healths.order([A, B], OPEN_MS, 0)).toEqual([B, A]);
+    expect(order(healths, [A, B], OPEN_MS)).toEqual([B, A]);
   });
 
   test("lets a target that has come back have its share only", () => {
@@ -50,22 +77,23 @@ describe("TargetHealths", () => {
       healths.began("a", OPEN_MS);
       healths.succeeded("a", { firstTokenMs: null }, OPEN_MS);
     }
-    const share = Array.from({ length: 100 }, (_, turn) => healths.order([A, B], OPEN_MS, turn / 100)[0]);
-    expect(share.filter((one) => one === A)).toHaveLength(25);
-    expect(healths.order([A, B], OPEN_MS + 30_000, 0.999)).toEqual([A, B]);
+    const share = Array.from({ length: 100 }, (_, turn) => order(healths, [A, B], OPEN_MS, turn)[0]);
+    expect(share.filter((one) => one === A)).toHaveLength(27);
+    expect(order(healths, [A, B], OPEN_MS + 30_000, 3)).toEqual([A, B]);
   });
 
   test("makes a target that fails at once look busy, not idle", () => {
     const healths = new TargetHealths();
     healths.failed("a", "engine_failed", 0);
-    expect(healths.burden("a", 0)).toBeGreaterThan(healths.burden("b", 7));
+    expect(healths.burden("a", 0, 0)).toBeGreaterThan(healths.burden("b", 7, 0));
+    expect(healths.burden("a", 0, WINDOW_MS)).toBe(0);
     // Failing every other time, never often enough in a row.
     const half = new TargetHealths();
-    for (let time = 0; time < 4; time++) {
+    for (let time = 0; time < 2; time++) {
       half.failed("a", "engine_failed", 0);
       half.succeeded("a", { firstTokenMs: 1 }, 0);
     }
-    expect(half.burden("a", 4)).toBeGreaterThan(half.burden("b", 7));
+    expect(half.burden("a", 5, 0)).toBeGreaterThan(half.burden("b", 7, 0));
   });
 
   test("tells each change of a breaker once", () => {
@@ -106,7 +134,7 @@ describe("TargetHealths", () => {
       afterMs: fc.nat({ max: 40_000 }),
     });
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 40 }), fc.float({ min: 0, max: 1, noNaN: true }), (steps, draw) => {
+      fc.property(fc.array(step, { maxLength: 40 }), fc.nat(), (steps, turn) => {
         const healths = new TargetHealths();
         let nowMs = 0;
         for (const { id, what, afterMs } of steps) {
@@ -117,7 +145,7 @@ describe("TargetHealths", () => {
           else if (what === "busy") healths.failed(id, "engine_refused", nowMs, 1_000);
           else healths.abandoned(id);
         }
-        const planned = healths.order([A, B, C], nowMs, draw);
+        const planned = order(healths, [A, B, C], nowMs, turn);
         expect(planned.length).toBeGreaterThan(0);
         expect(new Set(planned).size).toBe(planned.length);
         for (const one of planned) expect([A, B, C]).toContain(one);

@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../errors.ts";
-import { type BreakerReason, type BreakerState, CircuitBreaker } from "./circuit-breaker.ts";
+import { type BreakerReason, type BreakerState, CircuitBreaker, WINDOW_MS } from "./circuit-breaker.ts";
 
 /** Most targets whose health is remembered. Beyond it the one that was first seen is forgotten. */
 export const MAX_TARGETS = 10_000;
@@ -77,44 +77,16 @@ export class TargetHealths {
   }
 
   /**
-   * How busy a target is for whoever looks for the least busy one: attempts in flight, more for each one that fails. Without
-   * it a target that fails in a millisecond would look idle, and draw everything.
+   * How busy a target is for whoever looks for the least busy one: attempts in flight, more for each one that has failed lately.
+   * Without it a target that fails in a millisecond would look idle, and draw everything. It fades, or one failure would keep
+   * requests away for as long as others are idle; and a target that waits for its probe counts as it is, or none would come.
    */
-  burden(id: string, inFlight: number): number {
+  burden(id: string, inFlight: number, nowMs: number): number {
     const breaker = this.#healths.get(id)?.breaker;
-    if (breaker === undefined) return inFlight;
-    return (inFlight + FAILURE_BURDEN * breaker.failuresInARow) / (1 - breaker.failedShare);
-  }
-
-  /**
-   * The targets of a plan with what their breakers say applied, each part in the order it came in: those that can be tried;
-   * those that have just come back and whose turn it is not; last, so that a request is never refused for a breaker alone,
-   * the open one whose time is over first.
-   *
-   * @param draw From 0 to 1, another one for each request: decides whose turn it is.
-   */
-  order<T extends { readonly id: string }>(targets: readonly T[], nowMs: number, draw: number): T[] {
-    const ready: T[] = [];
-    const returning: T[] = [];
-    let open: T | null = null;
-    let openUntilMs = Number.POSITIVE_INFINITY;
-    for (const target of targets) {
-      const breaker = this.#healths.get(target.id)?.breaker;
-      if (breaker === undefined) {
-        ready.push(target);
-        continue;
-      }
-      const share = breaker.share(nowMs);
-      if (share > draw) ready.push(target);
-      else if (share > 0) returning.push(target);
-      else if (breaker.untilMs < openUntilMs) {
-        open = target;
-        openUntilMs = breaker.untilMs;
-      }
-    }
-    if (returning.length > 0) ready.push(...returning);
-    if (open !== null) ready.push(open);
-    return ready;
+    if (breaker === undefined || breaker.state !== "closed") return inFlight;
+    const fresh = Math.max(0, 1 - (nowMs - breaker.lastFailedMs) / WINDOW_MS);
+    if (fresh === 0) return inFlight;
+    return (inFlight + FAILURE_BURDEN * breaker.failuresInARow * fresh) / (1 - breaker.failedShare);
   }
 
   /** An attempt goes there. Exactly one of `succeeded`, `failed` and `abandoned` follows. */

@@ -25,6 +25,8 @@ import type { AttemptSummary, RequestSummary } from "../../src/proxy/observer.ts
 import { Pipeline } from "../../src/proxy/pipeline.ts";
 import type { Catalogue, CatalogueEntry, Target, TargetTimes } from "../../src/proxy/target.ts";
 import type { Backend } from "../../src/routing/backend.ts";
+import { hashText } from "../../src/routing/hash.ts";
+import { DEFAULT_ROUTING, type ModelRouting } from "../../src/routing/strategy.ts";
 import { TargetHealths } from "../../src/routing/target-health.ts";
 import { type PriceRule, Prices } from "../../src/usage/price.ts";
 import type { Ledger, RequestClosed, RequestOpened } from "../../src/usage/record.ts";
@@ -81,6 +83,8 @@ export interface DataPlaneOptions {
   optedIn?: readonly string[];
   /** Default: nothing is captured. */
   captures?: Captures;
+  /** How the models are routed. Default as where the operator says nothing. */
+  routing?: ModelRouting;
 }
 
 export async function startDataPlane(options: DataPlaneOptions = {}): Promise<DataPlane> {
@@ -194,7 +198,8 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
       const targets = nodes.map((node) => new PlayedTarget(model, node));
       const createdAtMs = clock.nowMs();
       const facts = { sizeBytes: null, contextLength: null, quantization: null, capabilities: [], isLoaded: true };
-      entries.set(model, { name: model, targets, listed: () => ({ id: model, createdAtMs, ...facts }) });
+      const routing = options.routing ?? DEFAULT_ROUTING;
+      entries.set(model, { name: model, targets, routing, listed: () => ({ id: model, createdAtMs, ...facts }) });
       return targets;
     },
     raw: (bytes) => new RawConnection(port, bytes),
@@ -209,6 +214,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
 /** A target whose answers the test gives: take the next attempt with `next()` and call its handler. */
 export class PlayedTarget implements Target {
   readonly id: string;
+  readonly hash: number;
   readonly backend: Backend;
   readonly engine = "played";
   readonly engineKind = "vllm";
@@ -218,9 +224,11 @@ export class PlayedTarget implements Target {
   contextLength: number | null = null;
   operations: ReadonlySet<string> = new Set(["openai.chat", "openai.completions", "openai.embeddings"]);
   inFlight = 0;
+  slots: number | null = null;
   leaves = false;
   times: TargetTimes | null = null;
   isLoading = false;
+  isAsleep = false;
   isUsageRefused = false;
   isAccepting = true;
   readonly attempts: PlayedAttempt[] = [];
@@ -231,6 +239,7 @@ export class PlayedTarget implements Target {
 
   constructor(model: string, node: string) {
     this.id = `${node}/${model}`;
+    this.hash = hashText(this.id);
     this.backend = {
       kind: "node",
       id: `id-${node}`,
@@ -244,6 +253,10 @@ export class PlayedTarget implements Target {
 
   canAccept(): boolean {
     return this.isAccepting;
+  }
+
+  get busy(): number {
+    return this.inFlight;
   }
 
   began(): void {

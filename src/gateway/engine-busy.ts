@@ -1,0 +1,48 @@
+import type { EngineReport } from "../tunnel/link.ts";
+
+/**
+ * How busy one engine of a node is, whichever of its models the requests are for: slots and queue are the engine's.
+ *
+ * Our own attempts are counted here and exact at any time. What came to the engine past us is known from its last report, which
+ * is seconds old and counts ours too: so much of it counts as was more than the most that we had there since the report before.
+ * That errs towards too little, never counts an attempt of ours twice, and a wrong figure lasts until the next report.
+ */
+export class EngineBusy {
+  /** Requests it runs at once, over all connectors that report it; null where one of them does not say. */
+  slots: number | null = null;
+  #own = 0;
+  /** Most of our own since the last report. */
+  #peak = 0;
+  #outside = 0;
+  /** What each connector reported last. */
+  readonly #reports = new Map<string, EngineReport>();
+
+  /** Requests there now, those in its own queue included. */
+  get busy(): number {
+    return this.#own + this.#outside;
+  }
+
+  began(): void {
+    this.#own += 1;
+    if (this.#own > this.#peak) this.#peak = this.#own;
+  }
+
+  ended(): void {
+    this.#own -= 1;
+  }
+
+  /** @param report Null: the connector does not report it any more, or it is not ready there. */
+  learn(connectorId: string, report: EngineReport | null): void {
+    if (report === null) this.#reports.delete(connectorId);
+    else this.#reports.set(connectorId, report);
+    let slots: number | null = this.#reports.size === 0 ? null : 0;
+    let counted = 0;
+    for (const one of this.#reports.values()) {
+      slots = slots === null || one.slots === null ? null : slots + one.slots;
+      counted += (one.load?.running ?? 0) + (one.load?.queued ?? 0);
+    }
+    this.slots = slots;
+    this.#outside = Math.max(0, counted - this.#peak);
+    this.#peak = this.#own;
+  }
+}
