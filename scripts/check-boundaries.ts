@@ -16,7 +16,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   tunnel: [],
   engines: ["tunnel/link.ts", "dialects"],
   storage: ["access", "usage"],
-  config: ["access", "routing", "usage", "dialects", "engines/engine.ts", "tunnel/link.ts"],
+  config: ["access", "routing", "continuity", "usage", "dialects", "engines/engine.ts", "tunnel/link.ts"],
   proxy: [
     "config/resolved.ts",
     "access",
@@ -31,6 +31,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   admin: [
     "access",
     "routing",
+    "continuity",
     "usage",
     "dialects",
     "config",

@@ -159,6 +159,12 @@ export const ERRORS = {
   // Capacity and targets.
   overloaded: trouble(503, "The server is at its limit", "overloaded", "overloaded_error"),
   no_target: trouble(503, "No inference server of this model can be reached now", "no_target", "overloaded_error"),
+  contingency: trouble(
+    503,
+    "Cloud providers are not used at the moment, and no other server can answer this model",
+    "contingency",
+    "overloaded_error",
+  ),
   shutting_down: trouble(503, "The server is going down", "shutting_down", "overloaded_error"),
   engine_unreachable: trouble(502, "The inference server could not be reached", "engine_unreachable"),
   engine_refused: trouble(503, "The inference server is at its limit", "engine_refused", "overloaded_error"),

@@ -76,6 +76,8 @@ const CASES: Record<string, Case> = {
   "DELETE /access/rules/{rule}": { prepare: named("rule", "scanner"), action: "access.remove" },
   "POST /nodes": { body: { name: "forge" }, action: "nodes.invite" },
   "DELETE /nodes/{node}": { prepare: named("node", "forge"), action: "nodes.remove" },
+  "POST /contingency": { body: { reason: "announced outage", forMs: 3_600_000 }, action: "contingency.on" },
+  "POST /contingency/off": { body: {}, action: "contingency.off" },
   "POST /tokens": { body: { name: "t" }, action: "tokens.create" },
   "POST /tokens/{token}/revoke": { prepare: named("token", "t"), body: {}, action: "tokens.revoke" },
   "POST /users": { body: { name: "bob", password: PASSWORD }, action: "users.create" },

@@ -42,6 +42,14 @@ import {
 } from "./contract-access.ts";
 import { type CaptureView, captureView } from "./contract-captures.ts";
 import {
+  type ContingencyOff,
+  type ContingencyOffInput,
+  type ContingencyOnInput,
+  type ContingencyView,
+  contingencyOff,
+  contingencyView,
+} from "./contract-continuity.ts";
+import {
   type CreatedKey,
   type CreateKeyInput,
   createdKey,
@@ -202,6 +210,18 @@ export class AdminClient {
 
   removeNode(name: string): Promise<RemovedNode> {
     return this.#ask("DELETE", `/nodes/${encodeURIComponent(name)}`, removedNode);
+  }
+
+  contingency(): Promise<ContingencyView> {
+    return this.#ask("GET", "/contingency", contingencyView);
+  }
+
+  contingencyOn(input: Pick<ContingencyOnInput, "reason"> & Input<ContingencyOnInput>): Promise<ContingencyView> {
+    return this.#ask("POST", "/contingency", contingencyView, input);
+  }
+
+  contingencyOff(input: Input<ContingencyOffInput>): Promise<ContingencyOff> {
+    return this.#ask("POST", "/contingency/off", contingencyOff, input);
   }
 
   async listModels(): Promise<ModelView[]> {

@@ -1,5 +1,6 @@
 import type { KeyRecord } from "../access/key.ts";
 import type { Places } from "../access/places.ts";
+import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import type { NodeRecord } from "../storage/store.ts";
 import type { Link, NodeReport } from "../tunnel/link.ts";
 import type {
@@ -29,6 +30,12 @@ import type {
   UserView,
 } from "./contract-access.ts";
 import type { CaptureView } from "./contract-captures.ts";
+import type {
+  ContingencyOff,
+  ContingencyOffInput,
+  ContingencyOnInput,
+  ContingencyView,
+} from "./contract-continuity.ts";
 import type { CreatedKey, CreateKeyInput, KeyView, RotateKeyInput, UpdateKeyInput } from "./contract-keys.ts";
 import type {
   AuditAnchor,
@@ -93,6 +100,11 @@ export interface AdminContext {
   inviteNode(input: InviteNodeInput): Promise<InvitedNode>;
   /** Forgets the node, its connectors and invitations, and ends its links. */
   removeNode(name: string): Promise<RemovedNode>;
+  contingency(): Promise<ContingencyView>;
+  /** When it resolves, no new request goes to a provider in that scope. Rejects with `not_found` where no key has the workflow. */
+  contingencyOn(input: ContingencyOnInput): Promise<ContingencyView>;
+  /** Idempotent. */
+  contingencyOff(input: ContingencyOffInput): Promise<ContingencyOff>;
   listModels(): Promise<ModelView[]>;
   /** Rejects only when no gateway runs; a model that does not answer is a result with `ok: false`. */
   probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
@@ -150,6 +162,7 @@ export interface LiveGateway {
   isGranted(nodeId: string, model: string): boolean;
   /** The catalogue with alias and offered entries. */
   models(): readonly ModelView[];
+  contingency(): Pick<ContingencyBook, "view" | "change">;
   /** One smallest request to one target of the model, on the way a caller's request takes. Does not reject. */
   probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
   /** The key is as it says from now on; running requests that it does not allow any more end. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { CAUSES } from "../continuity/contingency-state.ts";
 
 /**
  * The `/admin/v1` contract: every input and answer once, as schemas. Routes check with them, the CLI reads with them.
@@ -256,6 +257,28 @@ const listenerView = z.object({
 });
 export type ListenerView = z.infer<typeof listenerView>;
 
+/** A scope that is not normal. */
+export const contingencyScope = z.object({
+  /** Null: everything. */
+  workflow: z.string().nullable(),
+  /** `returning`: a growing share of requests may use providers again. */
+  state: z.enum(["contingency", "returning"]),
+  causes: z.array(
+    z.object({
+      cause: z.enum(CAUSES),
+      reason: z.string(),
+      by: z.string(),
+      sinceMs: timestamp,
+      /** Null: until somebody ends it. */
+      expiresAtMs: timestamp.nullable(),
+    }),
+  ),
+  /** Part of the requests that may use providers, 0 to 1. */
+  share: z.number(),
+  /** When all of them may again; null while in contingency. */
+  normalAtMs: timestamp.nullable(),
+});
+
 export const status = z.object({
   version: z.string(),
   /** Null when no gateway runs and the store was opened for this answer. */
@@ -286,6 +309,8 @@ export const status = z.object({
   engineAdvisories: z.array(
     advisoryView.extend({ node: z.string(), engine: z.string(), version: z.string().nullable() }),
   ),
+  /** Scopes that are not normal. */
+  contingency: z.array(contingencyScope),
   /** Null when well; otherwise plain words with the next step. */
   storeTrouble: z.string().nullable(),
   ledgerTrouble: z.string().nullable(),

@@ -11,6 +11,7 @@ import { createAccessAdmin } from "./access-admin.ts";
 import { actorOf, type Caller } from "./caller.ts";
 import { createCaptureAdmin } from "./capture-admin.ts";
 import type { AdminContext, LiveGateway } from "./context.ts";
+import { createContingencyAdmin } from "./contingency-admin.ts";
 import { createEndpointAdmin } from "./endpoint-admin.ts";
 import { createKeyAdmin } from "./key-admin.ts";
 import { createNodeAdmin } from "./node-admin.ts";
@@ -65,11 +66,13 @@ function createAdminContext(parts: CallParts): AdminContext {
   const { version, config, store, live } = parts;
   const keys = createKeyAdmin(parts);
   const nodes = createNodeAdmin(parts);
+  const contingency = createContingencyAdmin(parts);
   return {
     ...keys,
     ...nodes,
     ...createEndpointAdmin(parts),
     ...createAccessAdmin(parts),
+    ...contingency,
     ...createTokenAdmin(parts),
     ...createUserAdmin(parts),
     ...createSessionAdmin(parts),
@@ -93,6 +96,7 @@ function createAdminContext(parts: CallParts): AdminContext {
               .map((one) => ({ ...one, node: node.name, engine: name, version })),
           ),
         ),
+        contingency: (await contingency.contingency()).scopes,
         storeTrouble,
         ledgerTrouble: live?.ledgerTrouble() ?? null,
       };

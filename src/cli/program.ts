@@ -8,6 +8,7 @@ import { addAuditCommand } from "./commands/audit.ts";
 import { addBackupCommand } from "./commands/backup.ts";
 import { addChatCommand } from "./commands/chat.ts";
 import { addConfigCommand } from "./commands/config.ts";
+import { addContingencyCommand } from "./commands/contingency.ts";
 import { addEndpointsCommand } from "./commands/endpoints.ts";
 import { addGatewayCommand } from "./commands/gateway.ts";
 import { addKeysCommand } from "./commands/keys.ts";
@@ -52,6 +53,7 @@ export function buildProgram(state: RunState): Command {
   addAccessCommand(program, commands);
   addNodesCommand(program, commands);
   addModelsCommand(program, commands);
+  addContingencyCommand(program, commands);
   addUsageCommand(program, commands);
   addRequestsCommand(program, commands);
   addConfigCommand(program, commands);

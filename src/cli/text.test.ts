@@ -179,6 +179,7 @@ const well: Status = {
   nodes: { connected: 1, total: 1 },
   models: { ready: 2, total: 2 },
   engineAdvisories: [],
+  contingency: [],
   storeTrouble: null,
   ledgerTrouble: null,
 };

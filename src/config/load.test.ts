@@ -101,7 +101,7 @@ nodes:
     url: http://user:hunter2@10.0.0.3:8000
     kind: nonsense
     apiKey: sk-not-a-reference
-continuity: {}
+cluster: {}
 provider: {}
 `);
   expect(faults).toEqual([
@@ -115,7 +115,7 @@ provider: {}
     '16 nodes.oven.url must be the engine\'s address: http:// or https:// with a host, without credentials, query or fragment, got "http://***@10.0.0.3:8000"',
     '17 nodes.oven.kind must be one of ollama, llama-server, vllm, lm-studio, sglang, openai, got "nonsense"',
     "18 nodes.oven.apiKey must be env:NAME or file:PATH, never the secret itself, got ***",
-    "19 continuity is not available yet in this version",
+    "19 cluster is not available yet in this version",
     "20 provider is not a key that exists",
   ]);
 });

@@ -4,7 +4,9 @@ import { formatDuration } from "../lib/duration.ts";
 import { formatSize } from "../lib/size.ts";
 import { formatListen } from "./listen-address.ts";
 import {
+  DEFAULT_AUTOMATIC,
   DEFAULT_CAPTURE,
+  DEFAULT_CONTINUITY,
   DEFAULT_EDGE,
   DEFAULT_LIMITS,
   DEFAULT_STORAGE,
@@ -93,6 +95,19 @@ function writtenFields(path: string): Record<string, string> {
   };
 }
 
+function writtenContinuity(): Record<string, string> {
+  const { failures, withinMs, share, holdMs, maxHoldMs } = DEFAULT_AUTOMATIC;
+  const path = "continuity.contingency";
+  return {
+    [`${path}.ramp`]: formatDuration(DEFAULT_CONTINUITY.contingency.rampMs),
+    [`${path}.automatic.failures`]: String(failures),
+    [`${path}.automatic.within`]: formatDuration(withinMs),
+    [`${path}.automatic.share`]: String(share),
+    [`${path}.automatic.hold`]: formatDuration(holdMs),
+    [`${path}.automatic.maxHold`]: formatDuration(maxHoldMs),
+  };
+}
+
 function writtenDefaults(): Record<string, string> {
   const { gateway, agent } = defaultConfig("");
   const limits = Object.entries(DEFAULT_LIMITS).map(([name, value]) => [
@@ -116,6 +131,7 @@ function writtenDefaults(): Record<string, string> {
     "storage.capture.total": formatSize(DEFAULT_CAPTURE.totalBytes),
     "storage.requestRetention": formatDuration(DEFAULT_STORAGE.requestRetentionMs ?? 0),
     "storage.syncEvery": formatDuration(DEFAULT_STORAGE.syncEveryMs),
+    ...writtenContinuity(),
     "agent.discover": String(agent.discover),
     "agent.embedded.mode": agent.embedded.mode,
     ...writtenFields("gateway.fields"),

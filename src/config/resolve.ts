@@ -1,5 +1,6 @@
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
 import { resolveEndpoints, resolveProxies, resolveRules } from "./resolve-access.ts";
+import { resolveContinuity } from "./resolve-continuity.ts";
 import { addFault, locateFile, placeOf, type Resolving, readSecret } from "./resolve-file.ts";
 import { resolveProviders } from "./resolve-providers.ts";
 import {
@@ -133,6 +134,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
       outputMicros: toMicros(output),
       cachedMicros: toMicros(cached ?? input),
     })),
+    continuity: resolveContinuity(resolving),
     agent: {
       gateway: raw.agent?.gateway ?? null,
       node: raw.agent?.node ?? null,

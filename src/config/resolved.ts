@@ -1,6 +1,7 @@
 import type { AddressRule } from "../access/address-rule.ts";
 import type { Endpoint } from "../access/endpoint.ts";
 import type { PolicyTemplate } from "../access/policy.ts";
+import type { AutomaticRule, ContingencyRules } from "../continuity/contingency-state.ts";
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { EngineKind } from "../tunnel/link.ts";
@@ -33,7 +34,13 @@ export interface ResolvedConfig {
   keyTemplates: ReadonlyMap<string, KeyTemplate>;
   /** In order of preference: the first that fits a model counts. */
   prices: readonly PriceRule[];
+  continuity: ContinuityConfig;
   agent: AgentConfig;
+}
+
+/** What happens when providers or nodes are away. */
+export interface ContinuityConfig {
+  contingency: ContingencyRules;
 }
 
 /** A policy without points in time, and how long a key made from it works. */
@@ -369,6 +376,19 @@ export const DEFAULT_CAPTURE: CaptureConfig = { maxRetentionMs: 7 * DAY, itemByt
 
 export const DEFAULT_STORAGE: StorageConfig = { capture: null, requestRetentionMs: 90 * DAY, syncEveryMs: 1 * SECOND };
 
+/** The automatic rule where the file turns it on and says no more. */
+export const DEFAULT_AUTOMATIC: AutomaticRule = {
+  failures: 5,
+  withinMs: MINUTE,
+  share: 0.5,
+  holdMs: 5 * MINUTE,
+  maxHoldMs: 60 * MINUTE,
+};
+
+export const DEFAULT_CONTINUITY: ContinuityConfig = {
+  contingency: { rampMs: 10 * MINUTE, automatic: null, windows: [] },
+};
+
 /** Everything at its default, for programs and tests that need no file. */
 export function defaultConfig(dataFolder: string): ResolvedConfig {
   return {
@@ -397,6 +417,7 @@ export function defaultConfig(dataFolder: string): ResolvedConfig {
     models: [],
     keyTemplates: new Map(),
     prices: [],
+    continuity: DEFAULT_CONTINUITY,
     agent: {
       gateway: null,
       node: null,

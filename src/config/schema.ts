@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { access, endpoints, trustedProxies } from "./schema-access.ts";
+import { continuity } from "./schema-continuity.ts";
 import { cors, limits, publicTls, timeouts, tlsFiles } from "./schema-edge.ts";
 import { capture, prices } from "./schema-keys.ts";
 import { providers } from "./schema-providers.ts";
@@ -282,6 +283,7 @@ export const configSchema = z.strictObject({
     .optional()
     .describe("Public names that stand for other names. Models that nodes report need no entry."),
   prices: prices.optional(),
+  continuity: continuity.optional().describe("What happens when providers or nodes are away."),
   agent: agent.optional().describe("The program beside the engines."),
 });
 
@@ -291,4 +293,4 @@ export type RawFieldRules = NonNullable<NonNullable<RawConfig["gateway"]>["field
 export type RawEngineAddress = NonNullable<RawConfig["nodes"]>[string];
 
 /** Keys that DESIGN has and this version does not yet; `*` stands for any name. Refused with those words. */
-export const NOT_YET: readonly string[] = ["cluster", "continuity", "alerts", "storage.url", "models.*.strategy"];
+export const NOT_YET: readonly string[] = ["cluster", "alerts", "storage.url", "models.*.strategy"];

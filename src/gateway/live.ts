@@ -2,6 +2,7 @@ import type { KeyLimits } from "../access/key-limits.ts";
 import type { Keyring } from "../access/keyring.ts";
 import type { LiveGateway } from "../admin/context.ts";
 import type { Status } from "../admin/contract.ts";
+import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Links } from "../tunnel/links.ts";
 import type { Ledger } from "../usage/record.ts";
@@ -21,6 +22,7 @@ export interface LiveParts {
   directory: Directory;
   links: Links;
   catalogue: LiveCatalogue;
+  contingency: ContingencyBook;
   ledger: Ledger;
   agentPackage: AgentPackageSource;
   status(): NonNullable<Status["gateway"]>;
@@ -35,6 +37,7 @@ export function createLiveGateway(parts: LiveParts): LiveGateway {
     links: () => links.all(),
     report: (connectorId) => catalogue.report(connectorId),
     isGranted: (nodeId, model) => catalogue.isGranted(nodeId, model),
+    contingency: () => parts.contingency,
     models: () => catalogue.views(),
     probeModel: (input, signal) => probeModel(input, signal, catalogue, clock, parts.newId),
     places: () => parts.places.places,

@@ -50,6 +50,7 @@ import { createLiveGateway } from "./live.ts";
 import { Metrics } from "./metrics.ts";
 import { openNodes } from "./nodes.ts";
 import { openCaptures } from "./open-captures.ts";
+import { feedContingency, openContingency } from "./open-contingency.ts";
 import { openProxies } from "./open-proxies.ts";
 import { openPlaces } from "./places.ts";
 import { createPlainRequests } from "./plain-requests.ts";
@@ -144,7 +145,9 @@ async function compose(
 
   // The data plane.
   const cut = (reason: string): void => metrics.refused(reason);
+  const contingency = await openContingency({ config, store, clock, log, closers });
   const metrics = new Metrics({
+    contingency: () => contingency.view(),
     links: () => links.all().map((link) => ({ node: directory.nodeName(link.id.nodeId) ?? "", state: link.state })),
     breakers: () => readBreakers(catalogue.targets(), health),
   });
@@ -183,7 +186,7 @@ async function compose(
     observer: {
       streamStarted: metrics.streamStarted,
       streamEnded: metrics.streamEnded,
-      attemptEnded() {},
+      attemptEnded: (summary) => feedContingency(contingency, catalogue, summary),
       failover: metrics.failover,
       ended: (summary) => summaries.add(summary),
     },
@@ -192,6 +195,7 @@ async function compose(
     timeouts: gateway.timeouts,
     fields: gateway.fields,
     faults,
+    contingency,
     optedIn: new Set(gateway.optional),
     newId,
   });
@@ -329,6 +333,7 @@ async function compose(
         directory,
         links,
         catalogue,
+        contingency,
         ledger: journal,
         agentPackage,
         status: () => ({

@@ -55,7 +55,11 @@ function ended(metrics: Metrics, counts: Partial<RequestClosed>): void {
 }
 
 it("Metrics counts tokens by type, cached and reasoning ones apart as parts of the others, and numbers the states of breakers", async () => {
-  const metrics = new Metrics({ links: () => [], breakers: () => [{ target: "node/forge/e/m", state: "open" }] });
+  const metrics = new Metrics({
+    links: () => [],
+    breakers: () => [{ target: "node/forge/e/m", state: "open" }],
+    contingency: () => [],
+  });
   ended(metrics, { tokensReasoning: 5 });
   ended(metrics, { tokensReasoning: null });
   const text = await metrics.registry.metrics();

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { ScopeView } from "../continuity/contingency-state.ts";
 import type { CaptureResult } from "../proxy/captures.ts";
 import type { ProxyObserver, RequestSummary } from "../proxy/observer.ts";
 import type { BreakerState } from "../routing/circuit-breaker.ts";
@@ -17,6 +18,7 @@ const MAX_LABEL_SETS = 1000;
 export interface GaugeReadings {
   links(): Iterable<{ node: string; state: string }>;
   breakers(): Iterable<{ target: string; state: BreakerState }>;
+  contingency(): readonly ScopeView[];
 }
 
 /**
@@ -108,6 +110,18 @@ export class Metrics {
       collect() {
         this.reset();
         for (const { target, state } of readings.breakers()) this.set({ target }, BREAKER_NUMBERS[state]);
+      },
+    });
+    new Gauge({
+      name: "postern_contingency",
+      help: "Part of the requests that may not use providers now, by scope: `all`, and each workflow that is not normal.",
+      labelNames: ["scope"],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        this.set({ scope: "all" }, 0);
+        for (const { workflow, share } of readings.contingency())
+          this.set({ scope: workflow === null ? "all" : `workflow/${workflow}` }, 1 - share);
       },
     });
     new Gauge({

@@ -6,6 +6,7 @@ import type { Keyring } from "../access/keyring.ts";
 import type { LiveKey } from "../access/live-key.ts";
 import type { Places } from "../access/places.ts";
 import type { LimitConfig, TimeoutConfig } from "../config/resolved.ts";
+import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import { classify } from "../dialects/classify.ts";
 import { createCodecs } from "../dialects/codecs.ts";
 import type { DialectCodec } from "../dialects/dialect.ts";
@@ -35,7 +36,7 @@ import { KeySteps } from "./key-steps.ts";
 import type { ProxyObserver } from "./observer.ts";
 import { ownAnswer } from "./own-answers.ts";
 import { ownWords } from "./own-words.ts";
-import { planFor } from "./plan-for.ts";
+import { type PlanForFacts, planFor } from "./plan-for.ts";
 import { type AttemptSource, prepareAttempt } from "./prepare-attempt.ts";
 import { type HeldBody, readBody } from "./read-body.ts";
 import { refuse } from "./refuse.ts";
@@ -65,6 +66,8 @@ export interface PipelineDeps {
   timeouts: TimeoutConfig;
   fields: FieldPolicy;
   faults: FaultInjector;
+  /** Whether providers are skipped; see `Contingency.verdict`. */
+  contingency: Pick<ContingencyBook, "verdict">;
   /** Ids of opt-in operations that are served. */
   optedIn: ReadonlySet<string>;
   /** Makes UUIDv7s. */
@@ -355,9 +358,9 @@ export class Pipeline {
     source: AttemptSource,
     startedMs: number,
   ): RelayPlan | null {
-    const { clock, timeouts, health } = this.#deps;
+    const { clock, timeouts, health, contingency } = this.#deps;
     const nowMs = clock.monotonicMs();
-    const plan = planFor(policies, {
+    const facts: PlanForFacts = {
       targets,
       routing,
       health,
@@ -367,14 +370,16 @@ export class Pipeline {
       affinityKey: () => affinityKey(head.session, source.scan),
       turn: this.#turn++,
       nowMs,
-    });
+    };
+    const { workflow } = policies[0].document;
+    const plan = planFor(policies, facts, (hasProviders) => contingency.verdict(workflow, hasProviders));
     if (plan.wait !== null) {
       if (plan.wait === "loading" && nowMs - startedMs < timeouts.loadingMs) return null;
       throw new PosternError(plan.wait === "busy" ? "engine_refused" : "engine_loading", { retryAfterSeconds: 5 });
     }
     const first = prepareAttempt(source, plan.targets);
     if (first === null) throw new PosternError("no_target");
-    return { targets: plan.targets, first };
+    return { first, targets: plan.targets, contingency: plan.contingency, fallback: plan.fallback };
   }
 
   /** Answers from the catalogue, filtered by what the key may use. */

@@ -24,6 +24,7 @@ import type { AttemptRecord, OpenRecord, Outcome } from "../usage/record.ts";
 import { type AnswerCopy, CallerAnswer, type CallerEvents } from "./caller-answer.ts";
 import { passAnswerHeaders, streamHeaders, upstreamHeaders } from "./hop-headers.ts";
 import type { AttemptSummary } from "./observer.ts";
+import type { PlanReasons } from "./plan-for.ts";
 import { type AttemptSource, type PreparedAttempt, prepareAttempt } from "./prepare-attempt.ts";
 import type { HeldBody } from "./read-body.ts";
 import type { Sweeper, Watched } from "./sweeper.ts";
@@ -43,7 +44,7 @@ const RETRY_AFTER_SECONDS = "2";
 const JSON_TYPE = "application/json";
 
 /** Where a request may go. */
-export interface RelayPlan {
+export interface RelayPlan extends PlanReasons {
   /** In the order of the plan; at least one. */
   targets: readonly Target[];
   /** The attempt to begin with. */
@@ -535,6 +536,8 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     const { facts } = source;
     headers.push("X-Request-Id", id, "Request-Id", id, "X-Postern-Served-By", servedBy);
     headers.push("X-Postern-Attempts", String(this.#attemptIndex + 1), "X-Postern-Overhead-Ms", overheadMs.toFixed(2));
+    const fallback = this.#plan?.fallback ?? null;
+    if (fallback !== null) headers.push("X-Postern-Fallback", fallback);
     this.#host.addLimits(headers);
     const removed = [...facts.removedFields, ...this.#removedFields];
     if (removed.length + facts.clampedFields.length === 0) return;

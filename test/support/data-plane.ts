@@ -11,7 +11,14 @@ import { KeyLimits, type Seed } from "../../src/access/key-limits.ts";
 import { Keyring } from "../../src/access/keyring.ts";
 import { Places } from "../../src/access/places.ts";
 import type { KeyPolicy } from "../../src/access/policy.ts";
-import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, type LimitConfig, type TimeoutConfig } from "../../src/config/resolved.ts";
+import {
+  DEFAULT_CONTINUITY,
+  DEFAULT_LIMITS,
+  DEFAULT_TIMEOUTS,
+  type LimitConfig,
+  type TimeoutConfig,
+} from "../../src/config/resolved.ts";
+import { ContingencyBook } from "../../src/continuity/contingency-book.ts";
 import { DEFAULT_FIELD_POLICY } from "../../src/dialects/field-policy.ts";
 import type { CutReason } from "../../src/gateway/connection-guard.ts";
 import { startPublicListener } from "../../src/gateway/public-listener.ts";
@@ -45,6 +52,7 @@ export interface DataPlane {
   readonly addresses: AddressRules;
   readonly pipeline: Pipeline;
   readonly faults: FaultInjector;
+  readonly contingency: ContingencyBook;
   readonly server: Server;
   readonly opened: RequestOpened[];
   readonly closed: RequestClosed[];
@@ -57,7 +65,7 @@ export interface DataPlane {
   /** A key that may use everything. */
   readonly key: string;
   readonly keyId: string;
-  /** Adds a model with one played target per node name. */
+  /** Adds a model with one played target per node name, or `provider/NAME`. */
   serve(model: string, ...nodes: string[]): PlayedTarget[];
   /** A key that may use these models (null: all), and pin. */
   addKey(models: string[] | null, policy?: Partial<KeyPolicy>): { key: string; id: string };
@@ -123,6 +131,16 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
   const originOf =
     options.originOf ?? (({ socket }) => ({ address: socket.remoteAddress ?? "", source: "peer" }) as const);
   const faults = new FaultInjector(clock);
+  const contingency = new ContingencyBook({
+    rules: DEFAULT_CONTINUITY.contingency,
+    clock,
+    saved: null,
+    onChange() {},
+    save: async () => {},
+    onFailure(error) {
+      throw error;
+    },
+  });
   const pipeline = new Pipeline({
     clock,
     keyring,
@@ -143,6 +161,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     timeouts,
     fields: DEFAULT_FIELD_POLICY,
     faults,
+    contingency,
     optedIn: new Set(options.optedIn),
     captures: options.captures ?? null,
     newId: createUuidV7(),
@@ -179,6 +198,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     addresses: places.rules,
     pipeline,
     faults,
+    contingency,
     server,
     opened,
     closed,
@@ -240,14 +260,17 @@ export class PlayedTarget implements Target {
   constructor(model: string, node: string) {
     this.id = `${node}/${model}`;
     this.hash = hashText(this.id);
+    const isProvider = node.startsWith("provider/");
+    const name = node.replace("provider/", "");
     this.backend = {
-      kind: "node",
-      id: `id-${node}`,
-      name: node,
-      label: `node/${node}`,
-      locality: "own",
+      kind: isProvider ? "provider" : "node",
+      id: `id-${name}`,
+      name,
+      label: isProvider ? node : `node/${node}`,
+      locality: isProvider ? "cloud" : "own",
       tags: [],
     };
+    this.leaves = isProvider;
     this.engineModel = model;
   }
 

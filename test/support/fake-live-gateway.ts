@@ -3,12 +3,23 @@ import { Keyring } from "../../src/access/keyring.ts";
 import { Places } from "../../src/access/places.ts";
 import type { LiveGateway } from "../../src/admin/context.ts";
 import type { ProbeInput, ProbeResult } from "../../src/admin/contract.ts";
+import { DEFAULT_CONTINUITY } from "../../src/config/resolved.ts";
+import { ContingencyBook } from "../../src/continuity/contingency-book.ts";
+import { ManualClock } from "../../src/lib/clock.ts";
 import type { NodeRecord } from "../../src/storage/store.ts";
 import type { Link, NodeReport } from "../../src/tunnel/link.ts";
 
 /** The live part of the admin contract, as a test says it is. Unlike a gateway it serves nothing; it keeps what it was told. */
 export class FakeGateway implements LiveGateway {
   readonly calls: string[] = [];
+  readonly #contingency = new ContingencyBook({
+    rules: DEFAULT_CONTINUITY.contingency,
+    clock: new ManualClock(),
+    saved: null,
+    onChange: ({ workflow, to }) => this.calls.push(`contingency ${workflow ?? "all"}: ${to}`),
+    save: async () => {},
+    onFailure() {},
+  });
   status() {
     return {
       pid: 1,
@@ -38,6 +49,9 @@ export class FakeGateway implements LiveGateway {
   }
   models() {
     return [{ name: "m", ready: true, source: "node" as const, operations: ["openai.chat"], targets: [] }];
+  }
+  contingency() {
+    return this.#contingency;
   }
   places() {
     return new Places(null, new Keyring());

@@ -9,6 +9,7 @@ export const RESOURCES = [
   "endpoints",
   "access",
   "nodes",
+  "continuity",
   "models",
   "usage",
   "requests",

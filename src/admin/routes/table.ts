@@ -3,6 +3,7 @@ import { VERSION } from "../../lib/version.ts";
 import { createOpenApi, type JsonObject } from "../openapi.ts";
 import { accessRoutes } from "./access.ts";
 import { auditRoutes } from "./audit.ts";
+import { continuityRoutes } from "./continuity.ts";
 import { endpointRoutes } from "./endpoints.ts";
 import { keyRoutes } from "./keys.ts";
 import { modelRoutes } from "./models.ts";
@@ -39,6 +40,7 @@ export const ROUTES: readonly Route[] = [
   ...accessRoutes,
   ...nodeRoutes,
   ...modelRoutes,
+  ...continuityRoutes,
   ...usageRoutes,
   ...auditRoutes,
   ...tokenRoutes,

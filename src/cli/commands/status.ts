@@ -5,6 +5,7 @@ import type { CommandSet } from "../invocation.ts";
 import type { Paint } from "../output.ts";
 import type { StolenPart } from "../stolen-parts.ts";
 import { harmless } from "../table.ts";
+import { renderContingency } from "./contingency.ts";
 
 /** `status`. Exit code 1 when something needs attention. */
 export function addStatusCommand(program: Command, commands: CommandSet): void {
@@ -49,6 +50,11 @@ export function renderStatus(status: Status, paint: Paint): string {
     ...(gateway?.listeners ?? []).flatMap((one) => listenerRows(one, paint)),
     ...(gateway?.breakers ?? []).map((one) => ["breaker", describeBreaker(one, paint)] as [string, string]),
     ["models", `${status.models.ready} ready of ${status.models.total}${nextStep(modelsStep(status), paint)}`],
+    ...(status.contingency.length === 0
+      ? []
+      : ([["cloud", renderContingency(status.contingency, paint).replaceAll("\n", `\n${" ".repeat(10)}`)]] as Array<
+          [string, string]
+        >)),
     ["nodes", `${status.nodes.connected} connected of ${status.nodes.total}${nextStep(nodesStep(status), paint)}`],
     ["keys", `${status.keys.active} active of ${status.keys.total}${nextStep(keysStep(status), paint)}`],
     ["data", status.dataFolder],

@@ -1,0 +1,35 @@
+import { addFault, type Resolving } from "./resolve-file.ts";
+import { type ContinuityConfig, DEFAULT_AUTOMATIC } from "./resolved.ts";
+
+/** `continuity` with its defaults. */
+export function resolveContinuity(resolving: Resolving): ContinuityConfig {
+  const { raw, base } = resolving;
+  const { contingency = {} } = raw.continuity ?? {};
+  const { automatic } = contingency;
+  const holdMs = automatic?.hold ?? DEFAULT_AUTOMATIC.holdMs;
+  const maxHoldMs = automatic?.maxHold ?? Math.max(holdMs, DEFAULT_AUTOMATIC.maxHoldMs);
+  if (maxHoldMs < holdMs) addFault(resolving, [...AUTOMATIC, "maxHold"], "must not be shorter than hold");
+  return {
+    contingency: {
+      rampMs: contingency.ramp ?? base.continuity.contingency.rampMs,
+      automatic:
+        automatic === undefined
+          ? null
+          : {
+              failures: automatic.failures ?? DEFAULT_AUTOMATIC.failures,
+              withinMs: automatic.within ?? DEFAULT_AUTOMATIC.withinMs,
+              share: automatic.share ?? DEFAULT_AUTOMATIC.share,
+              holdMs,
+              maxHoldMs,
+            },
+      windows: (contingency.schedule ?? []).map((window) => ({
+        workflow: window.workflow ?? null,
+        reason: window.reason,
+        begins: window.begins,
+        lengthMs: window.for,
+      })),
+    },
+  };
+}
+
+const AUTOMATIC = ["continuity", "contingency", "automatic"];

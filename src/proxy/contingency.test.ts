@@ -1,0 +1,157 @@
+import { afterEach, describe, expect, test } from "vitest";
+import {
+  chatBody,
+  chatRequest,
+  type DataPlane,
+  type PlayedTarget,
+  type RawConnection,
+  startDataPlane,
+} from "../../test/support/data-plane.ts";
+
+const MINUTE = 60_000;
+
+let plane: DataPlane;
+afterEach(() => plane.close());
+
+/** A model on one node and at one provider. */
+async function setUp(): Promise<{ node: PlayedTarget; cloud: PlayedTarget }> {
+  plane = await startDataPlane();
+  const [node, cloud] = plane.serve("gpt", "forge", "provider/openai");
+  if (node === undefined || cloud === undefined) throw new Error("no targets");
+  // As long as it is free, the provider is the one that is asked.
+  node.inFlight = 5;
+  return { node, cloud };
+}
+
+async function skipProviders(workflow: string | null = null, forMs: number | null = null): Promise<void> {
+  await plane.contingency.change(
+    (state, at) => state.on({ workflow, reason: "announced outage", by: "ada", forMs }, at),
+    async () => {},
+  );
+}
+
+function ask(key = plane.key, headers = ""): RawConnection {
+  return plane.raw(chatRequest(key, chatBody("gpt"), headers));
+}
+
+const ANSWER = {
+  id: "x",
+  object: "chat.completion",
+  choices: [{ index: 0, message: { role: "assistant", content: "hi" }, finish_reason: "stop" }],
+  usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 },
+};
+
+async function answeredBy(target: PlayedTarget, caller = ask()): Promise<string> {
+  (await target.next()).answer(200, ANSWER);
+  await caller.until("chat.completion");
+  caller.socket.destroy();
+  return caller.text;
+}
+
+async function refusal(caller = ask()): Promise<string> {
+  await caller.until("\r\n\r\n");
+  caller.socket.destroy();
+  return caller.text;
+}
+
+describe("in contingency", () => {
+  test("nodes serve in the place of providers, and the caller is told", async () => {
+    const { node, cloud } = await setUp();
+    expect(await answeredBy(cloud)).not.toContain("X-Postern-Fallback");
+    await skipProviders();
+    expect(await answeredBy(node)).toContain("X-Postern-Fallback: contingency");
+    expect(cloud.attempts).toHaveLength(1);
+  });
+
+  // E9: the client of S3 tried the cloud when local-only had failed.
+  test("a request that no node can serve gets an honest error and never a provider", async () => {
+    const { node, cloud } = await setUp();
+    await skipProviders();
+    node.isAccepting = false;
+    const text = await refusal();
+    expect(text).toContain("HTTP/1.1 503");
+    expect(text).toContain("x-postern-error: contingency");
+    expect(text).toContain("retry-after: 60");
+    expect(cloud.attempts).toHaveLength(0);
+  });
+
+  test("a model that only a provider has is refused, in the caller's dialect", async () => {
+    await setUp();
+    plane.serve("claude", "provider/anthropic");
+    await skipProviders();
+    const body = JSON.stringify({ ...chatBody("claude"), max_tokens: 10 });
+    const caller = plane.raw(
+      `POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nx-api-key: ${plane.key}\r\nanthropic-version: 2023-06-01\r\n` +
+        `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    );
+    const text = await refusal(caller);
+    expect(text).toContain('"type":"overloaded_error"');
+    expect(text).toContain("x-postern-error: contingency");
+  });
+
+  test("a node's failure does not fall through to a provider", async () => {
+    const { node, cloud } = await setUp();
+    await skipProviders();
+    const caller = ask();
+    (await node.next()).handler.onFailure({ kind: "unreachable", phase: "connect", detail: "refused" });
+    expect(await refusal(caller)).toMatch(/HTTP\/1\.1 50\d/);
+    expect(cloud.attempts).toHaveLength(0);
+  });
+
+  test("a model that an engine hands on to its own cloud counts as a provider's", async () => {
+    await setUp();
+    const [local, handedOn] = plane.serve("big", "forge", "attic");
+    if (local === undefined || handedOn === undefined) throw new Error("no targets");
+    handedOn.leaves = true;
+    local.inFlight = 5;
+    await skipProviders();
+    const caller = plane.raw(chatRequest(plane.key, chatBody("big")));
+    expect(await answeredBy(local, caller)).toContain("X-Postern-Served-By: node/forge");
+  });
+
+  test("of one workflow, only its keys are kept away from providers", async () => {
+    const { node, cloud } = await setUp();
+    const audit = plane.addKey(null, { workflow: "audit" });
+    await skipProviders("audit");
+    expect(await answeredBy(node, ask(audit.key))).toContain("X-Postern-Fallback: contingency");
+    expect(await answeredBy(cloud)).toContain("X-Postern-Served-By: provider/openai");
+  });
+
+  test("a key that prefers its own machines is not told of a fallback", async () => {
+    const { node } = await setUp();
+    const key = plane.addKey(null, { prefer: "local" });
+    await skipProviders();
+    expect(await answeredBy(node, ask(key.key))).not.toContain("X-Postern-Fallback");
+  });
+
+  test("a local-only request is as it always is", async () => {
+    const { node, cloud } = await setUp();
+    await skipProviders();
+    expect(await answeredBy(node, ask(plane.key, "X-Postern-Policy: local-only\r\n"))).not.toContain("Fallback");
+    node.isAccepting = false;
+    const text = await refusal(ask(plane.key, "X-Postern-Policy: local-only\r\n"));
+    expect(text).toContain("x-postern-error: no_target");
+    expect(cloud.attempts).toHaveLength(0);
+  });
+});
+
+describe("after contingency", () => {
+  test("providers come behind nodes for most requests at first, and serve where no node can", async () => {
+    const { node, cloud } = await setUp();
+    await skipProviders(null, MINUTE);
+    plane.clock.advance(MINUTE);
+    expect(await answeredBy(node)).toContain("X-Postern-Fallback: contingency");
+    node.isAccepting = false;
+    expect(await answeredBy(cloud)).toContain("X-Postern-Fallback: nodes_away");
+    node.isAccepting = true;
+    plane.clock.advance(10 * MINUTE);
+    expect(await answeredBy(cloud)).not.toContain("X-Postern-Fallback");
+  });
+});
+
+test("a provider that serves because every node is away says so", async () => {
+  const { node, cloud } = await setUp();
+  expect(await answeredBy(cloud)).not.toContain("X-Postern-Fallback");
+  node.isAccepting = false;
+  expect(await answeredBy(cloud)).toContain("X-Postern-Fallback: nodes_away");
+});
