@@ -83,7 +83,7 @@ function measurePath(keys: number, requests: number): number {
     if (places.rules.deny(address, "default", at.nowMs) !== null) refused++;
     const { key } = keyring.identify(readCredential(rawHeaders), at.nowMs);
     if (key === null || operation === undefined) throw new Error("a key that is not known");
-    authorise(key.policy, { endpoint: "default", address, operation, isPinned: false });
+    authorise(key.policy, { endpoint: "default", address, operation, isPinned: false, certificateHash: () => null });
     const admission = limits.admit(key.id, key.policy.limits, 256, 60_000, at);
     const stop = keyring.watch(key.id, () => {});
     if (!key.policy.mayUseModel("bench")) refused++;

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { operationById } from "../dialects/operations.ts";
 import { PosternError } from "../errors.ts";
-import { authorise } from "./authorise.ts";
+import { authorise, type HeadFacts } from "./authorise.ts";
 import { CompiledPolicy, compilePolicy } from "./compiled-policy.ts";
 import type { KeyPolicy } from "./policy.ts";
 
@@ -79,8 +79,14 @@ test("a stored policy is compiled once, and one that cannot be read allows nothi
 });
 
 test("authorise() says which rule refused, and names the address that was seen", () => {
-  const facts = { endpoint: "default", address: "192.0.2.9", operation: operation("openai.chat"), isPinned: false };
-  const code = (words: Omit<KeyPolicy, "version">, more: Partial<typeof facts> = {}) => {
+  const facts: HeadFacts = {
+    endpoint: "default",
+    address: "192.0.2.9",
+    operation: operation("openai.chat"),
+    isPinned: false,
+    certificateHash: () => null,
+  };
+  const code = (words: Omit<KeyPolicy, "version">, more: Partial<HeadFacts> = {}) => {
     try {
       authorise(compile(words), { ...facts, ...more });
       return null;
@@ -95,4 +101,9 @@ test("authorise() says which rule refused, and names the address that was seen",
   expect(code({}, { endpoint: "team" })).toMatch(/^endpoint_denied:/);
   expect(code({}, { isPinned: true })).toMatch(/^pin_denied:/);
   expect(code({ mayPin: true }, { isPinned: true })).toBeNull();
+  const pinned = { clientCertificates: ["a".repeat(64)] };
+  expect(code(pinned)).toMatch(/^client_certificate_missing:/);
+  expect(code(pinned, { certificateHash: () => "b".repeat(64) })).toMatch(/^client_certificate_missing:/);
+  expect(code(pinned, { certificateHash: () => "a".repeat(64) })).toBeNull();
+  expect(code({ clientCertificates: [] }, { certificateHash: () => "a".repeat(64) })).not.toBeNull();
 });

@@ -40,6 +40,14 @@ export class CompiledPolicy {
     return this.#addresses === null || this.#addresses.matches(address);
   }
 
+  /** @param hashOf Hash of the public key of the caller's certificate, or null; asked only where it matters. */
+  mayShow(hashOf: () => string | null): boolean {
+    const { clientCertificates } = this.document;
+    if (clientCertificates === undefined) return true;
+    const hash = hashOf();
+    return hash !== null && clientCertificates.includes(hash);
+  }
+
   mayUseEndpoint(name: string): boolean {
     return (this.document.endpoints ?? ONLY_DEFAULT).includes(name);
   }

@@ -47,6 +47,7 @@ describe("policyExcess()", () => {
         within(targets, (policy, target) => policy.mayReach(target) && (policy.mayLeave || !target.leaves));
         within([0, 5, 6, 10], (policy, nowMs) => policy.stateAt(nowMs) === "ok");
         within([true], (policy) => policy.mayPin);
+        within(["a".repeat(64), "b".repeat(64), null], (policy, hash) => policy.mayShow(() => hash));
         for (const kind of ["requests", "answers"] as const)
           within(
             [1, 2, 3],

@@ -23,6 +23,8 @@ export function policyExcess(granted: KeyPolicy, ceiling: KeyPolicy): PolicyFaul
   check("endpoints", isListWithin(granted.endpoints ?? [DEFAULT_ENDPOINT.name], endpoints, isSame), endpoints);
   check("models", isListWithin(granted.models, ceiling.models, isGlobWithin), ceiling.models);
   check("addresses", isListWithin(granted.addresses, ceiling.addresses, isPrefixWithin), ceiling.addresses);
+  const pins = ceiling.clientCertificates;
+  check("clientCertificates", isListWithin(granted.clientCertificates, pins, isSame), pins);
   check("targets", isTargetsWithin(granted.targets, ceiling.targets), ceiling.targets);
   check("mayLeave", ceiling.mayLeave !== "no" || granted.mayLeave === "no", ceiling.mayLeave);
   check(

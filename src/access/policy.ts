@@ -81,6 +81,11 @@ const words = {
     .describe("Only these targets."),
   workflow: name.optional().describe("Label that groups keys in reports."),
   addresses: listOf(prefix).optional().describe("Callers' addresses: single ones or CIDR ranges, IPv4 and IPv6."),
+  clientCertificates: listOf(
+    z.string().regex(/^[0-9a-f]{64}$/, "must be the SHA-256 of a public key, 64 hex digits in lower case"),
+  )
+    .optional()
+    .describe("SHA-256 of the public keys of client certificates; callers must show one of them, besides the key."),
   requestsPerMinute: z.int().min(0).max(MAX_RATE).optional().describe("Requests in any minute."),
   tokensPerMinute: z.int().min(0).max(MAX_RATE).optional().describe("Tokens in any minute, input and output together."),
   concurrency: z.int().min(0).max(1_000_000).optional().describe("Requests that run at one time."),

@@ -25,11 +25,16 @@ test("readPolicyOptions() turns every option into its word, and the policy is on
       concurrency: "4",
       budget: ["tokens/day=800000:1000000", "cost/month=15.5:", "cost/day=20"],
       mayPin: true,
+      capture: "both",
+      captureFor: "36h",
+      clientCertificate: ["AB".repeat(32)],
       shadow: true,
     },
     NOW_MS,
   );
   expect(policy).toMatchObject({
+    capture: { requests: true, answers: true, retentionHours: 36 },
+    clientCertificates: ["ab".repeat(32)],
     targets: { nodes: ["forge"], tags: ["gpu"] },
     notBeforeMs: Date.UTC(2026, 11, 1),
     expiresAtMs: NOW_MS + 90 * 86_400_000,
@@ -47,6 +52,9 @@ test("readPolicyOptions() turns every option into its word, and the policy is on
 test.each<PolicyOptions>([
   { budget: ["tokens/day"] },
   { budget: ["tokens/day=:"] },
+  { capture: "prompts" },
+  { captureFor: "1h" },
+  { clientCertificate: ["/nowhere.pem"] },
   { budget: ["tokens/day=1.5"] },
   { budget: ["tokens/year=1"] },
   { budget: ["cost/day=-1"] },

@@ -1,3 +1,4 @@
+import { createHash, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { BudgetName, KeyPolicy } from "../access/policy.ts";
@@ -19,6 +20,7 @@ export interface PolicyOptions {
   provider?: string[];
   workflow?: string;
   address?: string[];
+  clientCertificate?: string[];
   notBefore?: string;
   expires?: string;
   requestsPerMinute?: string;
@@ -39,6 +41,10 @@ export function addPolicyOptions(command: Command): Command {
     .option("--expires <duration>", 'time until it stops working, like "12h" or "90d"; left out: never')
     .option("--not-before <moment>", 'time from which it works, like "2026-12-01"')
     .option("--address <range...>", 'addresses it may come from, like "192.0.2.7" or "2001:db8::/32"')
+    .option(
+      "--client-certificate <file-or-hash...>",
+      "client certificates that its callers must show: PEM files, or SHA-256 of their public keys",
+    )
     .option("--requests-per-minute <n>", "requests in any minute")
     .option("--tokens-per-minute <n>", "tokens in any minute, input and output")
     .option("--concurrency <n>", "requests that run at one time")
@@ -80,6 +86,7 @@ export function readPolicyOptions(options: PolicyOptions, nowMs: number): KeyPol
     targets: hasTargets ? defined({ nodes, tags, providers }) : undefined,
     workflow: options.workflow,
     addresses: options.address,
+    clientCertificates: options.clientCertificate?.map(readPin),
     notBeforeMs: options.notBefore === undefined ? undefined : readMoment("--not-before", options.notBefore, nowMs),
     expiresAtMs: options.expires === undefined ? undefined : nowMs + readDuration("--expires", options.expires),
     requestsPerMinute: readAmount("--requests-per-minute", options.requestsPerMinute),
@@ -112,6 +119,19 @@ function readAmount(flag: string, text: string | undefined): number | undefined 
   if (text === undefined) return undefined;
   if (!/^\d{1,12}$/.test(text)) throw usageError(`${flag} must be a whole number, got ${JSON.stringify(text)}`);
   return Number(text);
+}
+
+/** The hash of a certificate's public key, or that hash itself. */
+function readPin(text: string): string {
+  if (/^[0-9a-f]{64}$/i.test(text)) return text.toLowerCase();
+  try {
+    const { publicKey } = new X509Certificate(readFileSync(text));
+    return createHash("sha256")
+      .update(publicKey.export({ type: "spki", format: "der" }))
+      .digest("hex");
+  } catch (cause) {
+    throw usageError(`--client-certificate: cannot read a certificate from ${JSON.stringify(text)}: ${String(cause)}`);
+  }
 }
 
 function readCapture({ capture, captureFor }: PolicyOptions) {

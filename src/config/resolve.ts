@@ -181,6 +181,8 @@ function resolveTls(
     const rule = 'of "http-01" is asked on port 80: set gateway.plainListen (like "0.0.0.0:80"), or take "tls-alpn-01"';
     if (resolving.raw.gateway?.plainListen === undefined) addFault(resolving, [...at, "acme", "challenge"], rule);
   }
+  const locateCa = (ca: string | undefined) =>
+    ca === undefined ? null : locateFile(resolving, [...at, "clientCertificates", "ca"], ca, isOurs);
   return {
     source:
       acme === undefined
@@ -193,10 +195,7 @@ function resolveTls(
             caFile: acme.ca === undefined ? null : locateFile(resolving, [...at, "acme", "ca"], acme.ca, isOurs),
           },
     minVersion: tls.minVersion ?? DEFAULT_EDGE.minVersion,
-    clientCaFile:
-      clientCertificates === undefined
-        ? null
-        : locateFile(resolving, [...at, "clientCertificates", "ca"], clientCertificates.ca, isOurs),
+    clientCertificates: clientCertificates === undefined ? null : { caFile: locateCa(clientCertificates.ca) },
     hstsMs: tls.hsts ?? DEFAULT_EDGE.hstsMs,
   };
 }

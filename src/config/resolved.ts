@@ -98,8 +98,11 @@ export interface TlsFiles {
 export interface TlsConfig {
   source: TlsFiles | AcmeConfig;
   minVersion: "1.2" | "1.3";
-  /** PEM file of the authorities that sign callers' certificates, absolute; null: none are asked for. */
-  clientCaFile: string | null;
+  /**
+   * Null: callers are asked for no certificates. `caFile`, absolute: all must show one of these authorities; null: only
+   * those must show one whose key has it in its policy.
+   */
+  clientCertificates: { caFile: string | null } | null;
   /** `max-age` of `Strict-Transport-Security`; 0: not sent. */
   hstsMs: number;
 }

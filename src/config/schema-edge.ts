@@ -123,11 +123,13 @@ export const publicTls = z
       .optional()
       .describe("Oldest TLS that is spoken. With 1.2, only suites with forward secrecy and authenticated encryption."),
     clientCertificates: z
-      .strictObject({ ca: path("PEM file of the authorities that sign callers' certificates") })
+      .strictObject({
+        ca: path(
+          "PEM file of authorities: every caller must show a certificate of theirs, besides its key. Left out: only callers whose key has `clientCertificates` in its policy must show one, that very one",
+        ).optional(),
+      })
       .optional()
-      .describe(
-        "Callers must show a certificate of these authorities, besides their key. Agents and health checks need none.",
-      ),
+      .describe("Callers are asked for certificates of their own. Agents and health checks need none."),
     hsts: duration({ maxMs: 730 * DAY_MS, max: "730d" })
       .optional()
       .describe("For how long browsers must insist on https (`Strict-Transport-Security`). `0s`: not sent."),

@@ -34,7 +34,7 @@ export interface TlsSettings {
 }
 
 export interface CertificateParts {
-  tls: Pick<TlsConfig, "source" | "minVersion" | "clientCaFile">;
+  tls: Pick<TlsConfig, "source" | "minVersion" | "clientCertificates">;
   dataFolder: string;
   clock: Clock;
   random: () => number;
@@ -53,8 +53,9 @@ export class Certificate {
   /** @throws PosternError `config_invalid` for files that are of no use, `data_folder`. */
   constructor(parts: CertificateParts) {
     this.#parts = parts;
-    const { source, clientCaFile } = parts.tls;
-    this.#clientCa = clientCaFile === null ? null : readCa(clientCaFile, "gateway.tls.clientCertificates.ca");
+    const { source, clientCertificates } = parts.tls;
+    const caFile = clientCertificates?.caFile ?? null;
+    this.#clientCa = caFile === null ? null : readCa(caFile, "gateway.tls.clientCertificates.ca");
     this.#source = "certFile" in source ? this.#fromFiles(source) : this.#byAcme(source);
   }
 
@@ -70,7 +71,7 @@ export class Certificate {
 
   /** Whether callers are asked for certificates of their own. */
   get asksForClientCertificates(): boolean {
-    return this.#clientCa !== null;
+    return this.#parts.tls.clientCertificates !== null;
   }
 
   /** Shows new certificates on the server from now on, and orders them where that is ours. The server must listen. */

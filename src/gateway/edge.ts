@@ -18,14 +18,14 @@ export function createEdge({ tls, cors }: GatewayConfig): Edge {
   const hsts =
     tls === null || tls.hstsMs === 0 ? [] : ["Strict-Transport-Security", `max-age=${Math.floor(tls.hstsMs / 1000)}`];
   const pages = cors === null ? null : new Cors(cors);
-  const asksForCertificate = tls !== null && tls.clientCaFile !== null;
+  const mustBeSigned = (tls?.clientCertificates?.caFile ?? null) !== null;
   return {
     handle(request, response) {
       response.edgeHeaders = hsts;
       return pages?.handle(request, response) ?? false;
     },
     checkClientCertificate({ socket }) {
-      if (!asksForCertificate || (socket instanceof TLSSocket && socket.authorized)) return;
+      if (!mustBeSigned || (socket instanceof TLSSocket && socket.authorized)) return;
       throw new PosternError("client_certificate_missing", {
         detail: { reason: socket instanceof TLSSocket ? String(socket.authorizationError) : "no TLS" },
       });

@@ -30,7 +30,7 @@ export function viewListeners(config: ResolvedConfig, open: readonly OpenListene
       reach: reachOf(host),
       tls: state?.source ?? (isBehindProxy ? "proxy" : "none"),
       needs:
-        name === "public" && (gateway.tls?.clientCaFile ?? null) !== null
+        name === "public" && (gateway.tls?.clientCertificates?.caFile ?? null) !== null
           ? `a client certificate, and ${NEEDS[name]}`
           : NEEDS[name],
       certificate:

@@ -65,7 +65,7 @@ export async function openListeners(parts: ListenersParts): Promise<Listeners> {
   const { listen, tls, agents, plainListen } = parts.gateway;
   const all: OpenListener[] = [];
   if (agents !== null) {
-    const files = { source: agents.tls, minVersion: "1.3", clientCaFile: null } as const;
+    const files = { source: agents.tls, minVersion: "1.3", clientCertificates: null } as const;
     all.push(await openListener(parts, "agents", agents.listen, files, parts.onAgentRequest, parts.onUpgrade));
   }
   // Before the one with TLS, so that an authority finds its answers as soon as a certificate is ordered.
@@ -104,7 +104,7 @@ async function openListener(
   parts: ListenersParts,
   name: OpenListener["name"],
   address: ListenAddress,
-  tls: Pick<TlsConfig, "source" | "minVersion" | "clientCaFile"> | null,
+  tls: Pick<TlsConfig, "source" | "minVersion" | "clientCertificates"> | null,
   onRequest: (request: IncomingMessage, response: EdgeResponse) => void,
   onUpgrade: ListenersParts["onUpgrade"],
 ): Promise<OpenListener> {

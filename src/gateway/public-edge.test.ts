@@ -1,3 +1,4 @@
+import { createHash, X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import { request as httpsRequest } from "node:https";
@@ -36,7 +37,7 @@ function tls(fields: Partial<TlsConfig> = {}): TlsConfig {
   writeFileSync(join(folder, "cert.pem"), own.cert);
   writeFileSync(join(folder, "key.pem"), own.key);
   const source = { certFile: join(folder, "cert.pem"), keyFile: join(folder, "key.pem") };
-  return { source, minVersion: "1.3", clientCaFile: null, hstsMs: DEFAULT_EDGE.hstsMs, ...fields };
+  return { source, minVersion: "1.3", clientCertificates: null, hstsMs: DEFAULT_EDGE.hstsMs, ...fields };
 }
 
 /** A gateway with a key, and where each of its listeners is. */
@@ -134,7 +135,9 @@ describe("TLS", () => {
     const authority = makeAuthority();
     const stranger = makeAuthority();
     writeFileSync(join(folder, "ca.pem"), authority.ca);
-    const { publicPort, secret } = await start({ tls: tls({ clientCaFile: join(folder, "ca.pem") }) });
+    const { publicPort, secret } = await start({
+      tls: tls({ clientCertificates: { caFile: join(folder, "ca.pem") } }),
+    });
     const headers = { authorization: `Bearer ${secret}` };
     const none = await ask(publicPort, { headers });
     expect(none.status).toBe(403);
@@ -146,6 +149,71 @@ describe("TLS", () => {
     const noKey = await ask(publicPort, { tls: { ca: own.cert, ...authority.issue("app") } });
     expect(noKey.status).toBe(401);
     expect((await ask(publicPort, { path: "/healthz" })).status).toBe(200);
+  });
+});
+
+describe("a key whose policy names client certificates", () => {
+  const mine = makeCertificate(["DNS:caller"]);
+  const other = makeCertificate(["DNS:other"]);
+  const hash = createHash("sha256")
+    .update(new X509Certificate(mine.cert).publicKey.export({ type: "spki", format: "der" }))
+    .digest("hex");
+
+  /** A gateway with such a key. */
+  async function startPinned(fields: Partial<TlsConfig> = {}) {
+    const begun = await start({ tls: tls({ clientCertificates: { caFile: null }, ...fields }) });
+    const admin = new AdminClient(socketTransport(running?.socketPath ?? ""));
+    await admin.updateKey(begun.keyId, { policy: { version: 1, clientCertificates: [hash] } });
+    const free = await admin.createKey({ name: "free" });
+    await admin.close();
+    return { ...begun, free: free.secret };
+  }
+
+  it("works with that one, self-signed as it is, and with no other; other keys need none", async () => {
+    const { publicPort, secret, free } = await startPinned();
+    const headers = { authorization: `Bearer ${secret}` };
+    expect((await ask(publicPort, { headers, tls: { ca: own.cert, ...mine } })).status).toBe(200);
+    for (const shown of [{}, other]) {
+      const refused = await ask(publicPort, { headers, tls: { ca: own.cert, ...shown } });
+      expect([refused.status, refused.headers["x-postern-error"]]).toEqual([403, "client_certificate_missing"]);
+    }
+    expect((await ask(publicPort, { headers: { authorization: `Bearer ${free}` } })).status).toBe(200);
+  });
+
+  it("does not take a certificate of the same key pair's name: what counts is the key that was proven", async () => {
+    const { publicPort, secret } = await startPinned();
+    const twin = makeCertificate(["DNS:caller"]);
+    const refused = await ask(publicPort, {
+      headers: { authorization: `Bearer ${secret}` },
+      tls: { ca: own.cert, ...twin },
+    });
+    expect(refused.status).toBe(403);
+  });
+
+  it.each(["TLSv1.3", "TLSv1.2"] as const)(
+    "cannot be used by resuming a session of somebody else (%s)",
+    async (maxVersion) => {
+      const { publicPort, secret } = await startPinned({ minVersion: "1.2" });
+      const headers = { authorization: `Bearer ${secret}` };
+      const bare = { ca: own.cert, maxVersion };
+      const [none, ofMine, ofOther] = [
+        await sessionOf(publicPort, bare),
+        await sessionOf(publicPort, { ...bare, ...mine }),
+        await sessionOf(publicPort, { ...bare, ...other }),
+      ];
+      const resumed = async (session: Buffer, shown: object) =>
+        (await ask(publicPort, { headers, tls: { ...bare, ...shown, session } })).status;
+      expect(await resumed(none, {})).toBe(403);
+      expect(await resumed(ofOther, {})).toBe(403);
+      expect(await resumed(ofOther, mine)).toBe(403);
+      expect(await resumed(ofMine, {})).toBe(200);
+    },
+  );
+
+  it("opens nothing where certificates are not asked for, or TLS ends in front", async () => {
+    const { publicPort, secret } = await startPinned({ clientCertificates: null });
+    const headers = { authorization: `Bearer ${secret}` };
+    expect((await ask(publicPort, { headers, tls: { ca: own.cert, ...mine } })).status).toBe(403);
   });
 });
 
@@ -271,6 +339,20 @@ function handshake(port: number, options: object): Promise<string> {
       },
     );
     socket.on("error", (error: NodeJS.ErrnoException) => resolve(`${error.code} ${error.message}`));
+  });
+}
+
+/** The ticket of a session in which one request was answered. */
+function sessionOf(port: number, options: object): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const socket = connectTls({ port, host: "127.0.0.1", servername: "localhost", ...options }, () =>
+      socket.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    );
+    socket.on("error", reject);
+    socket.once("session", (session) => {
+      resolve(session);
+      socket.destroy();
+    });
   });
 }
 

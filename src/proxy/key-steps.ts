@@ -11,6 +11,7 @@ import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { BodyScan } from "../lib/json-scan.ts";
 import type { Prices } from "../usage/price.ts";
+import { certificateHashOf } from "./caller-certificate.ts";
 import type { RelayResult } from "./relay.ts";
 import type { Run } from "./run.ts";
 
@@ -50,6 +51,7 @@ export class KeySteps {
       address: origin.address,
       operation,
       isPinned: head.node !== null,
+      certificateHash: () => certificateHashOf(run.request.socket),
     });
   }
 

@@ -18,6 +18,7 @@ export const anyPolicy: fc.Arbitrary<KeyPolicy> = fc
       ),
       workflow: fc.constantFrom("w1", "w2"),
       addresses: fc.array(fc.constantFrom("10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "::/0", "2001:db8::/32"), { maxLength: 2 }),
+      clientCertificates: fc.uniqueArray(fc.constantFrom("a".repeat(64), "b".repeat(64)), { maxLength: 2 }),
       notBeforeMs: fc.integer({ min: 0, max: 5 }),
       expiresAtMs: fc.integer({ min: 6, max: 10 }),
       requestsPerMinute: fc.integer({ min: 0, max: 3 }),
