@@ -16,6 +16,8 @@ async function start(reasons: string[] = []): Promise<ListenAddress> {
   listener = createAdminListener({
     listen: { host: "127.0.0.1", port: 0 },
     hosts: ["Metrics.example.org"],
+    certificate: null,
+    mayLook: () => true,
     notReadyReasons: () => reasons,
     metrics: async () => ({ contentType: "text/plain; version=0.0.4", text: "postern_links 1\n" }),
     api: (_request, response) => response.writeHead(401).end("api"),
@@ -109,6 +111,8 @@ test("a taken port is named together with its holder", async () => {
   const second = createAdminListener({
     listen: address,
     hosts: [],
+    certificate: null,
+    mayLook: () => true,
     notReadyReasons: () => [],
     metrics: async () => ({ contentType: "", text: "" }),
     api: () => {},

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import { isIPv6 } from "node:net";
 import type { ListenAddress } from "../config/resolved.ts";
 import { listenError } from "../lib/listen-error.ts";
@@ -19,10 +20,23 @@ const LIMITS = {
   requireHostHeader: false,
   connectionsCheckingInterval: CHECK_EVERY_MS,
 };
+const TLS = { minVersion: "TLSv1.3", handshakeTimeout: HEAD_TIMEOUT_MS, ALPNProtocols: ["http/1.1"] } as const;
 const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
+
+/** A certificate and its key, PEM. */
+export interface AdminCertificate {
+  cert: string | Buffer;
+  key: string | Buffer;
+}
 
 export interface AdminListenerOptions {
   listen: ListenAddress;
+  /** Null: it speaks plain HTTP. */
+  certificate: AdminCertificate | null;
+  /** Whether this caller may see metrics and why the gateway is not ready. Must not throw. */
+  mayLook(request: IncomingMessage): boolean;
+  /** Watches the connections from the start. */
+  watch?(server: Server | TlsServer): void;
   /** Further `Host` names, without port. */
   hosts: readonly string[];
   /** Empty when ready; otherwise the reasons. Must not throw. */
@@ -33,10 +47,12 @@ export interface AdminListenerOptions {
   api(request: IncomingMessage, response: ServerResponse): void;
 }
 
-/** The admin listener: health, readiness and metrics for whoever reaches it, the admin API for whoever proves who they are. */
+/** The admin listener: health for whoever reaches it, metrics for whoever may look, the admin API for whoever proves who they are. */
 export interface AdminListener {
   /** @throws PosternError `port_taken` or `listen_failed`. */
   start(): Promise<ListenAddress>;
+  /** Shows this certificate from now on; only where it began with one. */
+  show(certificate: AdminCertificate): void;
   /** Closes the listener and its connections at once. */
   stop(): Promise<void>;
 }
@@ -49,15 +65,20 @@ export interface AdminListener {
  */
 export function createAdminListener(options: AdminListenerOptions): AdminListener {
   const names = allowedNames(options);
-  const server = createServer(LIMITS, (request, response) => {
+  function onRequest(request: IncomingMessage, response: ServerResponse): void {
     answer(request, response, options, names).catch(() => response.destroy());
-  });
+  }
+  const secure = options.certificate === null ? null : createTlsServer({ ...LIMITS, ...TLS, ...options.certificate });
+  const server: Server | TlsServer = secure ?? createServer(LIMITS);
+  server.on("request", onRequest);
+  options.watch?.(server);
   server.maxConnections = MAX_CONNECTIONS;
   server.headersTimeout = HEAD_TIMEOUT_MS;
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.maxRequestsPerSocket = MAX_REQUESTS_PER_CONNECTION;
   return {
     start: () => startServer(server, options.listen),
+    show: (certificate) => secure?.setSecureContext({ ...TLS, ...certificate }),
     stop: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -81,10 +102,15 @@ async function answer(
       return send(response, 200, "text/plain", "ok\n");
     case "/readyz": {
       const reasons = options.notReadyReasons();
-      const body = JSON.stringify({ ready: reasons.length === 0, reasons });
+      const told = options.mayLook(request) ? reasons : [];
+      const body = JSON.stringify({ ready: reasons.length === 0, reasons: told });
       return send(response, reasons.length === 0 ? 200 : 503, "application/json", `${body}\n`);
     }
     case "/metrics": {
+      if (!options.mayLook(request)) {
+        response.setHeader("www-authenticate", "Bearer");
+        return send(response, 401, "text/plain", "Needs an admin token with system:read\n");
+      }
       const { contentType, text } = await options.metrics();
       return send(response, 200, contentType, text);
     }

@@ -60,16 +60,16 @@ export function refuseUnsafeListen(facts: ListenFacts): ListenRefusal | null {
 }
 
 /**
- * Decides whether the admin listener may be opened: only on loopback, because it has no TLS, and asks for no credentials for
- * health and metrics.
+ * Decides whether the admin listener may be opened: on loopback, or anywhere with TLS. Its callers prove who they are by a token or
+ * a login, which must not cross a network in clear; there is no risk to accept.
  *
  * @returns null when it may. Pure.
  */
-export function refuseUnsafeAdminListen(listen: ListenAddress): ListenRefusal | null {
-  if (isLoopback(listen.host)) return null;
+export function refuseUnsafeAdminListen(listen: ListenAddress, hasTls: boolean): ListenRefusal | null {
+  if (isLoopback(listen.host) || hasTls) return null;
   return {
     risk: null,
-    reason: `Refusing to open the admin listener on ${formatListen(listen)}: it has no TLS and must stay on loopback`,
-    hint: 'Set "gateway.admin.listen" to 127.0.0.1:8401, and reach it from elsewhere by SSH or through a TLS proxy on this machine (docs/guide/admin-api.md).',
+    reason: `Refusing to open the admin listener on ${formatListen(listen)} without TLS: admin tokens would cross the network in clear`,
+    hint: 'Set "gateway.admin.tls" to a certificate and its key, or "gateway.admin.listen" to 127.0.0.1:8401 and reach it from elsewhere by SSH or through a TLS proxy on this machine (docs/guide/admin-api.md).',
   };
 }

@@ -68,6 +68,8 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
             },
       admin: {
         listen: raw.gateway?.admin?.listen ?? base.gateway.admin.listen,
+        tls:
+          raw.gateway?.admin?.tls === undefined ? null : tlsFiles(["gateway", "admin", "tls"], raw.gateway.admin.tls),
         hosts: raw.gateway?.admin?.hosts ?? [],
       },
       trustedProxies: resolveProxies(resolving, forGateway),

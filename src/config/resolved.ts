@@ -127,6 +127,8 @@ export interface CorsConfig {
 
 interface AdminListenConfig {
   listen: ListenAddress;
+  /** Null: it speaks plain HTTP, and must stay on loopback. */
+  tls: TlsFiles | null;
   /** Host names, besides loopback ones and the listener's own address, under which it may be asked. */
   hosts: readonly string[];
 }
@@ -405,7 +407,7 @@ export function defaultConfig(dataFolder: string): ResolvedConfig {
       plainListen: null,
       cors: null,
       agents: null,
-      admin: { listen: DEFAULT_ADMIN_LISTEN, hosts: [] },
+      admin: { listen: DEFAULT_ADMIN_LISTEN, tls: null, hosts: [] },
       trustedProxies: [],
       limits: DEFAULT_LIMITS,
       timeouts: DEFAULT_TIMEOUTS,

@@ -87,7 +87,12 @@ const gateway = z.strictObject({
     .describe("A second listener for agents, where the public one is behind a proxy that should not carry links."),
   admin: z
     .strictObject({
-      listen: listen().optional().describe("Listener for health, metrics and the admin API. Loopback only."),
+      listen: listen()
+        .optional()
+        .describe("Listener for health, metrics and the admin API. Loopback only, unless it has `tls`."),
+      tls: tlsFiles
+        .optional()
+        .describe("Its certificate; needed off loopback. The files are read again when they change."),
       hosts: z
         .array(z.string().regex(/^[a-zA-Z0-9.:[\]-]{1,253}$/, { error: "must be a host name" }))
         .max(MAX_ENTRIES)

@@ -3,6 +3,8 @@ import type { ListenerView } from "../admin/contract.ts";
 import { formatListen } from "../config/listen-address.ts";
 import { reachOf } from "../config/reach.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
+import type { AdminListenerState } from "./admin.ts";
+import type { CertificateState } from "./certificate-state.ts";
 import type { OpenListener } from "./listeners.ts";
 
 const NEEDS: Readonly<Record<ListenerView["name"], string>> = {
@@ -13,7 +15,11 @@ const NEEDS: Readonly<Record<ListenerView["name"], string>> = {
 };
 
 /** Everything that listens, with who can reach it and what they need, for `postern status`. */
-export function viewListeners(config: ResolvedConfig, open: readonly OpenListener[], adminUrl: string): ListenerView[] {
+export function viewListeners(
+  config: ResolvedConfig,
+  open: readonly OpenListener[],
+  admin: AdminListenerState,
+): ListenerView[] {
   const { gateway } = config;
   const hosts = {
     public: gateway.listen.host,
@@ -33,26 +39,25 @@ export function viewListeners(config: ResolvedConfig, open: readonly OpenListene
         name === "public" && (gateway.tls?.clientCertificates?.caFile ?? null) !== null
           ? `a client certificate, and ${NEEDS[name]}`
           : NEEDS[name],
-      certificate:
-        state === null
-          ? null
-          : {
-              names: state.names,
-              notAfterMs: state.notAfterMs,
-              problem: state.problem,
-              nextTryAtMs: state.nextTryAtMs,
-            },
+      certificate: viewCertificate(state),
     };
   });
+  const isLocal = reachOf(gateway.admin.listen.host) === "machine";
   return [
     ...views,
     {
       name: "admin",
-      address: new URL(adminUrl).host,
+      address: new URL(admin.url).host,
       reach: reachOf(gateway.admin.listen.host),
-      tls: "none",
-      needs: NEEDS.admin,
-      certificate: null,
+      tls: gateway.admin.tls === null ? "none" : "files",
+      needs: isLocal ? NEEDS.admin : "nothing for health; an admin token or a login for the rest",
+      certificate: viewCertificate(admin.certificate),
     },
   ];
+}
+
+function viewCertificate(state: CertificateState | null): ListenerView["certificate"] {
+  if (state === null) return null;
+  const { names, notAfterMs, problem, nextTryAtMs } = state;
+  return { names, notAfterMs, problem, nextTryAtMs };
 }

@@ -62,6 +62,9 @@ import { SummaryQueue } from "./summary-queue.ts";
 
 const TOO_MANY_LINKS = refusal("busy", "This gateway has as many links as it may have", { retryAfterSeconds: 30 });
 
+/** Open connections to the admin listener from one address, so that nobody can shut the others out. */
+const ADMIN_CONNECTIONS_PER_ADDRESS = 32;
+
 export interface GatewayOptions {
   log: Logger;
   clock?: Clock;
@@ -106,7 +109,7 @@ async function compose(
   const { gateway } = config;
   const newId = createUuidV7();
   const startedAtMs = clock.nowMs();
-  refuseUnsafe(refuseUnsafeAdminListen(gateway.admin.listen));
+  refuseUnsafe(refuseUnsafeAdminListen(gateway.admin.listen, gateway.admin.tls !== null));
 
   const store = await openSqliteStore({ folder: config.dataFolder, clock });
   closers.add(() => store.close());
@@ -313,6 +316,13 @@ async function compose(
     clock,
     log,
     closers,
+    guard: new ConnectionGuard({
+      clock,
+      maxPerAddress: ADMIN_CONNECTIONS_PER_ADDRESS,
+      isExempt: (address) => isLoopbackAddress(address) || proxies.isProxy(address),
+      slowReader: { graceMs: gateway.timeouts.callerIdleMs, bytesPerSecond: gateway.limits.readRateBytes },
+      onCut: cut,
+    }),
     addressOf: (request) => callers.originOf(request).address,
     cameThroughProxy: callers.cameThroughProxy,
     notReadyReasons: notReady,
@@ -323,7 +333,7 @@ async function compose(
     mintInvitation: async () => createInvitation(identity.fingerprint),
     // What was just asked is in the report: a person looks right after trying.
     settleUsage: () => journal.drain().catch(() => {}),
-    createLive: (adminUrl) =>
+    createLive: (adminListener) =>
       createLiveGateway({
         clock,
         newId,
@@ -340,13 +350,13 @@ async function compose(
           pid: process.pid,
           startedAtMs,
           publicUrl,
-          adminUrl: adminUrl(),
+          adminUrl: adminListener().url,
           ready: notReady().length === 0,
           reasons: notReady(),
           isDraining,
           requestsActive: pipeline.running,
           links: links.all().length,
-          listeners: viewListeners(config, listeners.all, adminUrl()),
+          listeners: viewListeners(config, listeners.all, adminListener()),
           breakers: viewBreakers(catalogue.targets(), health, clock),
         }),
       }),

@@ -68,6 +68,7 @@ export async function startAdmin(options: { config?: Partial<ResolvedConfig> } =
     clock,
     log: pino({ level: "silent" }),
     closers,
+    guard: { watch() {} },
     addressOf: (request) => request.socket.remoteAddress ?? "",
     cameThroughProxy: () => false,
     notReadyReasons: () => [],
