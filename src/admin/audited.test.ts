@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startAdmin, type TestAdmin } from "../../test/support/admin-side.ts";
+import { DEFAULT_ALERTS } from "../config/alerts.ts";
 import { ManualClock } from "../lib/clock.ts";
+import { Secret } from "../lib/secret.ts";
 import type { AuditDraft } from "../storage/audit-chain.ts";
 import { ADMIN_PREFIX } from "./contract.ts";
 import { RefusalLog } from "./refusal-log.ts";
@@ -10,7 +12,15 @@ const PASSWORD = "correct horse battery";
 
 let admin: TestAdmin;
 beforeAll(async () => {
-  admin = await startAdmin();
+  const ops = {
+    severity: "info",
+    rules: null,
+    caFile: null,
+    url: new Secret("https://hooks.example.org"),
+    secret: null,
+  };
+  const channels = [{ name: "ops", type: "webhook" as const, ...ops, severity: "info" as const }];
+  admin = await startAdmin({ config: { alerts: { ...DEFAULT_ALERTS, channels } } });
   await admin.owner.createUser({ name: "root", role: "owner", password: PASSWORD });
 });
 afterAll(() => admin.close());
@@ -83,6 +93,27 @@ const CASES: Record<string, Case> = {
   "POST /users": { body: { name: "bob", password: PASSWORD }, action: "users.create" },
   "PATCH /users/{user}": { prepare: named("user", "bob"), body: { role: "operator" }, action: "users.update" },
   "DELETE /users/{user}": { prepare: named("user", "bob"), action: "users.remove" },
+  "POST /alerts/test": { body: { channel: "ops" }, action: "alerts.test" },
+  "POST /alerts/silences": {
+    body: { rule: "node-away", forMs: 3_600_000, reason: "a new disk" },
+    action: "alerts.silence",
+  },
+  "DELETE /alerts/silences/{silence}": {
+    prepare: async () => ({ silence: (await admin.owner.listAlerts()).silences[0]?.id ?? "" }),
+    action: "alerts.unsilence",
+  },
+  "POST /alerts/{alert}/ack": {
+    async prepare() {
+      const alert = (await admin.owner.listAlerts()).firing[0]?.id ?? "";
+      const { severity, key, ...times } = { severity: "warning", key: "forge", startedAtMs: 1, firedAtMs: 2 };
+      const state = { resolvedAtMs: null, toldAtMs: null, ack: null };
+      const record = { id: alert, rule: "node-away", key, severity, summary: "away", labels: {}, ...times, ...state };
+      await admin.store.alerts.save([record], []);
+      return { alert };
+    },
+    body: { note: "on my way" },
+    action: "alerts.acknowledge",
+  },
   "DELETE /sessions/{session}": {
     async prepare() {
       await logIn();

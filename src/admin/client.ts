@@ -40,6 +40,22 @@ import {
   user,
   userList,
 } from "./contract-access.ts";
+import {
+  type Acknowledged,
+  type AlertHistoryPage,
+  type AlertHistoryQuery,
+  type AlertList,
+  type AlertRuleView,
+  type AlertTest,
+  acknowledged,
+  alertHistory,
+  alertList,
+  alertRules,
+  alertTest,
+  type SilenceInput,
+  type SilenceView,
+  silenceView,
+} from "./contract-alerts.ts";
 import { type CaptureView, captureView } from "./contract-captures.ts";
 import {
   type ContingencyOff,
@@ -298,6 +314,34 @@ export class AdminClient {
 
   createSetupLink(onlyOnce: boolean): Promise<SetupLink> {
     return this.#ask("POST", "/setup-link", setupLink, { onlyOnce });
+  }
+
+  listAlerts(): Promise<AlertList> {
+    return this.#ask("GET", "/alerts", alertList);
+  }
+
+  async alertRules(): Promise<AlertRuleView[]> {
+    return (await this.#ask("GET", "/alerts/rules", alertRules)).rules;
+  }
+
+  alertHistory(query: Partial<AlertHistoryQuery>): Promise<AlertHistoryPage> {
+    return this.#ask("GET", `/alerts/history${searchOf(query)}`, alertHistory);
+  }
+
+  testAlerts(channel: string | null): Promise<AlertTest> {
+    return this.#ask("POST", "/alerts/test", alertTest, { channel }, SLOW_TIMEOUT_MS);
+  }
+
+  silenceAlerts(input: Omit<SilenceInput, "key"> & Input<SilenceInput>): Promise<SilenceView> {
+    return this.#ask("POST", "/alerts/silences", silenceView, input);
+  }
+
+  unsilenceAlerts(id: string): Promise<SilenceView> {
+    return this.#ask("DELETE", `/alerts/silences/${encodeURIComponent(id)}`, silenceView);
+  }
+
+  acknowledgeAlert(id: string, note: string | null): Promise<Acknowledged> {
+    return this.#ask("POST", `/alerts/${encodeURIComponent(id)}/ack`, acknowledged, { note });
   }
 
   close(): Promise<void> {

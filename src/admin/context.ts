@@ -29,6 +29,21 @@ import type {
   UpdateUserInput,
   UserView,
 } from "./contract-access.ts";
+import type {
+  Acknowledged,
+  AcknowledgeInput,
+  AlertChannelView,
+  AlertHistoryPage,
+  AlertHistoryQuery,
+  AlertList,
+  AlertRuleView,
+  AlertTest,
+  FiringAlert,
+  HeartbeatView,
+  SilenceInput,
+  SilenceView,
+  TestAlertsInput,
+} from "./contract-alerts.ts";
 import type { CaptureView } from "./contract-captures.ts";
 import type {
   ContingencyOff,
@@ -120,6 +135,15 @@ export interface AdminContext {
   listAudit(query: AuditListQuery): Promise<AuditPage>;
   /** Walks the whole chain. */
   verifyAudit(anchor: AuditAnchor | null): Promise<AuditVerdictView>;
+  listAlerts(): Promise<AlertList>;
+  alertRules(): Promise<AlertRuleView[]>;
+  alertHistory(query: AlertHistoryQuery): Promise<AlertHistoryPage>;
+  /** Rejects only when there is nothing to test; a channel that does not take it is a result. */
+  testAlerts(input: TestAlertsInput, signal: AbortSignal): Promise<AlertTest>;
+  silenceAlerts(input: SilenceInput): Promise<SilenceView>;
+  unsilenceAlerts(id: string): Promise<SilenceView>;
+  /** Of an alert that fires. Idempotent: the first one counts. */
+  acknowledgeAlert(id: string, input: AcknowledgeInput): Promise<Acknowledged>;
   /** Who the caller is. */
   me(): Promise<Me>;
   /** Rejects with `unauthorized` or `too_many_failures`. */
@@ -143,6 +167,22 @@ export interface AdminContext {
   removeUser(name: string): Promise<UserView>;
   listSessions(): Promise<SessionView[]>;
   endSession(id: string): Promise<SessionView>;
+}
+
+/** Alerts of a running gateway. */
+export interface LiveAlerts {
+  /** What fires, and how the channels do. */
+  view(): {
+    firing: Array<Omit<FiringAlert, "nextStep">>;
+    pending: AlertList["pending"];
+    channels: AlertChannelView[];
+    heartbeat: HeartbeatView | null;
+  };
+  /** One try on each channel, or on the one that is named. Does not reject. */
+  test(channel: string | null, signal: AbortSignal): Promise<AlertTest["results"]>;
+  /** Reads the silences of the store again. Rejects with `store_*` codes. */
+  silencesChanged(): Promise<void>;
+  acknowledged(id: string, ack: Acknowledged["ack"]): void;
 }
 
 /**
@@ -176,6 +216,7 @@ export interface LiveGateway {
   /** Reads endpoints and rules again and applies them. Resolves with the number of requests that were ended by them. */
   placesChanged(): Promise<number>;
   nodeAdded(node: NodeRecord): void;
+  readonly alerts: LiveAlerts;
   /** Ends the node's links and attempts at once. Resolves with the number of links ended. */
   nodeRemoved(node: NodeRecord): Promise<number>;
   /** SHA-256, in hex, of the file served at `/.postern/agent.mjs`. Rejects with `package_unavailable`. */

@@ -8,6 +8,7 @@ import type { AuditDraft } from "../storage/audit-chain.ts";
 import type { CaptureStore, Changes, Store } from "../storage/store.ts";
 import type { AdminAccess } from "./access/access.ts";
 import { createAccessAdmin } from "./access-admin.ts";
+import { createAlertAdmin } from "./alert-admin.ts";
 import { actorOf, type Caller } from "./caller.ts";
 import { createCaptureAdmin } from "./capture-admin.ts";
 import type { AdminContext, LiveGateway } from "./context.ts";
@@ -78,6 +79,7 @@ function createAdminContext(parts: CallParts): AdminContext {
     ...createSessionAdmin(parts),
     ...createRecordAdmin(parts),
     ...createCaptureAdmin(parts),
+    ...createAlertAdmin(parts),
     async status() {
       const [keyList, nodeList, storeTrouble] = await Promise.all([keys.listKeys(), nodes.listNodes(), store.health()]);
       const models = live?.models() ?? [];

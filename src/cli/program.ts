@@ -4,6 +4,7 @@ import { VERSION } from "../lib/version.ts";
 import { addAccessCommand } from "./commands/access.ts";
 import { addAdminCommand } from "./commands/admin.ts";
 import { addAgentCommand } from "./commands/agent.ts";
+import { addAlertsCommand } from "./commands/alerts.ts";
 import { addAuditCommand } from "./commands/audit.ts";
 import { addBackupCommand } from "./commands/backup.ts";
 import { addChatCommand } from "./commands/chat.ts";
@@ -56,6 +57,7 @@ export function buildProgram(state: RunState): Command {
   addContingencyCommand(program, commands);
   addUsageCommand(program, commands);
   addRequestsCommand(program, commands);
+  addAlertsCommand(program, commands);
   addConfigCommand(program, commands);
   addAdminCommand(program, commands);
   addAuditCommand(program, commands);

@@ -32,9 +32,14 @@ function toFaults(issue: z.core.$ZodIssue, source: YamlSource, sourceName: strin
       ...source.locate(path, atKey),
       path: formatPath(path),
       rule,
-      seen: showValue ? showSeen(String(path.at(-1) ?? ""), valueAt(source.data, path)) : null,
+      seen: showValue && !isSecretPlace(path) ? showSeen(String(path.at(-1) ?? ""), valueAt(source.data, path)) : null,
     };
   }
+}
+
+/** Where a value is a secret, though its name does not say so: who knows a webhook's address can use it. */
+function isSecretPlace(path: readonly PropertyKey[]): boolean {
+  return path[0] === "alerts" && /^(?:url|topic)$/.test(String(path.at(-1)));
 }
 
 /** Of several forms that a value may have, the faults of the one whose type it has. */

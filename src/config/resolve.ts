@@ -1,5 +1,6 @@
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
 import { resolveEndpoints, resolveProxies, resolveRules } from "./resolve-access.ts";
+import { resolveAlerts } from "./resolve-alerts.ts";
 import { resolveContinuity } from "./resolve-continuity.ts";
 import { addFault, locateFile, placeOf, type Resolving, readSecret } from "./resolve-file.ts";
 import { resolveProviders } from "./resolve-providers.ts";
@@ -137,6 +138,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
       cachedMicros: toMicros(cached ?? input),
     })),
     continuity: resolveContinuity(resolving),
+    alerts: resolveAlerts(resolving, forGateway),
     agent: {
       gateway: raw.agent?.gateway ?? null,
       node: raw.agent?.node ?? null,

@@ -6,6 +6,7 @@ import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy
 import type { Secret } from "../lib/secret.ts";
 import type { EngineKind } from "../tunnel/link.ts";
 import type { PriceRule } from "../usage/price.ts";
+import { type AlertsConfig, DEFAULT_ALERTS } from "./alerts.ts";
 import type { ProviderConfig } from "./provider-config.ts";
 
 /**
@@ -35,6 +36,7 @@ export interface ResolvedConfig {
   /** In order of preference: the first that fits a model counts. */
   prices: readonly PriceRule[];
   continuity: ContinuityConfig;
+  alerts: AlertsConfig;
   agent: AgentConfig;
 }
 
@@ -423,6 +425,7 @@ export function defaultConfig(dataFolder: string): ResolvedConfig {
     keyTemplates: new Map(),
     prices: [],
     continuity: DEFAULT_CONTINUITY,
+    alerts: DEFAULT_ALERTS,
     agent: {
       gateway: null,
       node: null,

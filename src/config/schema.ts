@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { access, endpoints, trustedProxies } from "./schema-access.ts";
+import { alerts } from "./schema-alerts.ts";
 import { continuity } from "./schema-continuity.ts";
 import { cors, limits, publicTls, timeouts, tlsFiles } from "./schema-edge.ts";
 import { capture, prices } from "./schema-keys.ts";
@@ -289,6 +290,7 @@ export const configSchema = z.strictObject({
     .describe("Public names that stand for other names. Models that nodes report need no entry."),
   prices: prices.optional(),
   continuity: continuity.optional().describe("What happens when providers or nodes are away."),
+  alerts: alerts.optional().describe("Who is told when something is wrong."),
   agent: agent.optional().describe("The program beside the engines."),
 });
 
@@ -298,4 +300,4 @@ export type RawFieldRules = NonNullable<NonNullable<RawConfig["gateway"]>["field
 export type RawEngineAddress = NonNullable<RawConfig["nodes"]>[string];
 
 /** Keys that DESIGN has and this version does not yet; `*` stands for any name. Refused with those words. */
-export const NOT_YET: readonly string[] = ["cluster", "alerts", "storage.url", "models.*.strategy"];
+export const NOT_YET: readonly string[] = ["cluster", "storage.url", "models.*.strategy"];

@@ -1,6 +1,6 @@
 import type { KeyLimits } from "../access/key-limits.ts";
 import type { Keyring } from "../access/keyring.ts";
-import type { LiveGateway } from "../admin/context.ts";
+import type { LiveAlerts, LiveGateway } from "../admin/context.ts";
 import type { Status } from "../admin/contract.ts";
 import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -25,6 +25,7 @@ export interface LiveParts {
   contingency: ContingencyBook;
   ledger: Ledger;
   agentPackage: AgentPackageSource;
+  alerts: LiveAlerts;
   status(): NonNullable<Status["gateway"]>;
 }
 
@@ -71,6 +72,7 @@ export function createLiveGateway(parts: LiveParts): LiveGateway {
       catalogue.removeNode(node.id);
       return closed;
     },
+    alerts: parts.alerts,
     agentPackageSha256: async () => (await parts.agentPackage.read()).sha256,
   };
 }

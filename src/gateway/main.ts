@@ -39,6 +39,7 @@ import { logRequest } from "./access-log.ts";
 import { Challenges } from "./acme/challenges.ts";
 import { openAdmin } from "./admin.ts";
 import { AgentPackageSource } from "./agent-package.ts";
+import { openAlerts } from "./alerts/open-alerts.ts";
 import { readBreakers, viewBreakers } from "./breakers.ts";
 import { callerAddresses } from "./caller-address.ts";
 import { ConnectionGuard } from "./connection-guard.ts";
@@ -307,6 +308,19 @@ async function compose(
     return reasons;
   }
 
+  const alerts = await openAlerts({
+    config: config.alerts,
+    sources: [],
+    store: store.alerts,
+    clock,
+    random: Math.random,
+    newId,
+    log,
+    closers,
+    gateway: publicUrl,
+    isWell: () => notReady().length === 0,
+  });
+
   // Seeing it and steering it.
   const { adminUrl, socketPath } = await openAdmin({
     version: VERSION,
@@ -346,6 +360,7 @@ async function compose(
         contingency,
         ledger: journal,
         agentPackage,
+        alerts: alerts.live,
         status: () => ({
           pid: process.pid,
           startedAtMs,

@@ -1,5 +1,6 @@
 import type { ColumnDefinitionBuilder, Kysely } from "kysely";
 import { createAdminTables } from "./admin-tables.ts";
+import { createAlertTables } from "./alert-tables.ts";
 import { type ColumnTypes, withSuffix } from "./column-types.ts";
 import { readList } from "./key-queries.ts";
 
@@ -19,6 +20,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 5, name: "admin tokens, users and sessions", up: createAdminTables },
   { version: 6, name: "policies of keys", up: addKeyPolicies },
   { version: 7, name: "targets of endpoints", up: addEndpointTargets },
+  { version: 8, name: "alerts", up: createAlertTables },
 ];
 
 const required = (column: ColumnDefinitionBuilder) => column.notNull();

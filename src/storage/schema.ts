@@ -103,6 +103,42 @@ export interface Tables {
     last_seen_at_ms: number;
     expires_at_ms: number;
   };
+  alerts: {
+    id: string;
+    rule: string;
+    key: string;
+    severity: string;
+    summary: string;
+    /** JSON object of texts. */
+    labels: string;
+    started_at_ms: number;
+    fired_at_ms: number;
+    resolved_at_ms: number | null;
+    told_at_ms: number | null;
+    acked_at_ms: number | null;
+    acked_by: string | null;
+    ack_note: string | null;
+  };
+  alert_deliveries: {
+    alert_id: string;
+    notification_id: string;
+    channel: string;
+    kind: string;
+    status: string;
+    is_delivered: number;
+    attempts: number;
+    detail: string;
+    at_ms: number;
+  };
+  alert_silences: {
+    id: string;
+    rule: string;
+    key: string | null;
+    reason: string;
+    created_by: string;
+    created_at_ms: number;
+    until_ms: number;
+  };
   requests: RequestTable;
   attempts: AttemptTable;
   daily_usage: DailyUsageTable;

@@ -2,6 +2,7 @@ import type { AddressRule } from "../access/address-rule.ts";
 import type { Endpoint } from "../access/endpoint.ts";
 import type { KeyRecord } from "../access/key.ts";
 import type { RequestClosed, RequestOpened } from "../usage/record.ts";
+import type { AlertStore } from "./alert-store.ts";
 import type { AuditDraft, AuditEntry, AuditHead } from "./audit-chain.ts";
 
 /**
@@ -17,6 +18,7 @@ export interface Store {
   tokens: TokenStore;
   users: UserStore;
   sessions: SessionStore;
+  alerts: AlertStore;
   usage: UsageStore;
   audit: AuditStore;
   /**
@@ -33,7 +35,10 @@ export interface Store {
 }
 
 /** What people and agents change. */
-export type Changes = Pick<Store, "keys" | "nodes" | "places" | "settings" | "tokens" | "users" | "sessions">;
+export type Changes = Pick<
+  Store,
+  "keys" | "nodes" | "places" | "settings" | "tokens" | "users" | "sessions" | "alerts"
+>;
 
 /** A token of the admin API. */
 export interface TokenRecord {

@@ -1,7 +1,7 @@
 import type { KeyRecord } from "../../src/access/key.ts";
 import { Keyring } from "../../src/access/keyring.ts";
 import { Places } from "../../src/access/places.ts";
-import type { LiveGateway } from "../../src/admin/context.ts";
+import type { LiveAlerts, LiveGateway } from "../../src/admin/context.ts";
 import type { ProbeInput, ProbeResult } from "../../src/admin/contract.ts";
 import { DEFAULT_CONTINUITY } from "../../src/config/resolved.ts";
 import { ContingencyBook } from "../../src/continuity/contingency-book.ts";
@@ -79,6 +79,30 @@ export class FakeGateway implements LiveGateway {
     this.calls.push(`removed ${node.name}`);
     return 2;
   }
+  readonly alerts: LiveAlerts = {
+    view() {
+      const fields = { severity: "warning", summary: "Node forge is away", labels: {}, startedAtMs: 1, firedAtMs: 2 };
+      const state = { resolvedAtMs: null, toldAtMs: null, ack: null, silencedBy: null };
+      return {
+        firing: [{ id: "01890a5d-ac96-774b-bcce-b302099a8057", rule: "node-away", key: "forge", ...fields, ...state }],
+        pending: [],
+        channels: [],
+        heartbeat: null,
+      };
+    },
+    test: async (channel) => [
+      {
+        channel: channel ?? "ops",
+        type: "webhook",
+        isDelivered: true,
+        detail: "it answered with HTTP 200",
+        nextStep: null,
+        durationMs: 5,
+      },
+    ],
+    silencesChanged: async () => void this.calls.push("silencesChanged"),
+    acknowledged: (id) => void this.calls.push(`acknowledged ${id}`),
+  };
   async agentPackageSha256() {
     return "a".repeat(64);
   }

@@ -15,6 +15,7 @@ export const RESOURCES = [
   "requests",
   "captures",
   "audit",
+  "alerts",
   "tokens",
   "users",
 ] as const;

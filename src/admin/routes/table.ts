@@ -2,6 +2,7 @@ import { z } from "zod";
 import { VERSION } from "../../lib/version.ts";
 import { createOpenApi, type JsonObject } from "../openapi.ts";
 import { accessRoutes } from "./access.ts";
+import { alertRoutes } from "./alerts.ts";
 import { auditRoutes } from "./audit.ts";
 import { continuityRoutes } from "./continuity.ts";
 import { endpointRoutes } from "./endpoints.ts";
@@ -43,6 +44,7 @@ export const ROUTES: readonly Route[] = [
   ...continuityRoutes,
   ...usageRoutes,
   ...auditRoutes,
+  ...alertRoutes,
   ...tokenRoutes,
   ...userRoutes,
 ];

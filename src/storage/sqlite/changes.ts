@@ -61,5 +61,15 @@ export function changesOver(call: StoreCall): Changes {
       touch: (id, seenAtMs) => call("sessions.touch", [id, seenAtMs]),
       remove: (ids) => call("sessions.remove", [ids]),
     },
+    alerts: {
+      save: (alerts, deliveries) => call("alerts.save", [alerts, deliveries]),
+      unresolved: () => call("alerts.unresolved", []),
+      list: (query) => call("alerts.list", [query]),
+      prune: (beforeMs, keep) => call("alerts.prune", [beforeMs, keep]),
+      acknowledge: (id, ack) => call("alerts.acknowledge", [id, ack]),
+      silences: () => call("alerts.silences", []),
+      insertSilence: (silence) => call("alerts.insertSilence", [silence]),
+      removeSilence: (id) => call("alerts.removeSilence", [id]),
+    },
   };
 }

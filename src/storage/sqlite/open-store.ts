@@ -109,6 +109,8 @@ class SqliteStore implements Store {
     this.tokens = changes.tokens;
     this.users = changes.users;
     this.sessions = changes.sessions;
+    // A history may be long: it is read beside the writer.
+    this.alerts = { ...changes.alerts, list: (query) => this.#reader.call("alerts.list", [query]) };
   }
 
   readonly keys: Store["keys"];
@@ -118,6 +120,7 @@ class SqliteStore implements Store {
   readonly tokens: Store["tokens"];
   readonly users: Store["users"];
   readonly sessions: Store["sessions"];
+  readonly alerts: Store["alerts"];
 
   readonly usage: Store["usage"] = {
     ingest: (lines) => this.#write("usage.ingest", [lines], movable(lines)),
@@ -224,6 +227,9 @@ const READS: ReadonlySet<CallName> = new Set<CallName>([
   "tokens.list",
   "users.list",
   "sessions.list",
+  "alerts.unresolved",
+  "alerts.list",
+  "alerts.silences",
 ]);
 
 /** A view on a whole buffer moves to the other thread; a part of one is copied, because moving would take its neighbours along. */

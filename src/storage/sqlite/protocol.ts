@@ -1,4 +1,5 @@
 import { type ErrorCode, PosternError } from "../../errors.ts";
+import type { AlertStore } from "../alert-store.ts";
 import type { AuditDraft } from "../audit-chain.ts";
 import type { KeyPage } from "../key-pages.ts";
 import type {
@@ -51,6 +52,14 @@ export interface StoreCalls {
   "sessions.list": SessionStore["list"];
   "sessions.touch": SessionStore["touch"];
   "sessions.remove": SessionStore["remove"];
+  "alerts.save": AlertStore["save"];
+  "alerts.unresolved": AlertStore["unresolved"];
+  "alerts.list": AlertStore["list"];
+  "alerts.prune": AlertStore["prune"];
+  "alerts.acknowledge": AlertStore["acknowledge"];
+  "alerts.silences": AlertStore["silences"];
+  "alerts.insertSilence": AlertStore["insertSilence"];
+  "alerts.removeSilence": AlertStore["removeSilence"];
   "audit.append": AuditStore["append"];
   "audit.list": AuditStore["list"];
   "audit.verify": AuditStore["verify"];

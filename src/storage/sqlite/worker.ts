@@ -3,6 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
 import { Kysely } from "kysely";
 import { createSessionStore, createTokenStore, createUserStore } from "../admin-queries.ts";
+import { createAlertStore } from "../alert-queries.ts";
 import { appendAudit, listAudit, verifyAudit } from "../audit-queries.ts";
 import { SQLITE_TYPES } from "../column-types.ts";
 import { readKeyPage } from "../key-pages.ts";
@@ -40,6 +41,7 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
   const tokens = createTokenStore(db);
   const users = createUserStore(db);
   const sessions = createSessionStore(db);
+  const alerts = createAlertStore(db);
   return {
     "keys.insert": keys.insert,
     "keys.page": (afterId) => readKeyPage(db, afterId),
@@ -74,6 +76,14 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
     "sessions.list": sessions.list,
     "sessions.touch": sessions.touch,
     "sessions.remove": sessions.remove,
+    "alerts.save": alerts.save,
+    "alerts.unresolved": alerts.unresolved,
+    "alerts.list": alerts.list,
+    "alerts.prune": alerts.prune,
+    "alerts.acknowledge": alerts.acknowledge,
+    "alerts.silences": alerts.silences,
+    "alerts.insertSilence": alerts.insertSilence,
+    "alerts.removeSilence": alerts.removeSilence,
     "audit.append": (entry) => appendAudit(db, entry),
     "audit.list": (query) => listAudit(db, query),
     "audit.verify": (anchor) => verifyAudit(db, anchor),
