@@ -158,6 +158,18 @@ export const ERRORS = {
 
   // Capacity and targets.
   overloaded: trouble(503, "The server is at its limit", "overloaded", "overloaded_error"),
+  queue_full: trouble(
+    503,
+    "The model's inference servers are busy, and as many requests wait as may wait",
+    "queue_full",
+    "overloaded_error",
+  ),
+  queue_timeout: trouble(
+    503,
+    "The model's inference servers stayed busy for as long as a request may wait",
+    "queue_timeout",
+    "overloaded_error",
+  ),
   no_target: trouble(503, "No inference server of this model can be reached now", "no_target", "overloaded_error"),
   contingency: trouble(
     503,

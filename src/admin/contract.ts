@@ -293,6 +293,9 @@ export const status = z.object({
       reasons: z.array(z.string()),
       isDraining: z.boolean(),
       requestsActive: z.int(),
+      queues: z
+        .array(z.strictObject({ model: z.string(), depth: z.int() }))
+        .describe("Requests among them that wait for a target of their model."),
       links: z.int(),
       /** Everything that listens, with who can reach it. */
       listeners: z.array(listenerView),

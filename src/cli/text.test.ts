@@ -170,6 +170,7 @@ const well: Status = {
     isDraining: false,
     breakers: [],
     requestsActive: 0,
+    queues: [],
     links: 2,
     listeners: [],
   },

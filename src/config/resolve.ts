@@ -20,7 +20,7 @@ import type { RawConfig, RawEngineAddress, RawFieldRules } from "./schema.ts";
 /** Fills defaults in, locates files and reads secrets of the part that asks. Faults are added to `faults`, never thrown. */
 export function resolveConfig(resolving: Resolving): ResolvedConfig {
   const { raw, base, part } = resolving;
-  const { limits = {}, timeouts = {} } = raw.gateway ?? {};
+  const { limits = {}, timeouts = {}, queue = {} } = raw.gateway ?? {};
   const forGateway = part === "gateway" || part === "check";
   const forAgent = part === "agent" || part === "check";
   const tlsFiles = (at: string[], files: { cert: string; key: string }) => ({
@@ -93,6 +93,13 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
         links: limits.links ?? base.gateway.limits.links,
       },
       timeouts: resolvedTimeouts,
+      queue: {
+        requests: queue.requests ?? base.gateway.queue.requests,
+        bytes: queue.bytes ?? base.gateway.queue.bytes,
+        waitMs: queue.wait ?? base.gateway.queue.waitMs,
+        wakeMs: queue.wake ?? base.gateway.queue.wakeMs,
+        weights: new Map(Object.entries(queue.weights ?? {})),
+      },
       fields: resolveFields(raw.gateway?.fields ?? {}),
       optional: (raw.gateway?.optional ?? []).map((name) => `openai.${name}`),
     },

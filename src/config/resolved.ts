@@ -72,6 +72,7 @@ export interface GatewayConfig {
   trustedProxies: readonly TrustedProxyConfig[];
   limits: LimitConfig;
   timeouts: TimeoutConfig;
+  queue: QueueConfig;
   /** What callers may put into bodies. Each agent has a policy of its own, which is the ceiling on its machine. */
   fields: FieldPolicy;
   /** Ids of opt-in operations (dialects/operations.ts) that are served. */
@@ -200,6 +201,20 @@ export interface TimeoutConfig {
   idleMs: number;
   /** How long running requests may finish when a process or link drains. */
   drainMs: number;
+}
+
+/** Requests that wait because every target of their model is full, loads it, or sleeps. */
+export interface QueueConfig {
+  /** Most that wait at one time; 0: none. */
+  requests: number;
+  /** Most bytes of their bodies. */
+  bytes: number;
+  /** Longest wait for a free slot, from the request's arrival; 0: none. */
+  waitMs: number;
+  /** The same for a machine that is woken. */
+  wakeMs: number;
+  /** Turns that a key gets for each one of another, by the name of the key or of its workflow. Others have 1. */
+  weights: ReadonlyMap<string, number>;
 }
 
 /** Where in the file something is defined, for refusals: `/etc/postern/postern.yaml:12`. */
@@ -360,13 +375,21 @@ export const DEFAULT_TIMEOUTS: TimeoutConfig = {
   betweenTokensProviderMs: 60 * SECOND,
   totalMs: 60 * MINUTE,
   holdMs: 10 * SECOND,
-  loadingMs: 0,
+  loadingMs: 2 * MINUTE,
   keepAliveMs: 15 * SECOND,
   callerIdleMs: 300 * SECOND,
   requestHeadMs: 15 * SECOND,
   requestBodyMs: 120 * SECOND,
   idleMs: 75 * SECOND,
   drainMs: 10 * MINUTE,
+};
+
+export const DEFAULT_QUEUE: QueueConfig = {
+  requests: 512,
+  bytes: 64 * MIB,
+  waitMs: 60 * SECOND,
+  wakeMs: 180 * SECOND,
+  weights: new Map(),
 };
 
 /** What TLS and CORS are where the file turns them on and says no more. */
@@ -413,6 +436,7 @@ export function defaultConfig(dataFolder: string): ResolvedConfig {
       trustedProxies: [],
       limits: DEFAULT_LIMITS,
       timeouts: DEFAULT_TIMEOUTS,
+      queue: DEFAULT_QUEUE,
       fields: DEFAULT_FIELD_POLICY,
       optional: [],
     },

@@ -71,6 +71,24 @@ export const timeouts = z.strictObject({
   drain: duration({}).optional().describe("How long running requests may finish when the gateway stops."),
 });
 
+/** `gateway.queue`. */
+export const queue = z.strictObject({
+  requests: count(0, 100_000).optional().describe("Most requests that wait at one time. `0`: none waits."),
+  bytes: size({ minBytes: MiB, maxBytes: 64 * GiB, min: "1MiB", max: "64GiB" })
+    .optional()
+    .describe("Most bytes of their bodies. They count in `limits.bodyMemory` too."),
+  wait: duration({})
+    .optional()
+    .describe("Longest wait for a free slot. `0s`: a request that finds none is answered 503 at once."),
+  wake: duration({}).optional().describe("Longest wait for a machine that is woken. `0s`: no request waits for one."),
+  weights: z
+    .record(z.string().min(1).max(128), count(1, 100))
+    .optional()
+    .describe(
+      "Turns that a key gets for each one of another, by the name of the key or of its workflow. Others have 1.",
+    ),
+});
+
 /** A certificate of your own. */
 export const tlsFiles = z.strictObject({
   cert: path("PEM file of the certificate chain"),

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { access, endpoints, trustedProxies } from "./schema-access.ts";
 import { alerts } from "./schema-alerts.ts";
 import { continuity } from "./schema-continuity.ts";
-import { cors, limits, publicTls, timeouts, tlsFiles } from "./schema-edge.ts";
+import { cors, limits, publicTls, queue, timeouts, tlsFiles } from "./schema-edge.ts";
 import { capture, prices } from "./schema-keys.ts";
 import { providers } from "./schema-providers.ts";
 import {
@@ -109,6 +109,9 @@ const gateway = z.strictObject({
     ),
   limits: limits.optional().describe("Bounds of the process."),
   timeouts: timeouts.optional().describe("Times after which something is given up."),
+  queue: queue
+    .optional()
+    .describe("Requests that wait, because every target of their model is full, loads it, or sleeps."),
   fields: z
     .strictObject(fieldRules)
     .optional()

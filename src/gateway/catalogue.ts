@@ -50,6 +50,7 @@ export class LiveCatalogue implements Catalogue {
   #provided: ReadonlySet<string | null> = new Set();
   /** By node and engine name. */
   readonly #busy = new Map<string, Map<string, EngineBusy>>();
+  #onChange: () => void = () => {};
   #aliases: readonly Alias[] = [];
   #entries = new Map<string, LiveEntry>();
   #listed: readonly LiveEntry[] = [];
@@ -97,6 +98,11 @@ export class LiveCatalogue implements Catalogue {
       views.push({ name, ready: false, source: "alias", operations: [], targets: [] });
     }
     return views;
+  }
+
+  /** Sets who is told that a target may take more than before, or less. It is told often, and must be quick. */
+  onChange(listener: () => void): void {
+    this.#onChange = listener;
   }
 
   /** Every target that there is, whatever names it answers to. */
@@ -195,7 +201,7 @@ export class LiveCatalogue implements Catalogue {
   #busyOf(nodeId: string, engine: string): EngineBusy {
     const ofNode = this.#busy.get(nodeId) ?? new Map<string, EngineBusy>();
     this.#busy.set(nodeId, ofNode);
-    const busy = ofNode.get(engine) ?? new EngineBusy();
+    const busy = ofNode.get(engine) ?? new EngineBusy(() => this.#onChange());
     ofNode.set(engine, busy);
     return busy;
   }
@@ -251,6 +257,7 @@ export class LiveCatalogue implements Catalogue {
     const hidden = new Set(this.#aliases.filter(({ isHidden }) => isHidden).map(({ name }) => name));
     this.#listed = [...this.#entries.values()].filter(({ name }) => !hidden.has(name));
     this.#offered = offered;
+    this.#onChange();
   }
 
   /** What one target of an alias stands for; none where nobody offers it. */

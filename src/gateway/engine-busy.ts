@@ -16,6 +16,12 @@ export class EngineBusy {
   #outside = 0;
   /** What each connector reported last. */
   readonly #reports = new Map<string, EngineReport>();
+  readonly #onFreed: () => void;
+
+  /** @param onFreed An attempt has ended. Must not throw. */
+  constructor(onFreed: () => void = () => {}) {
+    this.#onFreed = onFreed;
+  }
 
   /** Requests there now, those in its own queue included. */
   get busy(): number {
@@ -29,6 +35,7 @@ export class EngineBusy {
 
   ended(): void {
     this.#own -= 1;
+    this.#onFreed();
   }
 
   /** @param report Null: the connector does not report it any more, or it is not ready there. */

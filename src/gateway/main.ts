@@ -154,9 +154,11 @@ async function compose(
     contingency: () => contingency.view(),
     links: () => links.all().map((link) => ({ node: directory.nodeName(link.id.nodeId) ?? "", state: link.state })),
     breakers: () => readBreakers(catalogue.targets(), health),
+    queues: () => pipeline.queueDepths(),
   });
   const health = new TargetHealths(({ targetId, from, to, reason }) => {
     log[to === "open" ? "warn" : "info"]({ target: targetId, from, to, reason }, "breaker");
+    pipeline.targetsChanged();
   });
   const summaries = new SummaryQueue(clock, (summary) => {
     metrics.ended(summary);
@@ -197,12 +199,14 @@ async function compose(
     captures,
     limits: gateway.limits,
     timeouts: gateway.timeouts,
+    queue: gateway.queue,
     fields: gateway.fields,
     faults,
     contingency,
     optedIn: new Set(gateway.optional),
     newId,
   });
+  catalogue.onChange(() => pipeline.targetsChanged());
   const proxies = await openProxies({ configs: gateway.trustedProxies, clock, log, closers });
   livePlaces.watch(() => pipeline.recheckAddresses());
   const callers = callerAddresses(proxies);
@@ -370,6 +374,7 @@ async function compose(
           reasons: notReady(),
           isDraining,
           requestsActive: pipeline.running,
+          queues: pipeline.queueDepths(),
           links: links.all().length,
           listeners: viewListeners(config, listeners.all, adminListener()),
           breakers: viewBreakers(catalogue.targets(), health, clock),

@@ -59,6 +59,7 @@ it("Metrics counts tokens by type, cached and reasoning ones apart as parts of t
     links: () => [],
     breakers: () => [{ target: "node/forge/e/m", state: "open" }],
     contingency: () => [],
+    queues: () => [],
   });
   ended(metrics, { tokensReasoning: 5 });
   ended(metrics, { tokensReasoning: null });

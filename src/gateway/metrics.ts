@@ -19,6 +19,8 @@ export interface GaugeReadings {
   links(): Iterable<{ node: string; state: string }>;
   breakers(): Iterable<{ target: string; state: BreakerState }>;
   contingency(): readonly ScopeView[];
+  /** Requests that wait, by model. */
+  queues(): Iterable<{ model: string; depth: number }>;
 }
 
 /**
@@ -122,6 +124,16 @@ export class Metrics {
         this.set({ scope: "all" }, 0);
         for (const { workflow, share } of readings.contingency())
           this.set({ scope: workflow === null ? "all" : `workflow/${workflow}` }, 1 - share);
+      },
+    });
+    new Gauge({
+      name: "postern_queue_depth",
+      help: "Requests that wait for a target of their model: all are full, or load it, or sleep.",
+      labelNames: ["model"],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { model, depth } of readings.queues()) this.set({ model }, depth);
       },
     });
     new Gauge({

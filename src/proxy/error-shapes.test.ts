@@ -129,7 +129,7 @@ let plane: DataPlane;
 let target: PlayedTarget;
 
 async function start(id: string, options: DataPlaneOptions = {}): Promise<void> {
-  plane = await startDataPlane({ optedIn: ["openai.rerank"], ...options });
+  plane = await startDataPlane({ optedIn: ["openai.rerank"], timeouts: { loadingMs: 0 }, ...options });
   [target] = plane.serve("m", "forge") as [PlayedTarget];
   target.operations = new Set([id]);
 }

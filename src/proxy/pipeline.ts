@@ -5,7 +5,7 @@ import type { KeyLimits } from "../access/key-limits.ts";
 import type { Keyring } from "../access/keyring.ts";
 import type { LiveKey } from "../access/live-key.ts";
 import type { Places } from "../access/places.ts";
-import type { LimitConfig, TimeoutConfig } from "../config/resolved.ts";
+import type { LimitConfig, QueueConfig, TimeoutConfig } from "../config/resolved.ts";
 import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import { classify } from "../dialects/classify.ts";
 import { createCodecs } from "../dialects/codecs.ts";
@@ -21,6 +21,7 @@ import { scanBody } from "../lib/json-scan.ts";
 import { LiveSet } from "../lib/live-set.ts";
 import { tokensFromBytes } from "../lib/token-estimate.ts";
 import { INLINE_BYTES, INLINE_VALUES, inTurns, Turns } from "../lib/turns.ts";
+import type { WaitReason } from "../routing/plan.ts";
 import type { TargetHealths } from "../routing/target-health.ts";
 import type { Prices } from "../usage/price.ts";
 import type { Ledger, RequestOpened } from "../usage/record.ts";
@@ -46,6 +47,8 @@ import { beginRun, familyOfRun, policiesOf, type Run } from "./run.ts";
 import { type SettleDeps, settleLocal, settleRelayed } from "./settle.ts";
 import { Sweeper } from "./sweeper.ts";
 import type { Catalogue, CatalogueEntry } from "./target.ts";
+import { makeWaiter } from "./waiter.ts";
+import { type QueueDepth, type Waiter, WaitingRoom } from "./waiting-room.ts";
 
 /** What the data plane is made of. Chosen once, at the composition root. */
 export interface PipelineDeps {
@@ -64,6 +67,7 @@ export interface PipelineDeps {
   captures: Captures | null;
   limits: LimitConfig;
   timeouts: TimeoutConfig;
+  queue: QueueConfig;
   fields: FieldPolicy;
   faults: FaultInjector;
   /** Whether providers are skipped; see `Contingency.verdict`. */
@@ -90,6 +94,7 @@ export class Pipeline {
   readonly #runs = new LiveSet<Run>();
   readonly #turns = new Turns();
   readonly #perAddress = new Concurrency();
+  readonly #room: WaitingRoom;
   #turn = 0;
   #isDraining = false;
   #isStopped = false;
@@ -102,6 +107,9 @@ export class Pipeline {
     this.#codecs = createCodecs(deps.fields);
     this.#formatFor = createFormats(deps.fields);
     this.#key = new KeySteps(deps, (run, why) => this.#end(run, why));
+    const { queue, timeouts, clock } = deps;
+    const waitMs = { busy: queue.waitMs, asleep: queue.wakeMs, loading: timeouts.loadingMs };
+    this.#room = new WaitingRoom({ ...queue, waitMs }, this.#sweeper, () => clock.monotonicMs());
     this.#settle = { observer: deps.observer, clock: deps.clock };
   }
 
@@ -121,6 +129,16 @@ export class Pipeline {
     } catch (error) {
       this.#refuse(run, error);
     }
+  }
+
+  /** Something about targets has changed: whoever waits for one may go. Cheap when nobody waits. */
+  targetsChanged(): void {
+    this.#room.targetsChanged();
+  }
+
+  /** How many wait for each model. */
+  queueDepths(): QueueDepth[] {
+    return this.#room.depths();
   }
 
   get running(): number {
@@ -262,8 +280,10 @@ export class Pipeline {
     this.#key.reserve(run, scan, facts, entry.name);
     yield isLarge;
     const source = { operation, scan, facts, formatFor: this.#formatFor, anthropic: head.anthropic };
-    const planWith = (found: CatalogueEntry) => this.#plan(policiesOf(run), found, head, source, run.startedMs);
-    const plan = planWith(entry);
+    const planWith = (found: CatalogueEntry) => this.#plan(policiesOf(run), found, head, source);
+    const planAgain = () => planWith(resolveModel(facts.model, policiesOf(run), catalogue));
+    const planned = planWith(entry);
+    const waiter = this.#waiterFor(run, key, requestBytes, planned, planAgain);
     // Much may have happened while the body came in.
     if (response.destroyed) return run.reservations.release();
     if (run.ended === "revoked") throw new PosternError("unauthorized", { detail: { reason: "revoked" } });
@@ -300,8 +320,7 @@ export class Pipeline {
           estimatedTokensIn: tokensFromBytes(textBytes),
         },
         requestBytes: textBytes,
-        plan,
-        planAgain: () => planWith(resolveModel(facts.model, policiesOf(run), catalogue)),
+        plan: waiter !== null || typeof planned === "string" ? null : planned,
         startedMs: run.startedMs,
         overheadMs,
         timeouts,
@@ -318,6 +337,10 @@ export class Pipeline {
         attemptEnded: (summary) => this.#deps.observer.attemptEnded(summary),
         refuse: (error) => this.#answerError(run, error),
         open: (then) => ledger.open(opened, then),
+        wait: () => {
+          if (waiter !== null) this.#room.join(waiter);
+        },
+        describeWait: () => (waiter === null ? "" : this.#room.describe(waiter)),
         renew: (monotonicMs) => this.#key.renew(run, monotonicMs),
         addLimits: (headers) => this.#key.addHeaders(run, familyOfRun(run), headers),
         settle: (record, result, last) => {
@@ -329,7 +352,33 @@ export class Pipeline {
         },
       },
     );
+    if (waiter !== null) run.reservations.add(() => this.#room.leave(waiter));
     run.relay.start();
+  }
+
+  /**
+   * Null where the request can go at once.
+   *
+   * @throws PosternError where it would have to wait, and may not.
+   */
+  #waiterFor(
+    run: Run,
+    key: LiveKey,
+    bytes: number,
+    planned: RelayPlan | WaitReason,
+    planAgain: () => RelayPlan | WaitReason,
+  ): Waiter | null {
+    const isFree = typeof planned !== "string";
+    if (isFree && !this.#room.isAwaited(run.model ?? "")) return null;
+    const waiter = makeWaiter(run, key, bytes, isFree ? "busy" : planned, this.#deps.queue.weights, planAgain);
+    try {
+      this.#room.admit(waiter);
+    } catch (error) {
+      // Those who wait want another target than the one that is free, or they would have gone.
+      if (isFree) return null;
+      throw error;
+    }
+    return waiter;
   }
 
   /** Begins to keep the request and its answer, where its key's policy says so. */
@@ -350,16 +399,14 @@ export class Pipeline {
     capture?.finish({ id, keyId, operation, model }, this.#deps.clock.nowMs());
   }
 
-  /** Steps 9 and the start of 10. Null while engines load the model and the request may wait for them. */
+  /** Steps 9 and the start of 10; or what the request waits for. */
   #plan(
     policies: Policies,
     { targets, routing }: CatalogueEntry,
     head: CallerHead,
     source: AttemptSource,
-    startedMs: number,
-  ): RelayPlan | null {
-    const { clock, timeouts, health, contingency } = this.#deps;
-    const nowMs = clock.monotonicMs();
+  ): RelayPlan | WaitReason {
+    const { clock, health, contingency } = this.#deps;
     const facts: PlanForFacts = {
       targets,
       routing,
@@ -369,14 +416,11 @@ export class Pipeline {
       pinnedNode: head.node,
       affinityKey: () => affinityKey(head.session, source.scan),
       turn: this.#turn++,
-      nowMs,
+      nowMs: clock.monotonicMs(),
     };
     const { workflow } = policies[0].document;
     const plan = planFor(policies, facts, (hasProviders) => contingency.verdict(workflow, hasProviders));
-    if (plan.wait !== null) {
-      if (plan.wait === "loading" && nowMs - startedMs < timeouts.loadingMs) return null;
-      throw new PosternError(plan.wait === "busy" ? "engine_refused" : "engine_loading", { retryAfterSeconds: 5 });
-    }
+    if (plan.wait !== null) return plan.wait;
     const first = prepareAttempt(source, plan.targets);
     if (first === null) throw new PosternError("no_target");
     return { first, targets: plan.targets, contingency: plan.contingency, fallback: plan.fallback };

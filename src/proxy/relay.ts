@@ -6,7 +6,7 @@ import type { DialectCodec, StreamTap, Usage } from "../dialects/dialect.ts";
 import { statusFor } from "../dialects/error-body.ts";
 import { isPassableError, streamTypeOf } from "../dialects/pass-through.ts";
 import { toldError } from "../dialects/told-error.ts";
-import { type ErrorCode, PosternError, toPosternError } from "../errors.ts";
+import { type ErrorCode, PosternError } from "../errors.ts";
 import type {
   CancelReason,
   Exchange,
@@ -42,6 +42,7 @@ export const MAX_HELD_BYTES = 256 * 1024;
 /** `Retry-After` of an engine that is too busy and does not say for how long. */
 const RETRY_AFTER_SECONDS = "2";
 const JSON_TYPE = "application/json";
+const EVENT_STREAM = "text/event-stream";
 
 /** Where a request may go. */
 export interface RelayPlan extends PlanReasons {
@@ -62,10 +63,8 @@ export interface RelayJob {
   source: AttemptSource;
   context: AnswerContext;
   requestBytes: number;
-  /** Null: engines load the model, and the request may wait for them. */
+  /** Null: it waits until a target can take it. */
   plan: RelayPlan | null;
-  /** Plans again while it waits; throws what ends the wait. */
-  planAgain(): RelayPlan | null;
   /** Monotonic time of the request's arrival. */
   startedMs: number;
   /** Milliseconds between the whole request and its dispatch. */
@@ -97,6 +96,10 @@ export interface RelayHost {
   newId(): string;
   /** Starts an exchange at the target; the one way to it, so that drills can play faults there. As `Exchanger.start`. */
   start(target: Target, request: ExchangeRequest, handler: ExchangeHandler): Exchange;
+  /** The request, which has no plan, begins to wait: `go` or `turnAway` follows, unless it is stopped or its caller leaves. */
+  wait(): void;
+  /** What a caller can be told of the wait, in one line. */
+  describeWait(): string;
   /** Notes that the request goes out; it goes out in `then`. */
   open(then: () => void): OpenRecord;
   /** Called exactly once. Whatever ends the answer is done in `last`. */
@@ -165,23 +168,26 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     this.#caller = new CallerAnswer(job.response, host.sweeper, this, job.answerCopy);
   }
 
-  /** Starts the first attempt, or the wait for an engine that it can go to. Call once. */
+  /** Starts the first attempt, or the wait for a target that it can go to. Call once. */
   start(): void {
     this.#host.sweeper.watch(this);
     this.#record = this.#host.open(() => {
-      if (!this.#isSettled && this.#plan !== null) this.#attempt(this.#plan.first);
+      if (this.#isSettled) return;
+      if (this.#plan === null) this.#host.wait();
+      else this.#attempt(this.#plan.first);
     });
   }
 
-  /** While engines load the model: whether one has come to it. */
-  #lookAgain(): void {
-    try {
-      this.#plan = this.#job.planAgain();
-    } catch (thrown) {
-      const error = toPosternError(thrown);
-      return this.#end(error.code, "failed", null, error);
-    }
-    if (this.#plan !== null) this.#attempt(this.#plan.first);
+  /** The wait is over, and this is where the request goes. */
+  go(plan: RelayPlan): void {
+    if (this.#isSettled || this.#plan !== null) return;
+    this.#plan = plan;
+    this.#attempt(plan.first);
+  }
+
+  /** The wait is over without an attempt. The caller is told in its dialect. */
+  turnAway(error: PosternError): void {
+    if (!this.#isSettled) this.#end(error.code, "failed", error.detail, error);
   }
 
   /** Ends the request from our side: revocation, shutdown. The caller is told in its dialect. */
@@ -575,10 +581,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     const firstTokenMs = firstTokenLimitMs(this.#target, facts.isStream, timeouts);
     const betweenTokensMs = betweenTokensLimitMs(this.#target, timeouts);
     if (this.#firstTokenMs === null) {
-      if (this.#plan === null) {
-        this.#lookAgain();
-        if (this.#isSettled) return;
-      } else if (this.#attemptIndex >= 0 && nowMs - this.#attemptStartedMs > firstTokenMs) {
+      if (this.#attemptIndex >= 0 && nowMs - this.#attemptStartedMs > firstTokenMs) {
         return this.#giveUp("engine_timeout", { limitMs: firstTokenMs }, "deadline");
       }
       if (facts.isStream && !this.#caller.isCommitted && nowMs - startedMs > timeouts.holdMs) this.#commit();
@@ -591,7 +594,11 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
 
   #keepAlive(): Buffer {
     const nowMs = this.#host.nowMs();
-    return this.#tap?.keepAlive?.(nowMs) ?? this.#job.codec.keepAlive(this.#job.source.facts, nowMs);
+    const { codec, source } = this.#job;
+    const sign = this.#tap?.keepAlive?.(nowMs) ?? codec.keepAlive(source.facts, nowMs);
+    if (this.#plan !== null || streamTypeOf(source.operation) !== EVENT_STREAM) return sign;
+    // A comment: readers of event streams pass over it (WHATWG HTML §9.2.6), people who watch one read it.
+    return Buffer.concat([Buffer.from(`: ${this.#host.describeWait()}\n\n`), sign]);
   }
 
   // The end

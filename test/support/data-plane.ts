@@ -14,8 +14,10 @@ import type { KeyPolicy } from "../../src/access/policy.ts";
 import {
   DEFAULT_CONTINUITY,
   DEFAULT_LIMITS,
+  DEFAULT_QUEUE,
   DEFAULT_TIMEOUTS,
   type LimitConfig,
+  type QueueConfig,
   type TimeoutConfig,
 } from "../../src/config/resolved.ts";
 import { ContingencyBook } from "../../src/continuity/contingency-book.ts";
@@ -79,6 +81,7 @@ export interface DataPlane {
 export interface DataPlaneOptions {
   limits?: Partial<LimitConfig>;
   timeouts?: Partial<TimeoutConfig>;
+  queue?: Partial<QueueConfig>;
   publicHost?: string;
   endpoints?: readonly Endpoint[];
   rules?: readonly AddressRule[];
@@ -159,6 +162,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     },
     limits,
     timeouts,
+    queue: { ...DEFAULT_QUEUE, ...options.queue },
     fields: DEFAULT_FIELD_POLICY,
     faults,
     contingency,
@@ -215,7 +219,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
       keyring.put({ ...key.record, ...fields });
     },
     serve(model, ...nodes) {
-      const targets = nodes.map((node) => new PlayedTarget(model, node));
+      const targets = nodes.map((node) => new PlayedTarget(model, node, () => pipeline.targetsChanged()));
       const createdAtMs = clock.nowMs();
       const facts = { sizeBytes: null, contextLength: null, quantization: null, capabilities: [], isLoaded: true };
       const routing = options.routing ?? DEFAULT_ROUTING;
@@ -257,7 +261,10 @@ export class PlayedTarget implements Target {
   #waiting: Array<(attempt: PlayedAttempt) => void> = [];
   #taken = 0;
 
-  constructor(model: string, node: string) {
+  readonly #onEnded: () => void;
+
+  constructor(model: string, node: string, onEnded: () => void = () => {}) {
+    this.#onEnded = onEnded;
     this.id = `${node}/${model}`;
     this.hash = hashText(this.id);
     const isProvider = node.startsWith("provider/");
@@ -288,6 +295,7 @@ export class PlayedTarget implements Target {
 
   ended(): void {
     this.inFlight -= 1;
+    this.#onEnded();
   }
 
   start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {

@@ -31,6 +31,7 @@ export class FakeGateway implements LiveGateway {
       isDraining: false,
       breakers: [],
       requestsActive: 0,
+      queues: [],
       links: 0,
       listeners: [],
     };

@@ -45,7 +45,7 @@ export function renderStatus(status: Status, paint: Paint): string {
       : ([
           ["address", gateway.publicUrl],
           ["admin", gateway.adminUrl ?? "none"],
-          ["requests", `${gateway.requestsActive} running`],
+          ["requests", describeRequests(gateway)],
         ] as Array<[string, string]>)),
     ...(gateway?.listeners ?? []).flatMap((one) => listenerRows(one, paint)),
     ...(gateway?.breakers ?? []).map((one) => ["breaker", describeBreaker(one, paint)] as [string, string]),
@@ -142,4 +142,9 @@ function describe(gateway: NonNullable<Status["gateway"]>, paint: Paint): string
   if (gateway.isDraining) return `${paint("yellow", "draining")} (${since})`;
   if (gateway.ready) return `${paint("green", "ready")} (${since})`;
   return `${paint("red", "not ready")}: ${gateway.reasons.join("; ")} (${since})`;
+}
+
+function describeRequests({ requestsActive, queues }: NonNullable<Status["gateway"]>): string {
+  const waiting = queues.map(({ model, depth }) => `${depth} of them wait for ${model}`);
+  return [`${requestsActive} running`, ...waiting].join(", ");
 }
