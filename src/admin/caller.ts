@@ -1,3 +1,4 @@
+import type { KeyPolicy } from "../access/policy.ts";
 import type { AuditActor } from "../storage/audit-chain.ts";
 import type { Grant } from "./access/role.ts";
 
@@ -16,6 +17,8 @@ export interface Caller extends Grant {
   address: string | null;
   /** When the token ends; null where nothing does. Bounds what the caller may create. */
   expiresAtMs: number | null;
+  /** What no key that it makes or changes may exceed; null: nothing. */
+  ceiling: KeyPolicy | null;
   /** Of a user: the login. */
   session: { id: string; csrfToken: string; expiresAtMs: number } | null;
 }
@@ -24,7 +27,17 @@ export interface Caller extends Grant {
 export function ownerOfFolder(kind: "socket" | "offline"): Caller {
   const uid = process.getuid?.();
   const name = uid === undefined ? "owner" : `uid ${uid}`;
-  return { kind, id: null, name, address: null, role: "owner", scopes: null, expiresAtMs: null, session: null };
+  return {
+    kind,
+    id: null,
+    name,
+    address: null,
+    role: "owner",
+    scopes: null,
+    expiresAtMs: null,
+    ceiling: null,
+    session: null,
+  };
 }
 
 /** Somebody at this address who has shown nothing: may do nothing that asks for a role. */
@@ -37,6 +50,7 @@ export function anonymousAt(address: string): Caller {
     role: "viewer",
     scopes: [],
     expiresAtMs: null,
+    ceiling: null,
     session: null,
   };
 }

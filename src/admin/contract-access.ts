@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { keyPolicySchema } from "../access/policy.ts";
 import { ROLES, SCOPES, type Scope } from "./access/role.ts";
 import { configName, label, timestamp, ttl } from "./contract.ts";
 
@@ -16,6 +17,8 @@ const tokenView = z.object({
   role: z.string(),
   /** Null: all that the role may. */
   scopes: z.array(z.string()).nullable(),
+  /** A policy that no key made or changed with it may exceed; null: none. */
+  ceiling: z.record(z.string(), z.unknown()).nullable(),
   /** `token ID`, `user ID` or `socket NAME`: when that ends, this does. */
   createdBy: z.string(),
   createdAtMs: timestamp,
@@ -32,6 +35,8 @@ export const createTokenInput = z.strictObject({
   role: role.default("viewer"),
   /** Null: all that the role may. */
   scopes: z.array(scope).max(SCOPES.length).nullable().default(null),
+  /** A policy that no key made or changed with it may exceed. Null: that of its creator, if there is one. */
+  ceiling: keyPolicySchema.nullable().default(null),
   /** Null: never expires. */
   expiresInMs: ttl.nullable().default(null),
 });
@@ -100,6 +105,8 @@ export const me = z.object({
   name: z.string(),
   role,
   scopes: z.array(z.string()).nullable(),
+  /** A policy that no key of the caller's making may exceed; null: none. */
+  ceiling: z.record(z.string(), z.unknown()).nullable(),
   /** To be sent as `X-Postern-Csrf` with whatever changes something; null where there is no cookie. */
   csrfToken: z.string().nullable(),
   /** When the token or the login ends at the latest. */

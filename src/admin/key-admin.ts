@@ -6,6 +6,7 @@ import { LiveKey } from "../access/live-key.ts";
 import { type KeyPolicy, parsePolicy, readPolicy, writePolicy } from "../access/policy.ts";
 import { PosternError, toPosternError } from "../errors.ts";
 import type { KeyChanges } from "../storage/store.ts";
+import { refuseExcess } from "./ceiling.ts";
 import type { AdminContext } from "./context.ts";
 import type { CreateKeyInput, KeyView } from "./contract-keys.ts";
 import type { CallParts } from "./create-context.ts";
@@ -17,7 +18,7 @@ type KeyMethods = Pick<
 >;
 
 /** Keys: the store has them, a running gateway is told of each change. */
-export function createKeyAdmin({ store, captures, clock, live, config, changing }: CallParts): KeyMethods {
+export function createKeyAdmin({ store, captures, clock, live, config, caller, changing }: CallParts): KeyMethods {
   return {
     async listKeys() {
       return (await store.keys.list()).map(view);
@@ -29,6 +30,7 @@ export function createKeyAdmin({ store, captures, clock, live, config, changing 
       const nowMs = clock.nowMs();
       const policy = policyOf(input, nowMs);
       refuseVainCapture(policy, null);
+      refuseExcess(policy, caller.ceiling);
       const { id, hash, key: secret } = createKey(randomBytes);
       const key: KeyRecord = {
         id,
@@ -48,7 +50,11 @@ export function createKeyAdmin({ store, captures, clock, live, config, changing 
     },
     async updateKey(idOrName, { name, policy }) {
       const key = await findKey(store, idOrName);
-      if (policy !== undefined) refuseVainCapture(policy, parsePolicy(key.policy));
+      refuseMightier(key);
+      if (policy !== undefined) {
+        refuseVainCapture(policy, parsePolicy(key.policy));
+        refuseExcess(policy, caller.ceiling);
+      }
       const changes = {
         ...(name === undefined ? {} : { name }),
         ...(policy === undefined ? {} : { policy: writePolicy(policy) }),
@@ -57,6 +63,7 @@ export function createKeyAdmin({ store, captures, clock, live, config, changing 
     },
     async rotateKey(idOrName, { graceMs }) {
       const key = await findKey(store, idOrName);
+      refuseMightier(key);
       const { hash, key: secret } = createKey(randomBytes, key.id);
       const hasGrace = graceMs > 0;
       const rotated = await change("keys.rotate", key, {
@@ -68,14 +75,17 @@ export function createKeyAdmin({ store, captures, clock, live, config, changing 
     },
     async disableKey(idOrName) {
       const key = await findToClose(idOrName);
+      refuseMightier(key);
       return view(key.disabledAtMs === null ? await close("keys.disable", key, { disabledAtMs: clock.nowMs() }) : key);
     },
     async enableKey(idOrName) {
       const key = await findKey(store, idOrName);
+      refuseMightier(key);
       return view(key.disabledAtMs === null ? key : await change("keys.enable", key, { disabledAtMs: null }));
     },
     async revokeKey(idOrName) {
       const key = await findToClose(idOrName);
+      refuseMightier(key);
       const revoked = key.revokedAtMs === null ? await close("keys.revoke", key, { revokedAtMs: clock.nowMs() }) : key;
       // Each time: the disk may have said no before.
       await captures.forgetKey(key.id);
@@ -133,6 +143,11 @@ export function createKeyAdmin({ store, captures, clock, live, config, changing 
         cause: error,
       });
     }
+  }
+
+  /** Below a ceiling nobody has a hand on a key that may more: neither its new secret, nor its end. */
+  function refuseMightier(key: KeyRecord): void {
+    refuseExcess(parsePolicy(key.policy), caller.ceiling, "key.policy");
   }
 
   /** Nobody should believe that something is kept which is not. A key that had the word before may keep it. */

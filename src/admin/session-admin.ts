@@ -31,7 +31,7 @@ export function createSessionAdmin(parts: CallParts): SessionMethods {
   const { clock, store, access, caller, config } = parts;
   return {
     async me() {
-      const { kind, id, name, role, scopes, session, expiresAtMs } = caller;
+      const { kind, id, name, role, scopes, ceiling, session, expiresAtMs } = caller;
       if (kind === "anonymous") throw new PosternError("unauthorized");
       const ends = session?.expiresAtMs ?? expiresAtMs;
       return {
@@ -40,6 +40,7 @@ export function createSessionAdmin(parts: CallParts): SessionMethods {
         name,
         role,
         scopes: scopes === null ? null : [...scopes],
+        ceiling: ceiling === null ? null : { ...ceiling },
         csrfToken: session?.csrfToken ?? null,
         expiresAtMs: ends,
       };
@@ -150,7 +151,7 @@ export function createSessionAdmin(parts: CallParts): SessionMethods {
     return {
       cookie: new Secret(cookie),
       lifeMs: SESSION_LIFE_MS,
-      me: { kind: "user", id, name, role, scopes: null, csrfToken: csrfTokenOf(cookie), expiresAtMs },
+      me: { kind: "user", id, name, role, scopes: null, ceiling: null, csrfToken: csrfTokenOf(cookie), expiresAtMs },
     };
   }
 

@@ -1,9 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { createAdminSecret } from "../access/key-format.ts";
+import { parsePolicy, writePolicy } from "../access/policy.ts";
+import { policyExcess } from "../access/policy-subset.ts";
 import { PosternError } from "../errors.ts";
 import type { TokenRecord } from "../storage/store.ts";
-import { isGrantWithin, ROLES, SCOPES } from "./access/role.ts";
+import { isGrantWithin, ROLES, SCOPES, type Scope } from "./access/role.ts";
 import { labelOf } from "./caller.ts";
+import { refuseExcess } from "./ceiling.ts";
 import type { AdminContext } from "./context.ts";
 import type { TokenView } from "./contract-access.ts";
 import type { CallParts } from "./create-context.ts";
@@ -20,7 +23,7 @@ export function createTokenAdmin({ clock, access, caller, changing }: CallParts)
       const nowMs = clock.nowMs();
       return access.book.tokens().map((token) => toTokenView(token, nowMs));
     },
-    async createToken({ name, role, scopes, expiresInMs }) {
+    async createToken({ name, role, scopes, ceiling: wanted, expiresInMs }) {
       const nowMs = clock.nowMs();
       const expiresAtMs = expiresInMs === null ? null : nowMs + expiresInMs;
       if (!isGrantWithin({ role, scopes }, caller)) {
@@ -35,6 +38,9 @@ export function createTokenAdmin({ clock, access, caller, changing }: CallParts)
           hint: `Yours ends at ${new Date(caller.expiresAtMs).toISOString()}; say a shorter time.`,
         });
       }
+      const ceiling = wanted ?? caller.ceiling;
+      if (ceiling !== null) refuseWays(scopes);
+      refuseExcess(ceiling, caller.ceiling, "ceiling");
       if (access.book.tokens().filter((token) => stateOf(token, nowMs) === "active").length >= MAX_TOKENS) {
         throw new PosternError("invalid_input", {
           message: `There are ${MAX_TOKENS} active tokens already`,
@@ -48,6 +54,7 @@ export function createTokenAdmin({ clock, access, caller, changing }: CallParts)
         hash,
         role,
         scopes: scopes === null ? null : [...new Set(scopes)],
+        ceiling: ceiling === null ? null : writePolicy(ceiling),
         createdBy: labelOf(caller),
         createdAtMs: nowMs,
         expiresAtMs,
@@ -94,7 +101,9 @@ export function createTokenAdmin({ clock, access, caller, changing }: CallParts)
     if (caller.kind === "token" && caller.id === token.id) return;
     const role = ROLES.find((one) => one === token.role) ?? "owner";
     const scopes = token.scopes === null ? null : SCOPES.filter((scope) => token.scopes?.includes(scope));
-    if (isGrantWithin({ role, scopes }, caller)) return;
+    const bound = token.ceiling === null ? null : parsePolicy(token.ceiling);
+    const isBelow = caller.ceiling === null || (bound !== null && policyExcess(bound, caller.ceiling).length === 0);
+    if (isBelow && isGrantWithin({ role, scopes }, caller)) return;
     throw new PosternError("forbidden", { message: "You cannot end a token that may more than you" });
   }
 
@@ -118,10 +127,24 @@ export function createTokenAdmin({ clock, access, caller, changing }: CallParts)
   }
 }
 
+/** What a token with a ceiling may change: keys, below it, and tokens, with one. All else could be a way around it. */
+const CEILING_WRITES: readonly Scope[] = ["keys:write", "tokens:write"];
+
+/** Whoever may set a rule that an address stands for a key, or take users in, needs no key of their own making. */
+function refuseWays(scopes: readonly Scope[] | null): void {
+  const ways = scopes?.filter((scope) => !scope.endsWith(":read") && !CEILING_WRITES.includes(scope));
+  if (ways?.length === 0) return;
+  throw new PosternError("invalid_input", {
+    message: `A token with a ceiling needs scopes, and may write only ${CEILING_WRITES.join(" and ")}`,
+    hint: ways === undefined ? 'Say which: "keys:write", for example.' : `Leave out: ${ways.join(", ")}.`,
+  });
+}
+
 /** A token as it may be shown: everything but its hash. */
 function toTokenView(token: TokenRecord, nowMs: number): TokenView {
-  const { id, name, role, scopes, createdBy, createdAtMs, expiresAtMs, revokedAtMs } = token;
-  return { id, name, role, scopes, createdBy, createdAtMs, expiresAtMs, revokedAtMs, state: stateOf(token, nowMs) };
+  const { hash: _hash, ceiling, ...shown } = token;
+  const policy = ceiling === null ? null : { ...parsePolicy(ceiling) };
+  return { ...shown, ceiling: policy, state: stateOf(token, nowMs) };
 }
 
 function stateOf({ revokedAtMs, expiresAtMs }: TokenRecord, nowMs: number): TokenView["state"] {

@@ -21,6 +21,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 6, name: "policies of keys", up: addKeyPolicies },
   { version: 7, name: "targets of endpoints", up: addEndpointTargets },
   { version: 8, name: "alerts", up: createAlertTables },
+  { version: 9, name: "ceilings of admin tokens", up: addTokenCeilings },
 ];
 
 const required = (column: ColumnDefinitionBuilder) => column.notNull();
@@ -237,4 +238,8 @@ async function addEndpointTargets(db: Kysely<unknown>): Promise<void> {
     .addColumn("fallback", "text", (column) => column.notNull().defaultTo("automatic"))
     .execute();
   await table().addColumn("targets", "text").execute();
+}
+
+async function addTokenCeilings(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable("admin_tokens").addColumn("ceiling", "text").execute();
 }

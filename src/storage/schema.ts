@@ -81,6 +81,8 @@ export interface Tables {
     role: string;
     /** JSON array, or null for all that the role may. */
     scopes: string | null;
+    /** JSON of a policy that no key made with it may exceed; null: none. */
+    ceiling: string | null;
     created_by: string;
     created_at_ms: number;
     expires_at_ms: number | null;

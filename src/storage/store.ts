@@ -50,6 +50,8 @@ export interface TokenRecord {
   role: string;
   /** Null: all that the role may. */
   scopes: string[] | null;
+  /** The policy, as `writePolicy` wrote it, that no key made or changed with it may exceed; null: none. */
+  ceiling: string | null;
   /** `token ID`, `user ID`, `socket NAME`: whose end is its end too. */
   createdBy: string;
   createdAtMs: number;

@@ -1,5 +1,6 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import { hashKey, parseAdminSecret } from "../../access/key-format.ts";
+import { parsePolicy } from "../../access/policy.ts";
 import type { SessionRecord, Store, TokenRecord, UserRecord } from "../../storage/store.ts";
 import { type Caller, labelOf } from "../caller.ts";
 import { ROLES, type Role, SCOPES, type Scope } from "./role.ts";
@@ -47,7 +48,10 @@ export class AccessBook {
     const grant = readGrant(token.role, token.scopes);
     if (grant === null) return null;
     const { id, name, expiresAtMs } = token;
-    return { kind: "token", id, name, address, ...grant, expiresAtMs, session: null };
+    const ceiling = token.ceiling === null ? null : parsePolicy(token.ceiling);
+    // A ceiling that this version cannot read is no reason to have none.
+    if (ceiling === null && token.ceiling !== null) return null;
+    return { kind: "token", id, name, address, ...grant, expiresAtMs, ceiling, session: null };
   }
 
   /** Whose session this is, or null. @param onTouched Called when its last use should be written down. */
@@ -76,6 +80,7 @@ export class AccessBook {
       address,
       ...grant,
       expiresAtMs: null,
+      ceiling: null,
       session: { id, csrfToken: csrfTokenOf(presented), expiresAtMs },
     };
   }

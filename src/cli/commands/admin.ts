@@ -39,14 +39,19 @@ function addTokenCommands(admin: Command, commands: CommandSet): void {
     .command("tokens")
     .description("Tokens of the admin API, for programs and for the CLI elsewhere.");
 
-  commands.finish<{ role?: string; scope?: string[]; expires?: string }>(
+  commands.finish<{ role?: string; scope?: string[]; ceiling?: string; expires?: string }>(
     tokens
       .command("create <name>")
       .description("Make a token. It is shown once; only its SHA-256 is kept.")
       .option("--role <role>", "viewer, operator or owner", "viewer")
       .option("--scope <scope...>", 'only these, like "keys:read"; left out: all that the role may')
+      .option("--ceiling <file>", "policy as a JSON file that no key made or changed with it may exceed")
       .option("--expires <duration>", 'time until it stops working, like "12h" or "90d"; left out: never'),
     [
+      [
+        "postern admin tokens create team --role operator --scope keys:write --ceiling team.json",
+        "makes keys for one team, none of which may more than team.json says",
+      ],
       ["postern admin tokens create grafana", "a token that may look"],
       ["postern admin tokens create ci --role operator --scope keys:write --expires 12h", "only keys, for half a day"],
       [
@@ -57,11 +62,13 @@ function addTokenCommands(admin: Command, commands: CommandSet): void {
     async ({ options, args, output }) => {
       const { withAdmin } = await import("../admin-session.ts");
       const { readDuration } = await import("../read-options.ts");
+      const { readPolicyOptions } = await import("../policy-options.ts");
       const { readRole, readScopes } = await import("../read-grant.ts");
       const input = {
         name: args[0] ?? "",
         role: readRole(options.role ?? "viewer"),
         scopes: options.scope === undefined ? null : readScopes(options.scope),
+        ceiling: options.ceiling === undefined ? null : readPolicyOptions({ policy: options.ceiling }, Date.now()),
         expiresInMs: options.expires === undefined ? null : readDuration("--expires", options.expires),
       } satisfies { role: Role; scopes: Scope[] | null } & Record<string, unknown>;
       const created = await withAdmin(options, (client) => client.createToken(input));
@@ -228,7 +235,7 @@ function renderTokens(tokens: readonly TokenView[], paint: Paint): string {
       { title: "NAME", value: (token) => token.name },
       { title: "STATE", value: (token) => token.state, style: (token) => (token.state === "active" ? "green" : "red") },
       { title: "ROLE", value: (token) => token.role },
-      { title: "SCOPES", value: (token) => (token.scopes === null ? "all of the role" : token.scopes.join(" ")) },
+      { title: "SCOPES", value: (token) => scopesOf(token) },
       { title: "CREATED", value: (token) => formatRelative(token.createdAtMs, nowMs) },
       { title: "BY", value: (token) => token.createdBy },
       {
@@ -239,6 +246,10 @@ function renderTokens(tokens: readonly TokenView[], paint: Paint): string {
     tokens,
     paint,
   );
+}
+
+function scopesOf({ scopes, ceiling }: TokenView): string {
+  return `${scopes === null ? "all of the role" : scopes.join(" ")}${ceiling === null ? "" : " (below a ceiling)"}`;
 }
 
 function renderUsers(users: readonly UserView[], paint: Paint): string {
