@@ -88,7 +88,7 @@ function measurePath(keys: number, requests: number): number {
     const stop = keyring.watch(key.id, () => {});
     if (!key.policy.mayUseModel("bench")) refused++;
     const { tokensIn, tokensOut } = estimateTokens(scan, facts, operation);
-    const costMicros = prices.costOf("bench", { tokensIn, tokensInCached: 0, tokensOut });
+    const costMicros = prices.costOf("bench", null, { tokensIn, tokensInCached: 0, tokensOut });
     admission.reserve({ tokens: tokensIn + tokensOut, costMicros }, at);
     admission.softEdge(at.nowMs);
     const rates = limits.rates(key.id, key.policy.limits, at.monotonicMs);

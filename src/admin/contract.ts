@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { CAUSES } from "../continuity/contingency-state.ts";
+import { providerView } from "./contract-providers.ts";
 
 /**
  * The `/admin/v1` contract: every input and answer once, as schemas. Routes check with them, the CLI reads with them.
@@ -301,6 +302,8 @@ export const status = z.object({
       listeners: z.array(listenerView),
       /** Circuit breakers that are not closed. */
       breakers: z.array(breakerStatus),
+      /** Clouds of the configuration. */
+      providers: z.array(providerView),
     })
     .nullable(),
   dataFolder: z.string(),

@@ -169,6 +169,7 @@ const well: Status = {
     reasons: [],
     isDraining: false,
     breakers: [],
+    providers: [],
     requestsActive: 0,
     queues: [],
     links: 2,

@@ -1,3 +1,4 @@
+import { matchesGlob } from "../lib/glob.ts";
 import { Secret } from "../lib/secret.ts";
 import { isLoopback } from "./listen-address.ts";
 import type { ProviderConfig, ProviderModelConfig, SpendCap } from "./provider-config.ts";
@@ -16,6 +17,7 @@ export function resolveProviders(resolving: Resolving, timeouts: TimeoutConfig, 
   return named.map(([name, raw]) => {
     const at = ["providers", name];
     const models = modelsOf(resolving, name, raw);
+    refuseUnpriced(resolving, name, raw, models);
     if (models.length === 0 && raw.models !== "all")
       addFault(resolving, [...at, "models"], "is missing, and no target in `models` names the provider either");
     return {
@@ -100,6 +102,34 @@ function refuseUnknown(resolving: Resolving): void {
       addFault(resolving, ["models", name, "targets", index, "provider"], `names "${provider}", which is no provider`);
     });
   }
+}
+
+/** What is not counted cannot be capped, and would be asked for ever. */
+function refuseUnpriced(
+  resolving: Resolving,
+  provider: string,
+  { spend }: RawProvider,
+  models: readonly ProviderModelConfig[],
+): void {
+  if (spend?.day?.hard === undefined && spend?.month?.hard === undefined) return;
+  const rules = Object.keys(resolving.raw.prices ?? {});
+  for (const { name, model } of models) {
+    const names = [
+      `provider/${provider}/${model}`,
+      ...(name === null ? aliasesOf(resolving, provider, model) : [name]),
+    ];
+    if (rules.some((rule) => names.some((one) => matchesGlob(rule, one)))) continue;
+    const rule = `has a hard cap, and "${name ?? model}" has no price: add one to \`prices\`, like "provider/${provider}/${model}"`;
+    addFault(resolving, ["providers", provider, "spend"], rule);
+  }
+}
+
+function aliasesOf({ raw }: Resolving, provider: string, model: string): string[] {
+  return Object.entries(raw.models ?? {}).flatMap(([alias, { targets = [] }]) =>
+    targets.some((one) => one.provider === provider && one.model === model)
+      ? [alias.includes("*") ? model : alias]
+      : [],
+  );
 }
 
 function capOf(cap: { hard?: number | undefined; soft?: number | undefined } | undefined): SpendCap {

@@ -29,7 +29,7 @@ export const prices = z
     }),
   )
   .describe(
-    "Prices by public name of the model, `*` allowed; the first that fits counts. A model without one is free.",
+    "Prices by public name of the model, or by place (`provider/NAME/MODEL`, `node/NAME/MODEL`), `*` allowed; the first that fits counts. A model without one is free.",
   );
 
 /** `storage.capture`. */

@@ -2,6 +2,7 @@ import type { Exchange, ExchangeHandler, ExchangeRequest } from "../lib/exchange
 import { ENGINE_HEADER } from "../tunnel/constants.ts";
 import type { Links } from "../tunnel/links.ts";
 import type { Reach } from "./node-target.ts";
+import { RefusedExchange } from "./refused-exchange.ts";
 
 /** The way to one engine of a node through whichever of its links is least busy. */
 export class LinkReach implements Reach {
@@ -24,28 +25,8 @@ export class LinkReach implements Reach {
 
   start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {
     const link = this.#links.pick(this.#nodeId, this.#connectorIds);
-    if (link === null) return new NoLink(handler);
+    if (link === null) return new RefusedExchange(handler, "no link of the node takes attempts");
     request.headers[ENGINE_HEADER] = this.#engine;
     return link.start(request, handler);
-  }
-}
-
-/** An exchange that finds its node away between plan and attempt. */
-class NoLink implements Exchange {
-  #isCancelled = false;
-
-  constructor(handler: ExchangeHandler) {
-    process.nextTick(() => {
-      if (!this.#isCancelled)
-        handler.onFailure({ phase: "connect", kind: "refused", detail: "no link of the node takes attempts" });
-    });
-  }
-
-  pause(): void {}
-
-  resume(): void {}
-
-  cancel(): void {
-    this.#isCancelled = true;
   }
 }

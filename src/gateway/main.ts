@@ -145,7 +145,8 @@ async function compose(
   const agentPackage = new AgentPackageSource();
   const livePlaces = await openPlaces({ config, store, keyring, clock, log });
   closers.add(() => livePlaces.stop());
-  const { catalogue, directory, links } = await openNodes({ config, store, clock, log, closers });
+  const prices = new Prices(config.prices);
+  const { catalogue, directory, links, providers } = await openNodes({ config, store, prices, clock, log, closers });
 
   // The data plane.
   const cut = (reason: string): void => metrics.refused(reason);
@@ -166,8 +167,13 @@ async function compose(
   });
   closers.add(() => summaries.flush());
   const keyLimits = new KeyLimits(
-    await readSpending(store.usage, journal, startedAtMs, (error) =>
+    await readSpending("key", store.usage, journal, startedAtMs, (error) =>
       log.warn({ error: inWords(error) }, "what keys used before is not known whole"),
+    ),
+  );
+  providers?.begin(
+    await readSpending("node", store.usage, journal, startedAtMs, (error) =>
+      log.warn({ error: inWords(error) }, "what providers cost before is not known whole"),
     ),
   );
   const faults = new FaultInjector(clock);
@@ -185,7 +191,7 @@ async function compose(
     places: livePlaces.places,
     failures: new FailureLimiter({ maxFailures: gateway.limits.authFailuresPerMinute }),
     keyLimits,
-    prices: new Prices(config.prices),
+    prices,
     catalogue,
     ledger: journal,
     health,
@@ -194,7 +200,10 @@ async function compose(
       streamEnded: metrics.streamEnded,
       attemptEnded: (summary) => feedContingency(contingency, catalogue, summary),
       failover: metrics.failover,
-      ended: (summary) => summaries.add(summary),
+      ended(summary) {
+        providers?.spend(summary.servedBy, summary.closed?.costMicros ?? 0);
+        summaries.add(summary);
+      },
     },
     captures,
     limits: gateway.limits,
@@ -378,6 +387,7 @@ async function compose(
           links: links.all().length,
           listeners: viewListeners(config, listeners.all, adminListener()),
           breakers: viewBreakers(catalogue.targets(), health, clock),
+          providers: providers?.views() ?? [],
         }),
       }),
   });

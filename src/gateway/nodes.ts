@@ -6,17 +6,20 @@ import type { Clock } from "../lib/clock.ts";
 import type { Closers } from "../lib/closers.ts";
 import type { Store } from "../storage/store.ts";
 import { Links } from "../tunnel/links.ts";
+import type { Prices } from "../usage/price.ts";
 import { LiveCatalogue } from "./catalogue.ts";
 import type { DirectNode } from "./direct-nodes.ts";
 import { Directory } from "./directory.ts";
 import { forgetEphemeralConnectors } from "./ephemeral-connectors.ts";
 import { LinkReach } from "./link-reach.ts";
 import { ModelOwners } from "./model-owners.ts";
+import type { Providers } from "./providers.ts";
 
 /** What the nodes of a gateway are made from. */
 export interface NodesParts {
   config: ResolvedConfig;
   store: Store;
+  prices: Prices;
   clock: Clock;
   log: Logger;
   /** Gets what has to be closed, links left out: they end with the listener that took them in. */
@@ -28,6 +31,8 @@ export interface Nodes {
   catalogue: LiveCatalogue;
   directory: Directory;
   links: Links;
+  /** Null where the configuration names none. */
+  providers: Providers | null;
 }
 
 /**
@@ -36,7 +41,7 @@ export interface Nodes {
  *
  * Rejects with `store_*` codes, and with `config_invalid` where a name is in the file and in the store.
  */
-export async function openNodes({ config, store, clock, log, closers }: NodesParts): Promise<Nodes> {
+export async function openNodes({ config, store, prices, clock, log, closers }: NodesParts): Promise<Nodes> {
   function warn(what: string) {
     return (error: unknown) => log.warn({ error: toPosternError(error).message }, what);
   }
@@ -102,9 +107,10 @@ export async function openNodes({ config, store, clock, log, closers }: NodesPar
       await direct.start();
     }
   }
+  let providers: Providers | null = null;
   if (config.providers.length > 0) {
     const { openProviders } = await import("./providers.ts");
-    openProviders({ configs: config.providers, catalogue, clock, log, closers });
+    providers = openProviders({ configs: config.providers, catalogue, prices, clock, log, closers });
   }
-  return { catalogue, directory, links };
+  return { catalogue, directory, links, providers };
 }

@@ -7,6 +7,9 @@ import type { Backend } from "../routing/backend.ts";
 import { hashText } from "../routing/hash.ts";
 import type { ModelReport } from "../tunnel/link.ts";
 import type { CatalogueTarget } from "./catalogue-entry.ts";
+import { ProviderExchange } from "./provider-exchange.ts";
+import type { ProviderSpending } from "./provider-spending.ts";
+import { RefusedExchange } from "./refused-exchange.ts";
 
 /** What the targets of one provider have in common. */
 export interface ProviderLine {
@@ -17,6 +20,12 @@ export interface ProviderLine {
   /** Of `anthropic-beta`, beside the harmless ones. */
   readonly betas: readonly string[];
   readonly way: Exchanger;
+  /** The provider's host, hidden wherever its errors name it. */
+  readonly host: string;
+  readonly spending: ProviderSpending;
+  nowMs(): number;
+  /** The provider has answered one of its models. @param isAccount It does not take the operator's key, or wants to be paid. */
+  answered(status: number, isAccount: boolean): void;
   /** Path for an operation's path at one of its models. */
   pathOf(operationPath: string, model: string): string;
   /** Why nothing may go there now, in words; null: it may. */
@@ -96,9 +105,20 @@ export class ProviderTarget implements CatalogueTarget {
   }
 
   start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {
-    const { dialect, betas, way } = this.#line;
+    const { dialect, betas, way, host, spending } = this.#line;
+    const { maxCostMicros = null } = request;
+    const isCapped = spending.isCapped;
+    if (isCapped && maxCostMicros === null) return new RefusedExchange(handler, "it has no price, and there is a cap");
+    const reservedMicros = isCapped ? (maxCostMicros ?? 0) : 0;
+    if (reservedMicros > 0 && !spending.reserve(reservedMicros, this.#line.nowMs()))
+      return new RefusedExchange(handler, "what is left of its cap is less than the request may cost");
     const headers = dialect === "anthropic" ? { ...request.headers, ...said(request.headers, betas) } : request.headers;
-    return way.start({ ...request, path: this.#line.pathOf(request.path, this.engineModel), headers }, handler);
+    const exchange = new ProviderExchange(handler, host, {
+      answered: (status, isAccount) => this.#line.answered(status, isAccount),
+      ended: () => spending.unreserve(reservedMicros),
+    });
+    const asked = { ...request, path: this.#line.pathOf(request.path, this.engineModel), headers };
+    return exchange.over(way.start(asked, exchange));
   }
 }
 

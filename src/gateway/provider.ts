@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { ProviderView } from "../admin/contract-providers.ts";
 import type { ProviderConfig } from "../config/provider-config.ts";
 import { OWN_VERSION } from "../dialects/anthropic/headers.ts";
 import { operationsOfModel, providerWords } from "../dialects/provider-operations.ts";
@@ -9,7 +10,9 @@ import { refusalReason, tryGet } from "../engines/read-answer.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { Secret } from "../lib/secret.ts";
 import type { Backend } from "../routing/backend.ts";
+import type { Prices } from "../usage/price.ts";
 import type { ProviderOffer } from "./catalogue-entry.ts";
+import { ProviderSpending } from "./provider-spending.ts";
 import { type ProviderLine, ProviderTarget } from "./provider-target.ts";
 
 /** How often a provider's own list is read, where all of it is served. */
@@ -29,6 +32,15 @@ export interface ProviderEvents {
   offers(offers: readonly ProviderOffer[]): void;
   /** Its list could not be read. */
   listFailed(reason: string): void;
+  /** It does not take the operator's key, or wants to be paid. */
+  accountRefused(): void;
+}
+
+export interface ProviderParts {
+  config: ProviderConfig;
+  clock: Clock;
+  events: ProviderEvents;
+  prices: Prices;
 }
 
 /** One cloud API: the way to it, its targets, and its list of models where all of it is served. */
@@ -37,18 +49,26 @@ export class Provider {
   readonly #config: ProviderConfig;
   readonly #clock: Clock;
   readonly #events: ProviderEvents;
+  readonly #prices: Prices;
+  readonly spending: ProviderSpending;
   readonly #url: URL;
   readonly #ca: string | null;
   readonly #operations: readonly string[];
   readonly #line: ProviderLine;
   readonly #connections: EngineConnections;
   readonly #targets = new Map<string, ProviderTarget>();
+  /** Models that must not be asked because a cap cannot count them. */
+  #unpriced: ReadonlySet<string> = new Set();
+  /** It refused the operator's account at the last answer. */
+  #isRefused = false;
+  #listTrouble: string | null = null;
   #timer: Timer | null = null;
   #isStopped = false;
 
   /** Opens no connection yet. @throws an `Error` of the file system when the CA file cannot be read. */
-  constructor(config: ProviderConfig, clock: Clock, events: ProviderEvents) {
+  constructor({ config, clock, events, prices }: ProviderParts) {
     this.name = config.name;
+    this.#prices = prices;
     this.#config = config;
     this.#clock = clock;
     this.#events = events;
@@ -63,6 +83,7 @@ export class Provider {
       maxExchanges: MAX_EXCHANGES,
       connectTimeoutMs: config.times.connectMs,
     });
+    this.spending = new ProviderSpending(config.spend, clock.nowMs());
     this.#line = {
       backend: backendOf(config.name),
       dialect: config.dialect,
@@ -71,7 +92,11 @@ export class Provider {
       betas: config.betas,
       way: this.#connections,
       pathOf: (path, model) => this.#pathOf(path, model),
-      closedFor: () => null,
+      host: this.#url.host,
+      spending: this.spending,
+      nowMs: () => clock.nowMs(),
+      answered: (_status, isAccount) => this.#answered(isAccount),
+      closedFor: (model) => this.#closedFor(model),
     };
   }
 
@@ -87,6 +112,35 @@ export class Provider {
     await this.#connections.destroy();
   }
 
+  /** For people: what is offered, and what keeps it from answering. */
+  view(): ProviderView {
+    const nowMs = this.#clock.nowMs();
+    const targets = [...this.#targets.values()];
+    return {
+      name: this.name,
+      dialect: this.#config.dialect,
+      models: targets.length,
+      ready: targets.some((target) => target.canAccept()),
+      reason: this.spending.spentCap(nowMs) ?? this.#trouble(),
+      spending: this.spending.view(nowMs),
+    };
+  }
+
+  #trouble(): string | null {
+    if (this.#isRefused) return "it refused the key or the account at the last request";
+    return this.#listTrouble === null ? null : `its list of models was not read: ${this.#listTrouble}`;
+  }
+
+  #answered(isAccount: boolean): void {
+    if (isAccount && !this.#isRefused) this.#events.accountRefused();
+    this.#isRefused = isAccount;
+  }
+
+  #closedFor(model: string): string | null {
+    if (this.#unpriced.has(model)) return "it has no price, and the provider has a cap on what it may cost";
+    return this.spending.isCapped ? this.spending.spentCap(this.#clock.nowMs()) : null;
+  }
+
   #offer(listed: readonly string[]): void {
     const named = this.#config.models.map(({ name, model, operations, contextLength }) => ({
       name,
@@ -94,7 +148,12 @@ export class Provider {
     }));
     const known = new Set(named.map(({ name }) => name));
     const further = listed.filter((name) => !known.has(name));
+    if (this.spending.isCapped) this.#unpriced = new Set(further.filter((name) => !this.#hasPrice(name)));
     this.#events.offers([...named, ...further.map((name) => ({ name, target: this.#target(name, null, null) }))]);
+  }
+
+  #hasPrice(model: string): boolean {
+    return this.#prices.find(model, `${this.#line.backend.label}/${model}`) !== null;
   }
 
   #target(model: string, operations: readonly string[] | null, contextLength: number | null): ProviderTarget {
@@ -116,8 +175,9 @@ export class Provider {
       const answer = await tryGet(probe, `${this.#url.pathname}/models${isAnthropic ? "?limit=1000" : ""}`);
       if (this.#isStopped) return;
       const models = readListedModels(answer);
-      if (models === null) this.#events.listFailed(refusalReason(answer));
-      else this.#offer([...new Set(models.map(({ id }) => id))]);
+      this.#listTrouble = models === null ? refusalReason(answer) : null;
+      if (this.#listTrouble !== null) this.#events.listFailed(this.#listTrouble);
+      if (models !== null) this.#offer([...new Set(models.map(({ id }) => id))]);
       this.#timer = this.#clock.after(models === null ? LIST_AGAIN_MS : LIST_EVERY_MS, () => void this.#readList());
     } finally {
       await probe.close();

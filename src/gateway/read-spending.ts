@@ -3,14 +3,16 @@ import type { Seed } from "../access/key-limits.ts";
 import type { UsageStore } from "../storage/store.ts";
 
 /**
- * What each key used today and this month, from the store's sums: a restart gives no budget twice.
+ * What each key, or each node and provider, used today and this month, from the store's sums: a restart gives no budget twice.
  *
  * Does not reject: a gateway serves with what it knows.
  *
+ * @param by `node`: by node id, or by the label of a provider.
  * @param journal Records that the last run left are brought into the store first.
  * @param onTrouble Told when something is missing.
  */
 export async function readSpending(
+  by: "key" | "node",
   usage: Pick<UsageStore, "reportAtStart">,
   journal: { drain(): Promise<void> },
   nowMs: number,
@@ -20,7 +22,9 @@ export async function readSpending(
   const [today, month] = await journal
     .drain()
     .catch(onTrouble)
-    .then(() => Promise.all([spentSince(usage, dayStartMs, nowMs), spentSince(usage, monthStartMs(nowMs), nowMs)]))
+    .then(() =>
+      Promise.all([spentSince(by, usage, dayStartMs, nowMs), spentSince(by, usage, monthStartMs(nowMs), nowMs)]),
+    )
     .catch((error: unknown) => {
       onTrouble(error);
       return [new Map<string, Amount>(), new Map<string, Amount>()] as const;
@@ -32,11 +36,12 @@ export async function readSpending(
 }
 
 async function spentSince(
+  by: "key" | "node",
   usage: Pick<UsageStore, "reportAtStart">,
   sinceMs: number,
   nowMs: number,
 ): Promise<Map<string, Amount>> {
-  const rows = await usage.reportAtStart({ by: "key", sinceMs, untilMs: nowMs + DAY_MS });
+  const rows = await usage.reportAtStart({ by, sinceMs, untilMs: nowMs + DAY_MS });
   return new Map(
     rows.map(({ group, tokensIn, tokensOut, costMicros }) => [group, { tokens: tokensIn + tokensOut, costMicros }]),
   );

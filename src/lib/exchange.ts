@@ -12,6 +12,8 @@ export interface ExchangeRequest {
   /** Lower-case names. Built by us from an allowlist; hop-by-hop names must not appear. */
   headers: Record<string, string>;
   body: Buffer | null;
+  /** What it may cost at most, in micro-dollars; null: there is no price. Left out: it costs nothing. Never leaves the process. */
+  maxCostMicros?: number | null;
 }
 
 /** Header names in lower case. A repeated header is joined or, where that is not allowed, makes the answer bad. */

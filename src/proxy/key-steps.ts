@@ -14,6 +14,7 @@ import type { Prices } from "../usage/price.ts";
 import { certificateHashOf } from "./caller-certificate.ts";
 import type { RelayResult } from "./relay.ts";
 import type { Run } from "./run.ts";
+import type { CatalogueEntry, Target } from "./target.ts";
 
 export interface KeyStepsDeps {
   clock: Clock;
@@ -22,6 +23,11 @@ export interface KeyStepsDeps {
   prices: Prices;
   limits: LimitConfig;
   timeouts: TimeoutConfig;
+}
+
+/** Where a target is, as prices name it. */
+function placeOf({ backend, engineModel }: Target): string {
+  return `${backend.label}/${engineModel}`;
 }
 
 /** What answers of the gateway's own use. */
@@ -66,15 +72,25 @@ export class KeySteps {
   }
 
   /** Step 8: what the request may use at most is taken out of its key's limits. Throws what `Admission.reserve` throws. */
-  reserve(run: Run, scan: BodyScan, facts: RequestFacts, model: string): void {
+  reserve(run: Run, scan: BodyScan, facts: RequestFacts, { name, targets }: CatalogueEntry): void {
     const { admission, operation } = run;
     if (admission === null || operation === null) throw new PosternError("internal");
     const moment = this.#moment();
     if (!admission.needsAmount) return admission.reserve(NOTHING, moment);
     const { tokensIn, tokensOut } = estimateTokens(scan, facts, operation);
-    const costMicros = this.#deps.prices.costOf(model, { tokensIn, tokensInCached: 0, tokensOut });
+    const most = { tokensIn, tokensInCached: 0, tokensOut };
+    // Where it will be answered is not known yet: at the dearest.
+    const costMicros = Math.max(0, ...targets.map((one) => this.#deps.prices.costOf(name, placeOf(one), most)));
     admission.reserve({ tokens: tokensIn + tokensOut, costMicros }, moment);
     run.softBudget = admission.softEdge(moment.nowMs)?.name ?? null;
+  }
+
+  /** What a request may cost at most at one target, in micro-dollars; null: it has no price there. */
+  mostMicros({ operation }: Run, scan: BodyScan, facts: RequestFacts, model: string, target: Target): number | null {
+    const { prices } = this.#deps;
+    const place = placeOf(target);
+    if (operation === null || prices.find(model, place) === null) return null;
+    return prices.costOf(model, place, { ...estimateTokens(scan, facts, operation), tokensInCached: 0 });
   }
 
   /** A request that runs says so. Returns why it must end: the secret that it came with is not good any more. */
@@ -87,7 +103,9 @@ export class KeySteps {
 
   /** Step 11: books what was used. What was never sent to anybody costs nothing. @returns What it cost, in micro-dollars. */
   settle(run: Run, model: string, { usage, attempts }: Pick<RelayResult, "usage" | "attempts">): number {
-    const costMicros = this.#deps.prices.costOf(model, usage);
+    const last = attempts.at(-1);
+    const place = last === undefined ? null : `${last.target}/${last.engineModel}`;
+    const costMicros = this.#deps.prices.costOf(model, place, usage);
     if (attempts.length === 0) run.admission?.cancel();
     else run.admission?.settle({ tokens: usage.tokensIn + usage.tokensOut, costMicros }, this.#moment());
     return costMicros;

@@ -277,9 +277,16 @@ export class Pipeline {
       return this.#sendOwn(run, own);
     }
     yield isLarge;
-    this.#key.reserve(run, scan, facts, entry.name);
+    this.#key.reserve(run, scan, facts, entry);
     yield isLarge;
-    const source = { operation, scan, facts, formatFor: this.#formatFor, anthropic: head.anthropic };
+    const source: AttemptSource = {
+      operation,
+      scan,
+      facts,
+      formatFor: this.#formatFor,
+      anthropic: head.anthropic,
+      mostMicros: (target) => this.#key.mostMicros(run, scan, facts, entry.name, target),
+    };
     const planWith = (found: CatalogueEntry) => this.#plan(policiesOf(run), found, head, source);
     const planAgain = () => planWith(resolveModel(facts.model, policiesOf(run), catalogue));
     const planned = planWith(entry);

@@ -16,6 +16,8 @@ export interface PreparedAttempt {
   isUsageForced: boolean;
   /** Of the caller's own dialect, for a provider that speaks it too; values are the caller's and not judged yet. */
   headers: Readonly<Record<string, string>>;
+  /** See `ExchangeRequest.maxCostMicros`. Zero on a node. */
+  maxCostMicros: number | null;
 }
 
 /** What every attempt of one request is made from. */
@@ -26,6 +28,8 @@ export interface AttemptSource {
   formatFor: FormatFor;
   /** What the caller said in headers of Anthropic's dialect. */
   anthropic: AnthropicHeaders;
+  /** What the request may cost at most at a target, in micro-dollars; null: it has no price. Asked for providers. */
+  mostMicros(target: Target): number | null;
 }
 
 /**
@@ -57,7 +61,8 @@ export function prepareAttempt(
         if (format.isTranslated) refuseTooMuchWork(scan);
         const isUsageForced = forceUsage && (format.isTranslated || !facts.wantsUsage);
         const headers = headersFor(source, target, format);
-        return { target, format, request: format.encode(scan, facts, edits), isUsageForced, headers };
+        const maxCostMicros = target.backend.kind === "provider" ? source.mostMicros(target) : 0;
+        return { target, format, request: format.encode(scan, facts, edits), isUsageForced, headers, maxCostMicros };
       } catch (error) {
         refusal = error;
         failed.add(way);

@@ -201,10 +201,8 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
 
   // Attempts
 
-  #attempt(
-    { target, format, request, isUsageForced, headers: dialectHeaders }: PreparedAttempt,
-    isUsageLeftOut = false,
-  ): void {
+  #attempt(prepared: PreparedAttempt, isUsageLeftOut = false): void {
+    const { target, format, request, isUsageForced, maxCostMicros } = prepared;
     this.#target = target;
     this.#format = format;
     this.#removedFields = request.removedFields;
@@ -224,10 +222,14 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     this.#host.health.began(target.id, this.#attemptStartedMs);
     const { path, id } = format.operation;
     const headers = upstreamHeaders(this.#job.source.facts.isStream ? format.streamType : null, request.contentType);
-    Object.assign(headers, dialectHeaders);
+    Object.assign(headers, prepared.headers);
     headers["postern-operation"] = id;
     headers["postern-request"] = this.#job.id;
-    this.#exchange = this.#host.start(target, { method: "POST", path, headers, body: request.body }, this);
+    this.#exchange = this.#host.start(
+      target,
+      { method: "POST", path, headers, body: request.body, maxCostMicros },
+      this,
+    );
   }
 
   #closeAttempt(verdict: AttemptSummary["verdict"], errorCode: ErrorCode | null): void {

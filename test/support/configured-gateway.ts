@@ -19,6 +19,8 @@ export interface ConfiguredGateway {
   folder: string;
   /** POSTs JSON with the key. */
   ask(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
+  /** Ends the gateway; its folder stays until `close`. */
+  stop(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -62,6 +64,7 @@ export async function startConfigured(yaml: string, options: ConfiguredOptions =
           headers: { authorization: `Bearer ${secret}`, "content-type": "application/json", ...headers },
           body: JSON.stringify(body),
         }),
+      stop: () => gateway.stop(),
       close: () => closers.close(),
     };
   } catch (error) {

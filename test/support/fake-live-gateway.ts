@@ -30,6 +30,7 @@ export class FakeGateway implements LiveGateway {
       reasons: [],
       isDraining: false,
       breakers: [],
+      providers: [],
       requestsActive: 0,
       queues: [],
       links: 0,

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { BreakerStatus, ListenerView, Status } from "../../admin/contract.ts";
+import type { ProviderView } from "../../admin/contract-providers.ts";
 import { formatRelative } from "../format.ts";
 import type { CommandSet } from "../invocation.ts";
 import type { Paint } from "../output.ts";
@@ -48,6 +49,7 @@ export function renderStatus(status: Status, paint: Paint): string {
           ["requests", describeRequests(gateway)],
         ] as Array<[string, string]>)),
     ...(gateway?.listeners ?? []).flatMap((one) => listenerRows(one, paint)),
+    ...(gateway?.providers ?? []).map((one) => ["provider", describeProvider(one, paint)] as [string, string]),
     ...(gateway?.breakers ?? []).map((one) => ["breaker", describeBreaker(one, paint)] as [string, string]),
     ["models", `${status.models.ready} ready of ${status.models.total}${nextStep(modelsStep(status), paint)}`],
     ...(status.contingency.length === 0
@@ -129,6 +131,19 @@ function describeBreaker({ target, state, reason, probeAtMs }: BreakerStatus, pa
   const next = state === "open" ? `, tried again ${formatRelative(probeAtMs, Date.now())}` : ", a probe is under way";
   const why = reason === null ? "" : ` (${harmless(reason)})`;
   return `${harmless(target)}: ${paint("yellow", state)}${why}${next}`;
+}
+
+function describeProvider({ name, models, ready, reason, spending }: ProviderView, paint: Paint): string {
+  const state = ready ? paint("green", "ready") : paint("yellow", "not ready");
+  const spent = spending
+    .filter(({ spentMicros, softMicros, hardMicros }) => spentMicros > 0 || softMicros !== null || hardMicros !== null)
+    .map(({ period, spentMicros, softMicros, hardMicros }) => {
+      const cap = hardMicros ?? softMicros;
+      const amount = `$${(spentMicros / 1e6).toFixed(2)}${cap === null ? "" : ` of $${(cap / 1e6).toFixed(2)}`} this ${period}`;
+      return softMicros !== null && spentMicros >= softMicros ? paint("yellow", amount) : amount;
+    });
+  const why = reason === null ? [] : [paint("yellow", harmless(reason))];
+  return `${name} ${state}: ${[`${models} ${models === 1 ? "model" : "models"}`, ...spent, ...why].join(", ")}`;
 }
 
 function describeAdvisory(one: Status["engineAdvisories"][number], paint: Paint): string {
