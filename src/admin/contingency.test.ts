@@ -1,6 +1,43 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { startAdmin, type TestAdmin } from "../../test/support/admin-side.ts";
 import { ContingencyBook } from "../continuity/contingency-book.ts";
+import { closedLine, encodeOpened } from "../storage/journal-line.ts";
+import type { RequestOpened } from "../usage/record.ts";
+
+/** A journal line of a request that is over. */
+function record(id: string, contingency: string | null, at: { target: string; nodeId: string | null }): string {
+  const times = { startedAtMs: 1, endedAtMs: 2, status: 200, errorCode: null, bytesOut: 1 };
+  const opened: RequestOpened = {
+    id,
+    endpointId: "default",
+    keyId: "k",
+    operation: "openai.chat",
+    model: "m",
+    workflow: "audit",
+    contingency,
+    isStream: false,
+    openedAtMs: 1,
+    requestBytes: 1,
+  };
+  return closedLine(encodeOpened(opened), {
+    id,
+    closedAtMs: 2,
+    outcome: "ok",
+    status: 200,
+    errorCode: null,
+    tokensIn: 1,
+    tokensInCached: 0,
+    tokensOut: 1,
+    tokensReasoning: null,
+    isEstimated: false,
+    timeToFirstTokenMs: null,
+    durationMs: 1,
+    costMicros: 0,
+    contingency,
+    fallback: null,
+    attempts: [{ id: `a-${id}`, index: 0, engine: "e", engineModel: "m", ...at, ...times }],
+  });
+}
 
 let admin: TestAdmin;
 afterEach(() => admin.close());
@@ -44,6 +81,23 @@ describe("contingency over the admin API", () => {
     });
     expect(book.verdict("audit", true)?.state).toBe("contingency");
     expect(book.verdict(undefined, true)).toBeNull();
+  });
+
+  test("has a log: requests that ran under it, with the names of their targets", async () => {
+    admin = await startAdmin();
+    const node = { id: "n1", name: "forge", createdAtMs: 1, grants: null };
+    await admin.store.nodes.insert(node);
+    const asked = [
+      record("01900000-0000-7000-8000-000000000001", "command", { target: "node/forge", nodeId: "n1" }),
+      record("01900000-0000-7000-8000-000000000002", null, { target: "node/forge", nodeId: "n1" }),
+      record("01900000-0000-7000-8000-000000000003", "schedule", { target: "provider/openai", nodeId: null }),
+    ];
+    await admin.store.usage.ingest(new Uint8Array(Buffer.from(asked.join(""))));
+    const { requests } = await admin.owner.listRequests({ contingency: "only" });
+    expect(requests.map(({ contingency, workflow, servedBy }) => [contingency, workflow, servedBy])).toEqual([
+      ["schedule", "audit", "provider/openai"],
+      ["command", "audit", "node/forge"],
+    ]);
   });
 
   test("refuses a workflow that no key has, and says which there are", async () => {

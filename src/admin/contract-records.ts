@@ -36,6 +36,9 @@ export const requestQuery = z.strictObject({
   /** Public id of a key. */
   key: filter,
   model: filter,
+  workflow: filter,
+  /** Only requests that ran under contingency: its log. */
+  contingency: z.literal("only").optional(),
   outcome: z.enum(["ok", "aborted", "failed", "stopped", "interrupted"]).optional(),
   /** Requests that arrived from then on. */
   sinceMs: moment,

@@ -62,6 +62,8 @@ export const requestView = z.object({
   keyId: z.string(),
   operation: z.string(),
   model: z.string(),
+  /** Label of the key's policy at that time. */
+  workflow: z.string().nullable(),
   isStream: z.boolean(),
   openedAtMs: timestamp,
   requestBytes: z.int(),
@@ -77,6 +79,12 @@ export const requestView = z.object({
   timeToFirstTokenMs: z.number().nullable(),
   durationMs: z.number(),
   costMicros: z.int(),
+  /** What had put it under contingency: `command`, `automatic`, `schedule`; null: nothing. */
+  contingency: z.string().nullable(),
+  /** Why it was not served where it otherwise would be; null: it was. */
+  fallback: z.string().nullable(),
+  /** `node/NAME` or `provider/NAME` of the last attempt; null where nothing was tried. */
+  servedBy: z.string().nullable(),
   attempts: z.array(attemptView),
 });
 export type RequestView = z.infer<typeof requestView>;

@@ -113,15 +113,6 @@ function createAdminContext(parts: CallParts): AdminContext {
       await parts.settleUsage();
       return reportUsage(parts, query);
     },
-    async request(id) {
-      await parts.settleUsage();
-      const found = await store.usage.request(id);
-      if (found !== null) return found;
-      throw new PosternError("not_found", {
-        message: `There is no finished request with the id "${id}"`,
-        hint: "Its id is in the X-Request-Id header of the answer; requests that still run have no record yet.",
-      });
-    },
     async backup(path) {
       if (!isAbsolute(path)) {
         throw new PosternError("invalid_input", { message: `The backup's path must be absolute, got "${path}"` });

@@ -33,9 +33,13 @@ export async function reportUsage(parts: AdminParts, query: Query): Promise<Usag
   return { by: query.by, sinceMs, untilMs, rows: kept, total: sumUp(ordered) };
 }
 
-async function namesOf({ store, config }: AdminParts, by: UsageGroup): Promise<ReadonlyMap<string, string>> {
-  if (by === "key") return new Map((await store.keys.list()).map(({ id, name }) => [id, name]));
-  if (by !== "node") return new Map();
+async function namesOf(parts: AdminParts, by: UsageGroup): Promise<ReadonlyMap<string, string>> {
+  if (by === "key") return new Map((await parts.store.keys.list()).map(({ id, name }) => [id, name]));
+  return by === "node" ? nodeNames(parts) : new Map();
+}
+
+/** Names of nodes by their ids, those of the file too. */
+export async function nodeNames({ store, config }: AdminParts): Promise<ReadonlyMap<string, string>> {
   const named = (await store.nodes.list()).map(({ id, name }): [string, string] => [id, name]);
   return new Map([...named, ...config.nodes.map(({ name }): [string, string] => [`file:${name}`, name])]);
 }

@@ -8,6 +8,8 @@ const opened = {
   keyId: "k",
   operation: "openai.chat",
   model: "demo",
+  workflow: null,
+  contingency: null,
   isStream: true,
   openedAtMs: 0,
   requestBytes: 1,
@@ -28,6 +30,8 @@ function ended(metrics: Metrics, counts: Partial<RequestClosed>): void {
     timeToFirstTokenMs: 1,
     durationMs: 2,
     costMicros: 0,
+    contingency: null,
+    fallback: null,
     attempts: [],
     ...counts,
   };

@@ -63,6 +63,25 @@ describe("in contingency", () => {
     expect(cloud.attempts).toHaveLength(1);
   });
 
+  test("every request is on the record as one of it, whatever it would have been without", async () => {
+    const { node, cloud } = await setUp();
+    const audit = plane.addKey(null, { workflow: "audit", prefer: "local" });
+    await answeredBy(cloud);
+    await skipProviders();
+    await answeredBy(node);
+    await answeredBy(node, ask(audit.key));
+    expect(plane.closed.map(({ contingency, fallback }) => [contingency, fallback])).toEqual([
+      [null, null],
+      ["command", "contingency"],
+      ["command", null],
+    ]);
+    expect(plane.opened.map(({ workflow, contingency }) => [workflow, contingency])).toEqual([
+      [null, null],
+      [null, "command"],
+      ["audit", "command"],
+    ]);
+  });
+
   // E9: the client of S3 tried the cloud when local-only had failed.
   test("a request that no node can serve gets an honest error and never a provider", async () => {
     const { node, cloud } = await setUp();
@@ -143,6 +162,10 @@ describe("after contingency", () => {
     expect(await answeredBy(node)).toContain("X-Postern-Fallback: contingency");
     node.isAccepting = false;
     expect(await answeredBy(cloud)).toContain("X-Postern-Fallback: nodes_away");
+    expect(plane.closed.map(({ contingency, fallback }) => [contingency, fallback])).toEqual([
+      ["command", "contingency"],
+      [null, "nodes_away"],
+    ]);
     node.isAccepting = true;
     plane.clock.advance(10 * MINUTE);
     expect(await answeredBy(cloud)).not.toContain("X-Postern-Fallback");

@@ -305,6 +305,8 @@ export class Pipeline {
       keyId: key.id,
       operation: operation.id,
       model: entry.name,
+      workflow: key.policy.document.workflow ?? null,
+      contingency: plan?.contingency ?? null,
       isStream: facts.isStream,
       openedAtMs,
       requestBytes,

@@ -75,7 +75,7 @@ export interface RelayJob {
 }
 
 /** How it ended. */
-export interface RelayResult {
+export interface RelayResult extends PlanReasons {
   outcome: Outcome;
   status: number;
   errorCode: ErrorCode | null;
@@ -641,6 +641,8 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
         usage,
         timeToFirstTokenMs: this.#firstTokenMs,
         attempts: this.#attempts,
+        contingency: this.#plan?.contingency ?? null,
+        fallback: this.#plan?.fallback ?? null,
         servedBy: this.#attempts.at(-1)?.target ?? null,
         bytesOut: this.#caller.bytesOut,
         detail,

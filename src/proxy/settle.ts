@@ -39,6 +39,8 @@ export function settleRelayed(
     timeToFirstTokenMs: result.timeToFirstTokenMs === null ? null : Math.round(result.timeToFirstTokenMs),
     durationMs: Math.round(durationMs),
     costMicros,
+    contingency: result.contingency ?? opened.contingency,
+    fallback: result.fallback,
     attempts: result.attempts,
   };
   record.close(closed, last);

@@ -69,6 +69,8 @@ it("a full disk loses no usage record and corrupts nothing, and is over without 
         keyId: "aaaaaaaaaaaa",
         operation: "openai-chat",
         model: "demo",
+        workflow: null,
+        contingency: null,
         isStream: true,
         openedAtMs: 1,
         requestBytes: 1,
@@ -87,6 +89,8 @@ it("a full disk loses no usage record and corrupts nothing, and is over without 
         timeToFirstTokenMs: 1,
         durationMs: 1,
         costMicros: 0,
+        contingency: null,
+        fallback: null,
         attempts: [],
       });
     }

@@ -12,6 +12,8 @@ const opened: fc.Arbitrary<RequestOpened> = fc.record({
   keyId: text,
   operation: text,
   model: text,
+  workflow: fc.option(text),
+  contingency: fc.option(text),
   isStream: fc.boolean(),
   openedAtMs: count,
   requestBytes: count,
@@ -45,6 +47,8 @@ const closed: fc.Arbitrary<RequestClosed> = fc.record({
   timeToFirstTokenMs: fc.option(count),
   durationMs: count,
   costMicros: count,
+  contingency: fc.option(text),
+  fallback: fc.option(text),
   attempts: fc.array(attempt, { maxLength: 3 }),
 });
 

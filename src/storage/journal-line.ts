@@ -112,12 +112,18 @@ function readOpened(value: unknown): RequestOpened | null {
   const { id, endpointId, keyId, operation, model, isStream, openedAtMs, requestBytes } = from;
   if (!isText(id) || !isText(endpointId) || !isText(keyId) || !isText(operation) || !isText(model)) return null;
   if (!isNumber(openedAtMs) || !isNumber(requestBytes)) return null;
+  // Lines of before schema 10 do not have these two.
+  const workflow = from["workflow"] ?? null;
+  const contingency = from["contingency"] ?? null;
+  if (!isTextOrNull(workflow) || !isTextOrNull(contingency)) return null;
   return {
     id,
     endpointId,
     keyId,
     operation,
     model,
+    workflow,
+    contingency,
     isStream: isStream === true,
     openedAtMs: Math.round(openedAtMs),
     requestBytes: Math.round(requestBytes),
@@ -133,6 +139,10 @@ function readClosed(value: unknown): RequestClosed | null {
   const { timeToFirstTokenMs, durationMs, costMicros, attempts } = from;
   // Lines of before schema 2 do not have it.
   const tokensReasoning = from["tokensReasoning"] ?? null;
+  // Nor these, those of before schema 10.
+  const contingency = from["contingency"] ?? null;
+  const fallback = from["fallback"] ?? null;
+  if (!isTextOrNull(contingency) || !isTextOrNull(fallback)) return null;
   if (!isText(id) || !OUTCOMES.has(outcome) || !isTextOrNull(errorCode) || !Array.isArray(attempts)) return null;
   if (!isNumber(closedAtMs) || !isNumber(status) || !isNumber(durationMs) || !isNumber(costMicros)) return null;
   if (!isNumber(tokensIn) || !isNumber(tokensInCached) || !isNumber(tokensOut)) return null;
@@ -153,6 +163,8 @@ function readClosed(value: unknown): RequestClosed | null {
     timeToFirstTokenMs: timeToFirstTokenMs === null ? null : Math.round(timeToFirstTokenMs),
     durationMs: Math.round(durationMs),
     costMicros: Math.round(costMicros),
+    contingency,
+    fallback,
     attempts: read,
   };
 }

@@ -8,6 +8,8 @@ const opened: RequestOpened = {
   keyId: "k",
   operation: "openai.chat",
   model: "m",
+  workflow: null,
+  contingency: null,
   isStream: true,
   openedAtMs: 10,
   requestBytes: 800_000,

@@ -57,6 +57,8 @@ export function settleInterrupted(opened: RequestOpened, lastSeenMs: number): Re
     timeToFirstTokenMs: null,
     durationMs: closedAtMs - opened.openedAtMs,
     costMicros: 0,
+    contingency: opened.contingency,
+    fallback: null,
     attempts: [],
   };
 }

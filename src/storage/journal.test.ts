@@ -110,6 +110,8 @@ function opened(id: string, fields: Partial<RequestOpened> = {}): RequestOpened 
     keyId: "aaaaaaaaaaaa",
     operation: "openai-chat",
     model: "demo",
+    workflow: null,
+    contingency: null,
     isStream: true,
     openedAtMs: NOW_MS,
     requestBytes: 401,
@@ -132,6 +134,8 @@ function closed(id: string, fields: Partial<RequestClosed> = {}): RequestClosed 
     timeToFirstTokenMs: 100,
     durationMs: 1_000,
     costMicros: 0,
+    contingency: null,
+    fallback: null,
     attempts: [],
     ...fields,
   };
@@ -255,6 +259,8 @@ describe("after a kill the journal", () => {
       timeToFirstTokenMs: null,
       durationMs: 4_000,
       costMicros: 0,
+      contingency: null,
+      fallback: null,
       attempts: [],
     });
     expect(usage.records.get("b")).toMatchObject({ outcome: "interrupted", durationMs: 0 });

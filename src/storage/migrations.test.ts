@@ -76,6 +76,7 @@ it("a store of version 1 opens with its rows, which have no word of thinking, an
   try {
     const old = await store.usage.request("old");
     expect(old).toMatchObject({ tokensOut: 21, tokensReasoning: null, attempts: [{ id: "a1" }] });
+    expect(old).toMatchObject({ workflow: null, contingency: null, fallback: null });
     if (old === null) throw new Error("the row of version 1 is gone");
     const { attempts, ...closed } = { ...old, id: "new", tokensReasoning: 7 };
     const opened = encodeOpened({ ...closed });

@@ -1,4 +1,4 @@
-import type { ColumnDefinitionBuilder, Kysely } from "kysely";
+import { type ColumnDefinitionBuilder, type Kysely, sql } from "kysely";
 import { createAdminTables } from "./admin-tables.ts";
 import { createAlertTables } from "./alert-tables.ts";
 import { type ColumnTypes, withSuffix } from "./column-types.ts";
@@ -22,6 +22,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 7, name: "targets of endpoints", up: addEndpointTargets },
   { version: 8, name: "alerts", up: createAlertTables },
   { version: 9, name: "ceilings of admin tokens", up: addTokenCeilings },
+  { version: 10, name: "contingency of requests", up: addContingency },
 ];
 
 const required = (column: ColumnDefinitionBuilder) => column.notNull();
@@ -242,4 +243,17 @@ async function addEndpointTargets(db: Kysely<unknown>): Promise<void> {
 
 async function addTokenCeilings(db: Kysely<unknown>): Promise<void> {
   await db.schema.alterTable("admin_tokens").addColumn("ceiling", "text").execute();
+}
+
+async function addContingency(db: Kysely<unknown>): Promise<void> {
+  for (const column of ["workflow", "contingency", "fallback"]) {
+    await db.schema.alterTable("requests").addColumn(column, "text").execute();
+  }
+  // Only the few rows that ran under it are in the index, so that it costs the others nothing.
+  await db.schema
+    .createIndex("requests_contingency")
+    .on("requests")
+    .column("id")
+    .where(sql.ref("contingency"), "is not", null)
+    .execute();
 }

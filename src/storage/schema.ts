@@ -169,6 +169,10 @@ export interface RequestTable {
   time_to_first_token_ms: number | null;
   duration_ms: number;
   cost_micros: number;
+  workflow: string | null;
+  /** Not null: it belongs to the log of contingency. */
+  contingency: string | null;
+  fallback: string | null;
   /** Node of the last attempt, `provider/NAME` where a provider was last, empty where nothing was tried. */
   served_by: string;
   /** Tokens and milliseconds that count towards tokens per second (see `generationOf`). */

@@ -52,6 +52,8 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
     const all: RequestListQuery = {
       keyId: null,
       model: null,
+      workflow: null,
+      isContingency: false,
       outcome: null,
       sinceMs: null,
       untilMs: null,
@@ -73,6 +75,23 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
       expect(await ids({ outcome: "failed" })).toEqual({ at: [2], next: null });
       expect(await ids({ keyId: "bbbbbbbbbbbb" })).toEqual({ at: [3], next: null });
       expect(await ids({ keyId: "cccccccccccc" })).toEqual({ at: [], next: null });
+    });
+
+    it("of contingency has what ran under it and nothing else, and no empty pages for what lies between", async () => {
+      const fields: SettledFields[] = [
+        { contingency: "command", fallback: "contingency", workflow: "audit" },
+        ...Array.from({ length: 10 }, () => ({})),
+        { contingency: "schedule", workflow: "chat" },
+      ];
+      await store.usage.ingest(lines(fields.map((one, index) => settled(index, one))));
+      const log = await store.usage.requests({ ...all, isContingency: true });
+      expect(log.requests).toMatchObject([
+        { workflow: "chat", contingency: "schedule", fallback: null },
+        { workflow: "audit", contingency: "command", fallback: "contingency" },
+      ]);
+      expect(log.next).toBeNull();
+      expect((await store.usage.requests({ ...all, isContingency: true, workflow: "audit" })).requests).toHaveLength(1);
+      expect(await store.usage.request(log.requests[0]?.id ?? "")).toMatchObject({ contingency: "schedule" });
     });
 
     it("is cut at times of arrival, which are in the ids", async () => {
@@ -350,6 +369,7 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
         ...one.opened,
         ...one.closed,
         attempts: one.closed.attempts.toReversed(),
+        servedBy: "n1",
       });
       expect(await store.usage.request("unknown")).toBeNull();
     });
@@ -366,7 +386,7 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
       expect(day).toMatchObject({ group: "demo", requests: 302, tokensIn: 302 * 10, tokensOut: 302 * 21 });
       for (const index of [0, 127, 128, 255, 256, 299]) {
         const one = all[index] as SettledRequest;
-        expect(await store.usage.request(one.opened.id)).toEqual({ ...one.opened, ...one.closed });
+        expect(await store.usage.request(one.opened.id)).toEqual({ ...one.opened, ...one.closed, servedBy: "n1" });
       }
     });
 
@@ -549,11 +569,12 @@ function attempt(request: number, index: number, target: string) {
 interface SettledFields extends Partial<RequestClosed> {
   keyId?: string;
   model?: string;
+  workflow?: string;
 }
 
 function settled(index: number, fields: SettledFields): SettledRequest {
   const id = `01900000-0000-7000-8000-${String(index).padStart(12, "0")}`;
-  const { keyId = "aaaaaaaaaaaa", model = "demo", ...closed } = fields;
+  const { keyId = "aaaaaaaaaaaa", model = "demo", workflow = null, ...closed } = fields;
   return {
     opened: {
       id,
@@ -561,6 +582,8 @@ function settled(index: number, fields: SettledFields): SettledRequest {
       keyId,
       operation: "openai-chat",
       model,
+      workflow,
+      contingency: null,
       isStream: true,
       openedAtMs: NOW_MS,
       requestBytes: 400,
@@ -579,6 +602,8 @@ function settled(index: number, fields: SettledFields): SettledRequest {
       timeToFirstTokenMs: 50,
       durationMs: 1_050,
       costMicros: 3,
+      contingency: null,
+      fallback: null,
       attempts: [],
       ...closed,
     },

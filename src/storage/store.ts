@@ -345,7 +345,10 @@ export interface CaptureStore {
 export interface RequestListQuery {
   keyId: string | null;
   model: string | null;
+  workflow: string | null;
   outcome: string | null;
+  /** Only what ran under contingency. */
+  isContingency: boolean;
   sinceMs: number | null;
   untilMs: number | null;
   /** `next` of the page before. */
@@ -359,4 +362,8 @@ export interface RequestListPage {
 }
 
 /** The whole truth of one request that is closed. */
-export interface RequestDetail extends RequestOpened, RequestClosed {}
+export interface RequestDetail extends RequestOpened, RequestClosed {
+  /** Id of the last attempt's node, `provider/NAME` where a provider was last, empty where nothing was tried. */
+  servedBy: string;
+  contingency: string | null;
+}

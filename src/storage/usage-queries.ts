@@ -41,6 +41,7 @@ export async function listRequests(db: Kysely<Tables>, query: RequestListQuery):
   let page = within(db, query).selectAll().where("id", ">=", floor.id).orderBy("id", "desc").limit(query.limit);
   if (query.keyId !== null) page = page.where("key_id", "=", query.keyId);
   if (query.model !== null) page = page.where("model", "=", query.model);
+  if (query.workflow !== null) page = page.where("workflow", "=", query.workflow);
   if (query.outcome !== null) page = page.where("outcome", "=", query.outcome);
   const requests = (await page.execute()).map(toDetail);
   if (requests.length === query.limit) return { requests, next: requests.at(-1)?.id ?? null };
@@ -57,8 +58,10 @@ async function findFloor(db: Kysely<Tables>, query: RequestListQuery): Promise<{
   return found === undefined || found.id === null ? null : { id: found.id, rows: Number(found.rows) };
 }
 
-function within(db: Kysely<Tables>, { before, sinceMs, untilMs }: RequestListQuery) {
+function within(db: Kysely<Tables>, { before, sinceMs, untilMs, isContingency }: RequestListQuery) {
   let rows = db.selectFrom("requests");
+  // Before the bound on what a page looks at: the log of contingency is read by an index of its own, and has no empty pages.
+  if (isContingency) rows = rows.where("contingency", "is not", null);
   if (before !== null) rows = rows.where("id", "<", before);
   if (untilMs !== null) rows = rows.where("id", "<", lowestId(untilMs));
   if (sinceMs !== null) rows = rows.where("id", ">=", lowestId(sinceMs));
@@ -80,6 +83,7 @@ function toDetail(row: RequestTable): Omit<RequestDetail, "attempts"> {
     keyId: row.key_id,
     operation: row.operation,
     model: row.model,
+    workflow: row.workflow,
     isStream: row.is_stream === 1,
     openedAtMs: row.opened_at_ms,
     requestBytes: row.request_bytes,
@@ -95,6 +99,9 @@ function toDetail(row: RequestTable): Omit<RequestDetail, "attempts"> {
     timeToFirstTokenMs: row.time_to_first_token_ms,
     durationMs: row.duration_ms,
     costMicros: row.cost_micros,
+    contingency: row.contingency,
+    fallback: row.fallback,
+    servedBy: row.served_by,
   };
 }
 

@@ -10,6 +10,10 @@ export interface RequestOpened {
   operation: string;
   /** Public model name after alias resolution. */
   model: string;
+  /** The label of the key's policy; null where it has none. */
+  workflow: string | null;
+  /** What had put the request under contingency when it came; null: nothing. */
+  contingency: string | null;
   isStream: boolean;
   openedAtMs: number;
   /** Bytes of the request body as received; the estimate of an interrupted request starts from it. */
@@ -46,6 +50,10 @@ export interface RequestClosed {
   timeToFirstTokenMs: number | null;
   durationMs: number;
   costMicros: number;
+  /** What had put the request under contingency, when it came or when it was sent out; null: nothing. */
+  contingency: string | null;
+  /** Why it was not served where it otherwise would be; null: it was. */
+  fallback: string | null;
   attempts: AttemptRecord[];
 }
 

@@ -1,5 +1,7 @@
 import type { Command } from "commander";
+import type { AdminClient } from "../../admin/client.ts";
 import type { ContingencyScopeView } from "../../admin/contract-continuity.ts";
+import type { RequestPage, RequestQuery } from "../../admin/contract-records.ts";
 import { formatRelative, formatTime } from "../format.ts";
 import { type CommandSet, usageError } from "../invocation.ts";
 import type { Paint } from "../output.ts";
@@ -11,7 +13,7 @@ interface OnOptions {
   workflow?: string;
 }
 
-/** `contingency status|on|off`. */
+/** `contingency status|on|off|log`. */
 export function addContingencyCommand(program: Command, commands: CommandSet): void {
   const contingency = program
     .command("contingency")
@@ -55,6 +57,8 @@ export function addContingencyCommand(program: Command, commands: CommandSet): v
     },
   );
 
+  addLogCommand(contingency, commands);
+
   commands.finish<{ workflow?: string; atOnce?: boolean }>(
     contingency
       .command("off")
@@ -79,6 +83,74 @@ export function addContingencyCommand(program: Command, commands: CommandSet): v
       return undefined;
     },
   );
+}
+
+interface LogOptions {
+  since?: string;
+  until?: string;
+  workflow?: string;
+  key?: string;
+  model?: string;
+  limit?: string;
+  csv?: boolean;
+}
+
+/** Requests that the log shows unless more are asked for, and the most that one call collects. */
+const DEFAULT_LOG = 1000;
+const MAX_LOG = 100_000;
+
+function addLogCommand(contingency: Command, commands: CommandSet): void {
+  commands.finish<LogOptions>(
+    contingency
+      .command("log")
+      .description("List the requests that ran while providers were skipped for them, newest first.")
+      .option("--since <when>", 'only since then: a span back like "24h", or a day like "2026-11-01"', "30d")
+      .option("--until <when>", "only until then, written the same way")
+      .option("--workflow <name>", "only of this workflow")
+      .option("--key <id>", "only of this key, by its public id")
+      .option("--model <name>", "only for this model")
+      .option("--limit <n>", `how many, at most ${MAX_LOG} (default ${DEFAULT_LOG})`)
+      .option("--csv", "comma-separated values"),
+    [
+      ["postern contingency log --since 24h", "what your own machines answered in the cloud's place today"],
+      ["postern contingency log --workflow audit --since 2026-11-01 --csv > november.csv", "for whoever verifies it"],
+    ],
+    async ({ options, output }) => {
+      if (options.csv === true && output.isJson) throw usageError("--csv and --json exclude each other");
+      const { readCount, readMoment } = await import("../read-options.ts");
+      const { workflow, key, model, since = "30d", until } = options;
+      const limit = options.limit === undefined ? DEFAULT_LOG : readCount("--limit", options.limit);
+      if (limit > MAX_LOG) throw usageError(`--limit must be at most ${MAX_LOG}, got ${limit}`);
+      const nowMs = Date.now();
+      const query = {
+        contingency: "only" as const,
+        sinceMs: readMoment("--since", since, nowMs),
+        ...(until === undefined ? {} : { untilMs: readMoment("--until", until, nowMs) }),
+        ...(workflow === undefined ? {} : { workflow }),
+        ...(key === undefined ? {} : { key }),
+        ...(model === undefined ? {} : { model }),
+      };
+      const { withAdmin } = await import("../admin-session.ts");
+      const log = await withAdmin(options, (admin) => collect(admin, query, limit));
+      const { renderContingencyLog, renderLogCsv } = await import("../render-contingency-log.ts");
+      output.result(log, (paint) =>
+        options.csv === true ? renderLogCsv(log.requests) : renderContingencyLog(log, paint),
+      );
+      return undefined;
+    },
+  );
+}
+
+/** Page after page, up to the limit. */
+async function collect(admin: AdminClient, query: Partial<RequestQuery>, limit: number): Promise<RequestPage> {
+  const requests: RequestPage["requests"] = [];
+  for (let before: string | undefined; ; ) {
+    const size = Math.min(200, limit - requests.length);
+    const page = await admin.listRequests({ ...query, limit: size, ...(before === undefined ? {} : { before }) });
+    requests.push(...page.requests);
+    if (page.next === null || requests.length >= limit) return { requests, next: page.next };
+    before = page.next;
+  }
 }
 
 /** The lines for a person. Exported for `status`. */
