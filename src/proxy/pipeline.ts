@@ -306,7 +306,7 @@ export class Pipeline {
       operation: operation.id,
       model: entry.name,
       workflow: key.policy.document.workflow ?? null,
-      contingency: plan?.contingency ?? null,
+      contingency: typeof planned === "string" ? null : planned.contingency,
       isStream: facts.isStream,
       openedAtMs,
       requestBytes,
