@@ -217,7 +217,7 @@ async function compose(
   });
   catalogue.onChange(() => pipeline.targetsChanged());
   const proxies = await openProxies({ configs: gateway.trustedProxies, clock, log, closers });
-  livePlaces.watch(() => pipeline.recheckAddresses());
+  livePlaces.watch(() => pipeline.recheckPlaces());
   const callers = callerAddresses(proxies);
   let isDraining = false;
   const acceptor = new Acceptor({

@@ -218,6 +218,32 @@ describe("address rules on the wire", () => {
     expect(codeOf(await models("/v1/models", "localhost", plane.key))).toBe("200");
   });
 
+  it.each([
+    ["allows its model no more", { models: ["other"] }, true],
+    ["keeps requests at home", { mayLeave: "no" as const }, true],
+    ["leaves its target out", { targets: { nodes: ["other"] } }, true],
+    ["is at another path", { path: "/elsewhere" }, true],
+    ["allows its model still", { models: ["llama3"], owner: "ada" }, false],
+  ])("end a stream in under a second when its endpoint %s", async (_what, fields, isEnded) => {
+    const team: Endpoint = { ...DEFAULT_ENDPOINT, name: "team", path: "/team" };
+    await start({ endpoints: [team] });
+    const { key } = plane.addKey(null, { endpoints: ["team"] });
+    const [target] = plane.serve("llama3", "forge");
+    if (target !== undefined) target.leaves = true;
+    const request = chatRequest(key, chatBody("llama3", { stream: true }));
+    const connection = plane.raw(request.replace("/v1/", "/team/v1/"));
+    const attempt = await target?.next();
+    attempt?.streamHead();
+    attempt?.token("hello");
+    await connection.until("hello");
+    plane.places.replaceAll([{ ...team, ...fields }], [], plane.clock.nowMs());
+    expect(plane.pipeline.recheckPlaces()).toBe(isEnded ? 1 : 0);
+    if (isEnded) expect(await connection.untilClosed()).toContain("API key was revoked");
+    else attempt?.token("goes on");
+    if (!isEnded) await connection.until("goes on");
+    connection.socket.destroy();
+  });
+
   it("end a stream of an address that is no longer let in, with an error in it, in under a second", async () => {
     await start();
     const [target] = plane.serve("llama3", "forge");
@@ -228,14 +254,14 @@ describe("address rules on the wire", () => {
     await connection.until("hello");
     const startedMs = performance.now();
     plane.addresses.replaceAll([rule("out", "deny", "127.0.0.1")], plane.clock.nowMs());
-    expect(plane.pipeline.recheckAddresses()).toBe(1);
+    expect(plane.pipeline.recheckPlaces()).toBe(1);
     const text = await connection.untilClosed();
     expect(performance.now() - startedMs).toBeLessThan(1000);
     expect(text).toContain("address_denied");
     expect(text).not.toContain("[DONE]");
     expect(attempt?.cancelled).toBe("revoked");
     expect(plane.closed[0]).toMatchObject({ outcome: "stopped", errorCode: "address_denied" });
-    expect(plane.pipeline.recheckAddresses()).toBe(0);
+    expect(plane.pipeline.recheckPlaces()).toBe(0);
     expect(plane.pipeline.running).toBe(0);
   });
 
@@ -245,7 +271,7 @@ describe("address rules on the wire", () => {
     const connection = plane.raw(chatRequest(plane.key, chatBody("llama3", { stream: true })));
     const attempt = await target?.next();
     plane.addresses.replaceAll([rule("out", "deny", "198.51.100.0/24")], plane.clock.nowMs());
-    expect(plane.pipeline.recheckAddresses()).toBe(0);
+    expect(plane.pipeline.recheckPlaces()).toBe(0);
     attempt?.streamHead();
     attempt?.token("hello");
     attempt?.finish();
@@ -259,7 +285,7 @@ describe("address rules on the wire", () => {
     const connection = plane.raw(bytes.slice(0, -5));
     await untilRunning();
     plane.addresses.replaceAll([rule("out", "deny", "127.0.0.1")], plane.clock.nowMs());
-    expect(plane.pipeline.recheckAddresses()).toBe(1);
+    expect(plane.pipeline.recheckPlaces()).toBe(1);
     connection.socket.write(bytes.slice(-5));
     await connection.until("\r\n\r\n");
     expect(codeOf(connection.text)).toBe("403 address_denied");
@@ -332,9 +358,9 @@ describe("ambient identity on the wire", () => {
     attempt?.streamHead();
     attempt?.token("hello");
     await connection.until("hello");
-    expect(plane.pipeline.recheckAddresses()).toBe(0);
+    expect(plane.pipeline.recheckPlaces()).toBe(0);
     plane.addresses.replaceAll([], plane.clock.nowMs());
-    expect(plane.pipeline.recheckAddresses()).toBe(1);
+    expect(plane.pipeline.recheckPlaces()).toBe(1);
     expect(await connection.untilClosed()).toContain("invalid_api_key");
   });
 });

@@ -246,6 +246,54 @@ describe("a running stream ends in under a second of the gateway's clock", () =>
     await connection.untilClosed();
   });
 
+  test("when its key expires, and not before; one that waits for its body or a target too", async () => {
+    const expiresAtMs = plane.clock.nowMs() + 5000;
+    const { key } = plane.addKey(null, { expiresAtMs });
+    const { connection, attempt } = await stream(key);
+    const body = chatBody("m");
+    const half = plane.raw(chatRequest(key, body).slice(0, -5));
+    while (plane.pipeline.running < 2) await new Promise((resolve) => setImmediate(resolve));
+    plane.clock.advance(4999);
+    attempt?.token("still");
+    await connection.until("still");
+    plane.clock.advance(SWEEP_MS);
+    await connection.until(until);
+    expect(await attempt?.whenCancelled).toBe("revoked");
+    await connection.untilClosed();
+    half.socket.write(chatRequest(key, body).slice(-5));
+    await half.until("HTTP/1.1 401");
+    half.socket.destroy();
+  });
+
+  test("when its key's policy leaves out the target that answers, and none is asked that it leaves out", async () => {
+    const { key, id } = plane.addKey(null);
+    const [own, cloud] = plane.serve("m", "own", "cloud");
+    if (own === undefined || cloud === undefined) throw new Error("no targets");
+    cloud.leaves = true;
+    own.inFlight = 0;
+    cloud.inFlight = 5;
+    const connection = plane.raw(chatRequest(key, chatBody("m", { stream: true })));
+    const attempt = await own.next();
+    // The plan of before has the cloud in it.
+    plane.changeKey(id, { policy: writePolicy({ version: 1, mayLeave: "no" }) });
+    attempt.handler.onFailure({ phase: "connect", kind: "unreachable", detail: "" });
+    await connection.until("HTTP/1.1 5");
+    expect(cloud.attempts).toEqual([]);
+    await start();
+    const next = plane.addKey(null);
+    const [away] = plane.serve("m", "cloud");
+    if (away === undefined) throw new Error("no target");
+    away.leaves = true;
+    const second = plane.raw(chatRequest(next.key, chatBody("m", { stream: true })));
+    const answered = await away.next();
+    answered.streamHead();
+    answered.token("far");
+    await second.until("far");
+    plane.changeKey(next.id, { policy: writePolicy({ version: 1, mayLeave: "no" }) });
+    await second.until(until);
+    await second.untilClosed();
+  });
+
   test("when its key is rotated without grace", async () => {
     const { key, id } = plane.addKey(null);
     const { connection } = await stream(key);

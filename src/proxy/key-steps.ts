@@ -12,6 +12,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { BodyScan } from "../lib/json-scan.ts";
 import type { Prices } from "../usage/price.ts";
 import { certificateHashOf } from "./caller-certificate.ts";
+import { endByKey, endByTime } from "./recheck.ts";
 import type { RelayResult } from "./relay.ts";
 import type { Run } from "./run.ts";
 import type { CatalogueEntry, Target } from "./target.ts";
@@ -93,12 +94,10 @@ export class KeySteps {
     return prices.costOf(model, place, { ...estimateTokens(scan, facts, operation), tokensInCached: 0 });
   }
 
-  /** A request that runs says so. Returns why it must end: the secret that it came with is not good any more. */
+  /** A request that runs says so. Returns why it must end: its key, or the secret that it came with, is not good any more. */
   renew(run: Run, monotonicMs: number): "revoked" | null {
     run.admission?.renew(monotonicMs);
-    const { key, secretHash } = run;
-    if (key === null || secretHash === null || key.record.previousHash === null) return null;
-    return key.isSecret(secretHash, this.#deps.clock.nowMs()) ? null : "revoked";
+    return endByTime(run, this.#deps.clock.nowMs());
   }
 
   /** Step 11: books what was used. What was never sent to anybody costs nothing. @returns What it cost, in micro-dollars. */
@@ -130,21 +129,9 @@ export class KeySteps {
 
   #onChange(run: Run, key: LiveKey | null): void {
     if (key !== null) run.key = key;
-    if (key === null || !this.#isStillAllowed(run, key)) this.#end(run, "revoked");
-  }
-
-  #isStillAllowed(run: Run, key: LiveKey): boolean {
     const nowMs = this.#deps.clock.nowMs();
-    if (key.refusalAt(nowMs) !== null) return false;
-    // Without a secret an address stood for the key; whether it still does is asked where its rules are.
-    if (run.secretHash !== null && !key.isSecret(run.secretHash, nowMs)) return false;
-    if (run.model !== null && !key.policy.mayUseModel(run.model)) return false;
-    try {
-      this.authorise(run, key);
-      return true;
-    } catch {
-      return false;
-    }
+    const why = key === null ? "revoked" : endByKey(run, key, nowMs, () => this.authorise(run, key));
+    if (why !== null) this.#end(run, why);
   }
 
   #moment(): Moment {

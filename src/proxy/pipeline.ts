@@ -40,6 +40,7 @@ import { ownWords } from "./own-words.ts";
 import { type PlanForFacts, planFor } from "./plan-for.ts";
 import { type AttemptSource, prepareAttempt } from "./prepare-attempt.ts";
 import { type HeldBody, readBody } from "./read-body.ts";
+import { endByPlace, endByTime } from "./recheck.ts";
 import { refuse } from "./refuse.ts";
 import { Relay, type RelayPlan } from "./relay.ts";
 import { type Policies, resolveModel, visibleModels } from "./resolve-model.ts";
@@ -293,8 +294,9 @@ export class Pipeline {
     const waiter = this.#waiterFor(run, key, requestBytes, planned, planAgain);
     // Much may have happened while the body came in.
     if (response.destroyed) return run.reservations.release();
-    if (run.ended === "revoked") throw new PosternError("unauthorized", { detail: { reason: "revoked" } });
-    if (run.ended !== null) throw new PosternError(run.ended);
+    const ended = run.ended ?? endByTime(run, clock.nowMs());
+    if (ended === "revoked") throw new PosternError("unauthorized", { detail: { reason: "revoked" } });
+    if (ended !== null) throw new PosternError(ended);
     if (this.#isStopped) throw new PosternError("shutting_down", { retryAfterSeconds: 5 });
 
     const textBytes = facts.textBytes ?? requestBytes;
@@ -471,23 +473,18 @@ export class Pipeline {
   }
 
   /**
-   * Ends what runs and would not be let in now, after the rules about addresses have changed.
+   * Ends what runs and would not be let in now, after endpoints or the rules about addresses have changed.
    *
    * @returns how many requests that were.
    */
-  recheckAddresses(): number {
+  recheckPlaces(): number {
     const { clock, places } = this.#deps;
-    const { rules, ambient } = places;
     const nowMs = clock.nowMs();
     let ended = 0;
     for (const run of this.#runs.all()) {
-      const { endpoint, origin, key } = run;
-      if (run.ended !== null || endpoint === null) continue;
-      const isDenied = rules.deny(origin.address, endpoint.name, nowMs) !== null;
-      const rule = run.ambient === null ? null : rules.ambient(origin.address, endpoint.name, nowMs);
-      const isStill = run.ambient === null || (rule !== null && ambient.keyOf(rule, nowMs).key?.id === key?.id);
-      if (!isDenied && isStill) continue;
-      this.#end(run, isDenied ? "address_denied" : "revoked");
+      const why = run.ended === null ? endByPlace(run, places, nowMs) : null;
+      if (why === null) continue;
+      this.#end(run, why);
       ended++;
     }
     return ended;

@@ -190,6 +190,16 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     if (!this.#isSettled) this.#end(error.code, "failed", error.detail, error);
   }
 
+  /** Other targets are asked no more. @returns Whether what runs now may go on. */
+  keepTo(mayReach: (target: Target) => boolean): boolean {
+    const plan = this.#plan;
+    if (plan === null) return true;
+    this.#plan = { ...plan, targets: plan.targets.filter(mayReach) };
+    // Before the first attempt the plan says where it will go, later the attempt.
+    const current = this.#attemptIndex === -1 ? plan.first.target : this.#target;
+    return current === null || mayReach(current);
+  }
+
   /** Ends the request from our side: revocation, shutdown. The caller is told in its dialect. */
   stop(code: "revoked" | "address_denied" | "shutting_down" | "deadline"): void {
     if (this.#isSettled) return;

@@ -52,6 +52,7 @@ export interface DataPlane {
   readonly keyring: Keyring;
   readonly keyLimits: KeyLimits;
   readonly addresses: AddressRules;
+  readonly places: Places;
   readonly pipeline: Pipeline;
   readonly faults: FaultInjector;
   readonly contingency: ContingencyBook;
@@ -200,6 +201,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     keyring,
     keyLimits,
     addresses: places.rules,
+    places,
     pipeline,
     faults,
     contingency,
