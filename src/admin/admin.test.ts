@@ -48,6 +48,12 @@ function memoryStore(rows: UsageRow[] = [], entries: AuditDraft[] = []): Store {
     nodes: {
       list: async () => [...nodes],
       insert: async (node) => void nodes.push(node),
+      async update(id, changes) {
+        const index = nodes.findIndex((node) => node.id === id);
+        const node = nodes[index];
+        if (node !== undefined) nodes[index] = { ...node, ...changes };
+        return node !== undefined;
+      },
       remove: async (id) =>
         nodes.splice(
           nodes.findIndex((node) => node.id === id),
@@ -69,7 +75,7 @@ function memoryStore(rows: UsageRow[] = [], entries: AuditDraft[] = []): Store {
       insertRule: nothing,
       removeRule: nothing,
     },
-    settings: { get: nothing, set: nothing },
+    settings: { get: async () => null, set: nothing },
     usage: {
       ingest: nothing,
 
@@ -387,6 +393,16 @@ test("a node of the file is shown, and refused for change with the file and the 
   const refusal = /\/etc\/postern\.yaml:7 and can only be changed there/;
   await expect(client.inviteNode({ name: "file-node" })).rejects.toThrow(refusal);
   await expect(client.removeNode("file-node")).rejects.toThrow(refusal);
+});
+
+test("a node's tags, locality and grant change by name, one by one", async () => {
+  const { client } = setUp();
+  await client.inviteNode({ name: "forge", url: "https://ai.example.org" });
+  await client.updateNode("forge", { tags: ["gpu", "gpu"], locality: "rented" });
+  const changed = await client.updateNode("forge", { models: ["llama*"] });
+  expect(changed).toMatchObject({ tags: ["gpu"], locality: "rented", grants: ["llama*"] });
+  await expect(client.updateNode("nobody", { tags: [] })).rejects.toMatchObject({ code: "not_found" });
+  await expect(client.updateNode("file-node", { tags: [] })).rejects.toThrow(/can only be changed there/);
 });
 
 test("without a gateway the same contract answers what the store knows", async () => {

@@ -85,6 +85,11 @@ const CASES: Record<string, Case> = {
   "POST /access/rules": { body: { effect: "deny", range: "203.0.113.7", name: "scanner" }, action: "access.create" },
   "DELETE /access/rules/{rule}": { prepare: named("rule", "scanner"), action: "access.remove" },
   "POST /nodes": { body: { name: "forge" }, action: "nodes.invite" },
+  "PATCH /nodes/{node}": {
+    prepare: named("node", "forge"),
+    body: { locality: "rented", tags: ["gpu"] },
+    action: "nodes.update",
+  },
   "DELETE /nodes/{node}": { prepare: named("node", "forge"), action: "nodes.remove" },
   "POST /contingency": { body: { reason: "announced outage", forMs: 3_600_000 }, action: "contingency.on" },
   "POST /contingency/off": { body: {}, action: "contingency.off" },

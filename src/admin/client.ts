@@ -20,6 +20,7 @@ import {
   removedNode,
   type Status,
   status,
+  type UpdateNodeInput,
 } from "./contract.ts";
 import {
   type CreatedToken,
@@ -222,6 +223,10 @@ export class AdminClient {
 
   showNode(name: string): Promise<NodeView> {
     return this.#ask("GET", `/nodes/${encodeURIComponent(name)}`, nodeView);
+  }
+
+  updateNode(name: string, input: UpdateNodeInput): Promise<NodeView> {
+    return this.#ask("PATCH", `/nodes/${encodeURIComponent(name)}`, nodeView, input);
   }
 
   removeNode(name: string): Promise<RemovedNode> {

@@ -13,6 +13,7 @@ import type {
   ProbeResult,
   RemovedNode,
   Status,
+  UpdateNodeInput,
 } from "./contract.ts";
 import type {
   ChangePasswordInput,
@@ -113,6 +114,8 @@ export interface AdminContext {
   showNode(name: string): Promise<NodeView>;
   /** Makes the node when there is none of that name. */
   inviteNode(input: InviteNodeInput): Promise<InvitedNode>;
+  /** Counts for the next request. */
+  updateNode(name: string, input: UpdateNodeInput): Promise<NodeView>;
   /** Forgets the node, its connectors and invitations, and ends its links. */
   removeNode(name: string): Promise<RemovedNode>;
   contingency(): Promise<ContingencyView>;
@@ -215,7 +218,8 @@ export interface LiveGateway {
   places(): Places;
   /** Reads endpoints and rules again and applies them. Resolves with the number of requests that were ended by them. */
   placesChanged(): Promise<number>;
-  nodeAdded(node: NodeRecord): void;
+  /** It was added or changed. */
+  nodeChanged(node: NodeRecord): void;
   readonly alerts: LiveAlerts;
   /** Ends the node's links and attempts at once. Resolves with the number of links ended. */
   nodeRemoved(node: NodeRecord): Promise<number>;

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { startAdmin, type TestAdmin } from "../../test/support/admin-side.ts";
 import { ContingencyBook } from "../continuity/contingency-book.ts";
 import { closedLine, encodeOpened } from "../storage/journal-line.ts";
+import type { NodeRecord } from "../storage/store.ts";
 import type { RequestOpened } from "../usage/record.ts";
 
 /** A journal line of a request that is over. */
@@ -85,7 +86,7 @@ describe("contingency over the admin API", () => {
 
   test("has a log: requests that ran under it, with the names of their targets", async () => {
     admin = await startAdmin();
-    const node = { id: "n1", name: "forge", createdAtMs: 1, grants: null };
+    const node: NodeRecord = { id: "n1", name: "forge", createdAtMs: 1, grants: null, tags: [], locality: "own" };
     await admin.store.nodes.insert(node);
     const asked = [
       record("01900000-0000-7000-8000-000000000001", "command", { target: "node/forge", nodeId: "n1" }),

@@ -121,6 +121,10 @@ export const nodeView = z.object({
   createdAtMs: timestamp.nullable(),
   /** Globs of what it may serve; null: names that no other node serves. */
   grants: z.array(z.string()).nullable(),
+  /** For the `targets` of policies. */
+  tags: z.array(z.string()),
+  /** Whose machine it is; requests that may not leave go to no rented one. */
+  locality: z.enum(["own", "rented"]),
   /** `unknown`: no gateway is running, so nobody can tell. */
   state: z.enum(["ready", "connected", "away", "invited", "unknown"]),
   agentVersion: z.string().nullable(),
@@ -160,6 +164,15 @@ export const inviteNodeInput = z.strictObject({
     .default(null),
 });
 export type InviteNodeInput = z.infer<typeof inviteNodeInput>;
+
+/** What is left out stays as it is. */
+export const updateNodeInput = z.strictObject({
+  /** As in an invitation. */
+  models: modelGlobs.nullable().optional(),
+  tags: z.array(configName).max(64).optional(),
+  locality: z.enum(["own", "rented"]).optional(),
+});
+export type UpdateNodeInput = z.infer<typeof updateNodeInput>;
 
 /** The only answer that ever holds an invitation's code. */
 export const invitedNode = z.object({

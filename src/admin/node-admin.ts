@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { isLoopback } from "../config/listen-address.ts";
 import { publicUrlOf } from "../config/load.ts";
 import { PosternError, toPosternError } from "../errors.ts";
-import type { InvitationRecord, NodeRecord } from "../storage/store.ts";
+import type { InvitationRecord, NodeChanges, NodeRecord } from "../storage/store.ts";
 import type { AdminContext } from "./context.ts";
 import type { InviteNodeInput } from "./contract.ts";
 import type { CallParts } from "./create-context.ts";
@@ -10,7 +10,7 @@ import { joinLine } from "./join-line.ts";
 import { toDirectNodeView, toInvitationView, toNodeView } from "./node-view.ts";
 import { refuseFile } from "./place-view.ts";
 
-type NodeMethods = Pick<AdminContext, "listNodes" | "showNode" | "inviteNode" | "removeNode">;
+type NodeMethods = Pick<AdminContext, "listNodes" | "showNode" | "inviteNode" | "updateNode" | "removeNode">;
 
 /** Nodes, their invitations and their removal. */
 export function createNodeAdmin(parts: CallParts): NodeMethods {
@@ -41,7 +41,7 @@ export function createNodeAdmin(parts: CallParts): NodeMethods {
       if (input.models !== null && !isSameList(input.models, node.grants)) {
         throw new PosternError("invalid_input", {
           message: `The node "${node.name}" exists with other models: ${node.grants?.join(" ") ?? "whatever no other node serves"}`,
-          hint: `Leave --models out, or remove it first: \`postern nodes remove ${node.name}\`.`,
+          hint: `Leave --models out, or change them first: \`postern nodes update ${node.name} --models …\`.`,
         });
       }
       const { code, record } = await addInvitation(node, input);
@@ -59,6 +59,21 @@ export function createNodeAdmin(parts: CallParts): NodeMethods {
           : [],
       };
     },
+    async updateNode(name, { models, tags, locality }) {
+      refuseFileNode(name);
+      const node = await findNode(name);
+      if (node === undefined) throw noSuchNode(name);
+      const changes: NodeChanges = {
+        ...(models === undefined ? {} : { grants: models }),
+        ...(tags === undefined ? {} : { tags: [...new Set(tags)] }),
+        ...(locality === undefined ? {} : { locality }),
+      };
+      const changed = { ...node, ...changes };
+      const entry = { action: "nodes.update", subject: `node ${node.name}`, before: node, after: changed };
+      if (!(await changing(entry).nodes.update(node.id, changes))) throw noSuchNode(name);
+      live?.nodeChanged(changed);
+      return this.showNode(node.id);
+    },
     async removeNode(name) {
       refuseFileNode(name);
       const node = await findNode(name);
@@ -74,9 +89,16 @@ export function createNodeAdmin(parts: CallParts): NodeMethods {
   }
 
   async function addNode({ name, models }: InviteNodeInput): Promise<NodeRecord> {
-    const node: NodeRecord = { id: randomUUID(), name, createdAtMs: clock.nowMs(), grants: models };
+    const node: NodeRecord = {
+      id: randomUUID(),
+      name,
+      createdAtMs: clock.nowMs(),
+      grants: models,
+      tags: [],
+      locality: "own",
+    };
     await changing({ action: "nodes.create", subject: `node ${name}`, before: null, after: node }).nodes.insert(node);
-    live?.nodeAdded(node);
+    live?.nodeChanged(node);
     return node;
   }
 

@@ -3,6 +3,8 @@ import type { SettingStore } from "../storage/store.ts";
 import type { NodeReport } from "../tunnel/link.ts";
 import { LiveCatalogue } from "./catalogue.ts";
 import { ModelOwners } from "./model-owners.ts";
+import { ProviderSpending } from "./provider-spending.ts";
+import { ProviderTarget } from "./provider-target.ts";
 
 class MemorySettings implements SettingStore {
   readonly values = new Map<string, Uint8Array>();
@@ -58,6 +60,31 @@ async function make(settings = new MemorySettings(), isUp = () => true) {
   );
 }
 
+function provided(model: string): ProviderTarget {
+  const nothing = { pause() {}, resume() {}, cancel() {} };
+  return new ProviderTarget(
+    {
+      backend: { kind: "provider", id: "p", name: "cloud", label: "provider/cloud", locality: "cloud", tags: [] },
+      dialect: "openai",
+      kind: "openai",
+      times: { firstTokenMs: 1, betweenTokensMs: 1, wholeMs: 1 },
+      betas: [],
+      way: { start: () => nothing },
+      host: "cloud.example.org",
+      spending: new ProviderSpending({ day: NO_CAP, month: NO_CAP }, 0),
+      nowMs: () => 0,
+      answered() {},
+      pathOf: (path) => path,
+      closedFor: () => null,
+    },
+    model,
+    ["openai.chat"],
+    null,
+  );
+}
+
+const NO_CAP = { softMicros: null, hardMicros: null };
+
 describe("LiveCatalogue", () => {
   it("routes what a node was granted and shows the rest as offered", async () => {
     const catalogue = await make();
@@ -85,6 +112,31 @@ describe("LiveCatalogue", () => {
     expect(after.find("llama")).toBeUndefined();
     after.removeNode("a");
     expect(after.find("llama")?.targets.map((target) => target.backend.name)).toEqual(["anvil"]);
+  });
+
+  it("keeps rented nodes apart, from the moment that a node is said to be one", async () => {
+    const catalogue = await make();
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"], locality: "own", tags: ["gpu"] });
+    catalogue.setReport("a", "c1", report(["llama"]));
+    const [target] = catalogue.find("llama")?.targets ?? [];
+    expect([target?.leaves, target?.backend.tags]).toEqual([false, ["gpu"]]);
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"], locality: "rented", tags: [] });
+    expect([target?.leaves, target?.backend.locality, target?.backend.tags]).toEqual([true, "rented", []]);
+  });
+
+  it("does not let a node without a grant draw the requests for a provider's model", async () => {
+    const catalogue = await make();
+    const offer = { name: "gpt", target: provided("gpt") };
+    catalogue.setProvider("cloud", [offer]);
+    catalogue.setNode({ id: "a", name: "forge", grants: null });
+    catalogue.setReport("a", "c1", report(["gpt", "llama"]));
+    expect(catalogue.find("gpt")?.targets).toEqual([offer.target]);
+    expect(catalogue.offered).toEqual([{ nodeId: "a", model: "gpt" }]);
+    catalogue.setNode({ id: "a", name: "forge", grants: ["gpt"] });
+    expect(catalogue.find("gpt")?.targets.map(({ backend }) => backend.label)).toEqual([
+      "node/forge",
+      "provider/cloud",
+    ]);
   });
 
   it("makes one pool of several nodes that were granted the same name", async () => {

@@ -60,7 +60,7 @@ export function createLiveGateway(parts: LiveParts): LiveGateway {
         costMicrosThisMonth: month.costMicros,
       };
     },
-    nodeAdded(node) {
+    nodeChanged(node) {
       directory.addNode(node);
       catalogue.setNode(node);
     },

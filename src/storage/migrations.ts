@@ -23,6 +23,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 8, name: "alerts", up: createAlertTables },
   { version: 9, name: "ceilings of admin tokens", up: addTokenCeilings },
   { version: 10, name: "contingency of requests", up: addContingency },
+  { version: 11, name: "tags and localities of nodes", up: addNodeLabels },
 ];
 
 const required = (column: ColumnDefinitionBuilder) => column.notNull();
@@ -227,6 +228,15 @@ async function addKeyPolicies(db: Kysely<unknown>, { bytes, integer }: ColumnTyp
   for (const column of ["endpoint_id", "models", "expires_at_ms"]) {
     await db.schema.alterTable("keys").dropColumn(column).execute();
   }
+}
+
+/** A node of before is the operator's own, as it was taken to be. */
+async function addNodeLabels(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable("nodes").addColumn("tags", "text").execute();
+  await db.schema
+    .alterTable("nodes")
+    .addColumn("locality", "text", (column) => column.notNull().defaultTo("own"))
+    .execute();
 }
 
 // A statement each: SQLite adds one column at a time.

@@ -4,7 +4,7 @@ import { PosternError } from "../errors.ts";
 import { inTransaction } from "./in-transaction.ts";
 import { readList } from "./key-queries.ts";
 import type { Tables } from "./schema.ts";
-import type { ConnectorRecord, InvitationRecord, NodeRecord, NodeStore } from "./store.ts";
+import type { ConnectorRecord, InvitationRecord, NodeChanges, NodeRecord, NodeStore } from "./store.ts";
 
 /** Nodes, connectors and invitations over any database that Kysely speaks. */
 export function createNodeStore(db: Kysely<Tables>): NodeStore {
@@ -21,13 +21,21 @@ export function createNodeStore(db: Kysely<Tables>): NodeStore {
           id: node.id,
           name: node.name,
           created_at_ms: node.createdAtMs,
-          grants: node.grants === null ? null : JSON.stringify(node.grants),
+          ...toColumns(node),
+          locality: node.locality,
         })
         .onConflict((conflict) => conflict.doNothing())
         .executeTakeFirst();
       if (numInsertedOrUpdatedRows !== 1n) {
         throw new PosternError("already_exists", { message: `There is already a node "${node.name}"` });
       }
+    },
+
+    async update(id, changes) {
+      const columns = toColumns(changes);
+      if (Object.keys(columns).length === 0) return true;
+      const { numUpdatedRows } = await db.updateTable("nodes").set(columns).where("id", "=", id).executeTakeFirst();
+      return numUpdatedRows === 1n;
     },
 
     async remove(id) {
@@ -132,12 +140,23 @@ function isSame(first: Uint8Array, second: Uint8Array): boolean {
   return first.byteLength === second.byteLength && timingSafeEqual(first, second);
 }
 
+function toColumns({ grants, tags, locality }: NodeChanges): Partial<Tables["nodes"]> {
+  return {
+    ...(grants === undefined ? {} : { grants: grants === null ? null : JSON.stringify(grants) }),
+    ...(tags === undefined ? {} : { tags: tags.length === 0 ? null : JSON.stringify(tags) }),
+    ...(locality === undefined ? {} : { locality }),
+  };
+}
+
 function toNode(row: Tables["nodes"]): NodeRecord {
   return {
     id: row.id,
     name: row.name,
     createdAtMs: row.created_at_ms,
     grants: row.grants === null ? null : readList(row.grants),
+    tags: row.tags === null ? [] : readList(row.tags),
+    // A word that this version does not know is not one's own machine.
+    locality: row.locality === "own" ? "own" : "rented",
   };
 }
 

@@ -22,7 +22,16 @@ export interface Tables {
     disabled_at_ms: number | null;
     revoked_at_ms: number | null;
   };
-  nodes: { id: string; name: string; created_at_ms: number; grants: string | null };
+  nodes: {
+    id: string;
+    name: string;
+    created_at_ms: number;
+    /** JSON array of globs, or null for names that no other node serves. */
+    grants: string | null;
+    /** JSON array, or null for none. */
+    tags: string | null;
+    locality: string;
+  };
   connectors: {
     id: string;
     node_id: string;

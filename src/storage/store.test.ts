@@ -277,6 +277,19 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
       expect(await store.nodes.list()).toEqual([node("n1", "anvil"), node("n2", "forge", ["llama*"])]);
     });
 
+    it("change what they may serve, their tags and whose they are, and nothing else", async () => {
+      await store.nodes.insert(node("n1", "anvil", ["llama*"]));
+      expect(await store.nodes.update("n1", { tags: ["gpu"], locality: "rented" })).toBe(true);
+      await reopen();
+      expect(await store.nodes.list()).toEqual([
+        { ...node("n1", "anvil", ["llama*"]), tags: ["gpu"], locality: "rented" },
+      ]);
+      expect(await store.nodes.update("n1", { grants: null, tags: [] })).toBe(true);
+      expect(await store.nodes.list()).toEqual([{ ...node("n1", "anvil"), locality: "rented" }]);
+      expect(await store.nodes.update("n1", {})).toBe(true);
+      expect(await store.nodes.update("gone", { tags: [] })).toBe(false);
+    });
+
     it("go with their connectors and invitations, and nobody else's", async () => {
       await store.nodes.insert(node("n1", "anvil"));
       await store.nodes.insert(node("n2", "forge"));
@@ -530,7 +543,7 @@ function rule(name: string, fields: Partial<RuleRecord> = {}): RuleRecord {
 }
 
 function node(id: string, name: string, grants: string[] | null = null): NodeRecord {
-  return { id, name, createdAtMs: NOW_MS, grants };
+  return { id, name, createdAtMs: NOW_MS, grants, tags: [], locality: "own" };
 }
 
 function invitation(id: string, nodeId: string): InvitationRecord {

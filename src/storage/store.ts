@@ -185,7 +185,14 @@ export interface NodeRecord {
   createdAtMs: number;
   /** Globs of model names that the node may serve; null: names that no other node serves. */
   grants: string[] | null;
+  /** For the `targets` of policies. */
+  tags: string[];
+  /** Whose machine it is; requests that may not leave go to no rented one. */
+  locality: "own" | "rented";
 }
+
+/** What of a node may change. */
+export type NodeChanges = Partial<Pick<NodeRecord, "grants" | "tags" | "locality">>;
 
 /** One approved agent installation of a node. */
 export interface ConnectorRecord {
@@ -215,6 +222,8 @@ export interface InvitationRecord {
 export interface NodeStore {
   list(): Promise<NodeRecord[]>;
   insert(node: NodeRecord): Promise<void>;
+  /** Returns false if there is no such node. */
+  update(id: string, changes: NodeChanges): Promise<boolean>;
   /** Removes the node with its connectors and invitations. Returns false if there is none. */
   remove(id: string): Promise<boolean>;
   connectors(): Promise<ConnectorRecord[]>;

@@ -74,7 +74,7 @@ export class FakeGateway implements LiveGateway {
   spending() {
     return { tokensToday: 1, tokensThisMonth: 2, costMicrosToday: 3, costMicrosThisMonth: 4 };
   }
-  nodeAdded(node: NodeRecord) {
+  nodeChanged(node: NodeRecord) {
     this.calls.push(`added ${node.name}`);
   }
   async nodeRemoved(node: NodeRecord) {

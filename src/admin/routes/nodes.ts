@@ -1,7 +1,7 @@
-import { invitedNode, inviteNodeInput, nodeList, nodeView, removedNode } from "../contract.ts";
+import { invitedNode, inviteNodeInput, nodeList, nodeView, removedNode, updateNodeInput } from "../contract.ts";
 import { route } from "./route.ts";
 
-/** `/nodes`: list, invite, show, remove. */
+/** `/nodes`: list, invite, show, update, remove. */
 export const nodeRoutes = [
   route({
     method: "GET",
@@ -32,6 +32,16 @@ export const nodeRoutes = [
     summary: "One node.",
     answer: nodeView,
     handle: (context, { params }) => context.showNode(params.node),
+  }),
+  route({
+    method: "PATCH",
+    path: "/nodes/{node}",
+    resource: "nodes",
+    role: "operator",
+    summary: "Changes what a node may serve, its tags and whose machine it is. Counts for the next request.",
+    body: updateNodeInput,
+    answer: nodeView,
+    handle: (context, { params, body }) => context.updateNode(params.node, body),
   }),
   route({
     method: "DELETE",

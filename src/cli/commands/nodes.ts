@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { InvitedNode, NodeView } from "../../admin/contract.ts";
+import type { InvitedNode, NodeView, UpdateNodeInput } from "../../admin/contract.ts";
 import { formatBytes, formatRelative, formatTime } from "../format.ts";
 import { type CommandSet, usageError } from "../invocation.ts";
 import type { Paint } from "../output.ts";
@@ -14,10 +14,16 @@ interface InviteOptions {
   url?: string;
 }
 
+interface UpdateOptions {
+  models?: string[] | false;
+  tag?: string[] | false;
+  locality?: string;
+}
+
 /** Uses of a `--reusable` invitation without `--max`. */
 const REUSABLE_USES = 10;
 
-/** `nodes invite|list|show|remove`. */
+/** `nodes invite|list|show|update|remove`. */
 export function addNodesCommand(program: Command, commands: CommandSet): void {
   const nodes = program.command("nodes").description("Machines where models run.");
 
@@ -74,6 +80,28 @@ export function addNodesCommand(program: Command, commands: CommandSet): void {
     },
   );
 
+  commands.finish<UpdateOptions>(
+    nodes
+      .command("update <node>")
+      .description("Change what a node may serve, its tags and whose machine it is. Counts for the next request.")
+      .option("--models <glob...>", "models it may serve, in place of those of before")
+      .option("--no-models", "it may serve names that no other node serves")
+      .option("--tag <name...>", "its tags, in place of those of before")
+      .option("--no-tag", "it has no tags")
+      .option("--locality <whose>", "own or rented; requests that may not leave go to no rented one"),
+    [
+      ["postern nodes update runpod-1 --locality rented --tag gpu a100", "keys with --may-leave no are kept from it"],
+      ["postern nodes update forge --models 'llama*' 'qwen*'", "it may serve nothing else"],
+    ],
+    async ({ options, args, output }) => {
+      const input = readUpdate(options);
+      const { withAdmin } = await import("../admin-session.ts");
+      const node = await withAdmin(options, (admin) => admin.updateNode(args[0] ?? "", input));
+      output.result(node, (paint) => renderNode(node, paint));
+      return undefined;
+    },
+  );
+
   commands.finish(
     nodes.command("remove <node>").description("Forget a node and its agents, and end its connections at once."),
     [["postern nodes remove forge", "its agents are refused from now on"]],
@@ -84,6 +112,18 @@ export function addNodesCommand(program: Command, commands: CommandSet): void {
       return undefined;
     },
   );
+}
+
+function readUpdate({ models, tag, locality }: UpdateOptions): UpdateNodeInput {
+  if (models === undefined && tag === undefined && locality === undefined)
+    throw usageError("nothing to change", "Say --models, --tag or --locality.");
+  if (locality !== undefined && locality !== "own" && locality !== "rented")
+    throw usageError(`--locality must be own or rented, got "${locality}"`);
+  return {
+    ...(models === undefined ? {} : { models: models === false ? null : models }),
+    ...(tag === undefined ? {} : { tags: tag === false ? [] : tag }),
+    ...(locality === undefined ? {} : { locality }),
+  };
 }
 
 async function readInvite(name: string, options: InviteOptions) {
@@ -145,6 +185,8 @@ function renderNode(node: NodeView, paint: Paint): string {
     ["state", node.state],
     ["origin", node.origin],
     ["may serve", node.grants === null ? "names that no other node serves" : node.grants.join(" ")],
+    ["locality", node.locality],
+    ["tags", node.tags.length === 0 ? null : node.tags.join(" ")],
     ["agent", node.agentVersion],
     ["hardware", node.hardware === null ? null : describeHardware(node.hardware)],
   ];

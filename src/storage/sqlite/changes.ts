@@ -23,6 +23,7 @@ export function changesOver(call: StoreCall): Changes {
       insert: (node) => call("nodes.insert", [node]),
       remove: (id) => call("nodes.remove", [id]),
       connectors: () => call("nodes.connectors", []),
+      update: (id, changes) => call("nodes.update", [id, changes]),
       removeConnector: (id) => call("nodes.removeConnector", [id]),
       touchConnector: (id, seenAtMs, epoch) => call("nodes.touchConnector", [id, seenAtMs, epoch]),
       insertInvitation: (invitation) => call("nodes.insertInvitation", [invitation]),

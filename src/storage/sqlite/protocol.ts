@@ -27,6 +27,7 @@ export interface StoreCalls {
   "nodes.insert": NodeStore["insert"];
   "nodes.remove": NodeStore["remove"];
   "nodes.connectors": NodeStore["connectors"];
+  "nodes.update": NodeStore["update"];
   "nodes.removeConnector": NodeStore["removeConnector"];
   "nodes.touchConnector": NodeStore["touchConnector"];
   "nodes.insertInvitation": NodeStore["insertInvitation"];

@@ -51,6 +51,7 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
     "nodes.insert": nodes.insert,
     "nodes.remove": nodes.remove,
     "nodes.connectors": nodes.connectors,
+    "nodes.update": nodes.update,
     "nodes.removeConnector": nodes.removeConnector,
     "nodes.touchConnector": nodes.touchConnector,
     "nodes.insertInvitation": nodes.insertInvitation,
