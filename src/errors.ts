@@ -191,6 +191,12 @@ export const ERRORS = {
   engine_cut: trouble(502, "The answer ended before it was complete", "engine_cut"),
   engine_bad_answer: trouble(502, "The inference server gave an answer that is not acceptable", "engine_bad_answer"),
   engine_failed: trouble(502, "The inference server reported an error", "engine_failed"),
+  engine_denied: trouble(
+    502,
+    "The inference server did not accept the credentials that it was asked with",
+    "engine_denied",
+  ),
+  all_targets_failed: trouble(502, "None of the inference servers that were asked could answer", "all_targets_failed"),
   link_lost: trouble(502, "The connection to the inference server was lost", "link_lost"),
   agent_denied: trouble(502, "The agent beside the inference server refused the request", "agent_denied"),
   deadline: trouble(504, "The request took longer than allowed", "deadline", "timeout_error"),

@@ -88,6 +88,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
         requests: limits.requests ?? base.gateway.limits.requests,
         requestsPerKey: limits.requestsPerKey ?? base.gateway.limits.requestsPerKey,
         requestsPerAddress: limits.requestsPerAddress ?? base.gateway.limits.requestsPerAddress,
+        attempts: limits.attempts ?? base.gateway.limits.attempts,
         authFailuresPerMinute: limits.authFailuresPerMinute ?? base.gateway.limits.authFailuresPerMinute,
         handshakes: limits.handshakes ?? base.gateway.limits.handshakes,
         links: limits.links ?? base.gateway.limits.links,

@@ -164,6 +164,8 @@ export interface LimitConfig {
   requestsPerKey: number;
   /** Inference requests running at one time for one caller's address, or one /64. Loopback is not counted. */
   requestsPerAddress: number;
+  /** Attempts for one request. */
+  attempts: number;
   /** Failed authentications per minute from one address before it gets 429. */
   authFailuresPerMinute: number;
   /** Tunnel handshakes under way at one time. */
@@ -360,6 +362,7 @@ export const DEFAULT_LIMITS: LimitConfig = {
   requests: 2000,
   requestsPerKey: 256,
   requestsPerAddress: 500,
+  attempts: 6,
   authFailuresPerMinute: 30,
   handshakes: 64,
   links: 4000,

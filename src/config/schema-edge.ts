@@ -36,6 +36,9 @@ export const limits = z.strictObject({
     .describe(
       "Inference requests running at one time for one caller's address (IPv6: one /64). Loopback is not counted.",
     ),
+  attempts: count(1, 6)
+    .optional()
+    .describe("Attempts for one request before its caller is told of the failure; `1`: none but the first."),
   authFailuresPerMinute: count(1, 100_000)
     .optional()
     .describe("Failed authentications per minute from one address before it gets 429."),

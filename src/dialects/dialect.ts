@@ -73,6 +73,8 @@ export interface StreamTap {
    */
   readonly hasContent: boolean;
   readonly completion: Completion;
+  /** Whether an engine's in-band error is held back, for `inBandError` to tell; it is passed on where left out. */
+  readonly holdsErrors?: boolean;
   /** Keeps the stream alive where the dialect wants more than its codec's constant record at this point of the answer. */
   keepAlive?(nowMs: number): Buffer;
   /** Told instead of the codec's own in-band error where the dialect wants to refer to what was sent before; null where nothing was. */

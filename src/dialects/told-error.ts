@@ -14,6 +14,12 @@ const CODES: Record<SaidError["kind"], ErrorCode> = {
   other: "engine_failed",
 };
 
+/** Whether an engine's error answer says that the prompt does not fit, in whatever words. */
+export function isContextOverflow(status: number, body: Buffer): boolean {
+  if (status !== 400 && status !== 413 && status !== 422 && status !== 500) return false;
+  return toldError(status, body)?.code === "context_length_exceeded";
+}
+
 /**
  * An engine's error answer as an error of ours with the engine's message, for a stream that was committed before the engine
  * answered: its status can be told no more, but a client has to learn that its prompt is too long.

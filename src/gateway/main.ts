@@ -214,6 +214,7 @@ async function compose(
     contingency,
     optedIn: new Set(gateway.optional),
     newId,
+    random: Math.random,
   });
   catalogue.onChange(() => pipeline.targetsChanged());
   const proxies = await openProxies({ configs: gateway.trustedProxies, clock, log, closers });

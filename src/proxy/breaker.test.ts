@@ -23,7 +23,7 @@ async function start(): Promise<{ forge: PlayedTarget; anvil: PlayedTarget }> {
   plane = await startDataPlane();
   const [forge, anvil] = plane.serve("llama", "forge", "anvil");
   if (forge === undefined || anvil === undefined) throw new Error("no targets");
-  anvil.inFlight = 10;
+  anvil.inFlight = 1000;
   return { forge, anvil };
 }
 
@@ -61,7 +61,7 @@ describe("a target that fails", () => {
   });
 
   it("that is the only one is asked all the same", async () => {
-    plane = await startDataPlane();
+    plane = await startDataPlane({ limits: { attempts: 1 } });
     const [forge] = plane.serve("llama", "forge");
     for (let request = 0; request < 4; request++) {
       const status = await ask((attempt) => attempt.answer(503, { error: { message: "no" } }), [forge!]);

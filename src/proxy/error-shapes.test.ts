@@ -129,7 +129,8 @@ let plane: DataPlane;
 let target: PlayedTarget;
 
 async function start(id: string, options: DataPlaneOptions = {}): Promise<void> {
-  plane = await startDataPlane({ optedIn: ["openai.rerank"], timeouts: { loadingMs: 0 }, ...options });
+  const once = { optedIn: ["openai.rerank"], limits: { attempts: 1 }, timeouts: { loadingMs: 0 } };
+  plane = await startDataPlane({ ...once, ...options });
   [target] = plane.serve("m", "forge") as [PlayedTarget];
   target.operations = new Set([id]);
 }
@@ -364,7 +365,7 @@ const FAILURES: Record<string, { code: ErrorCode; fail(attempt: PlayedAttempt): 
     fail: ({ handler }) => handler.onHead(200, { "content-type": "text/html" }),
   },
   "answers something else": { code: "engine_bad_answer", fail: (attempt) => attempt.answer(200, { hello: "world" }) },
-  "refuses the agent's key": { code: "engine_bad_answer", fail: (attempt) => attempt.answer(401, { error: "key" }) },
+  "refuses the agent's key": { code: "engine_denied", fail: (attempt) => attempt.answer(401, { error: "key" }) },
   "fails without words": {
     code: "engine_failed",
     fail({ handler }) {

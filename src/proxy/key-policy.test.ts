@@ -190,7 +190,7 @@ describe("policy of a key", () => {
     const [one, two] = plane.serve("m", "one", "two");
     const { key } = plane.addKey(null, { targets: { nodes: ["two"] } });
     const connection = plane.raw(chatRequest(key, chatBody("m")));
-    (await two?.next())?.answer(500, { error: { message: "broken" } });
+    (await two?.next())?.answer(501, { error: { message: "broken" } });
     await connection.until("}");
     expect(one?.attempts).toHaveLength(0);
     connection.socket.destroy();

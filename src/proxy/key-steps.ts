@@ -13,7 +13,7 @@ import type { BodyScan } from "../lib/json-scan.ts";
 import type { Prices } from "../usage/price.ts";
 import { certificateHashOf } from "./caller-certificate.ts";
 import { endByKey, endByTime } from "./recheck.ts";
-import type { RelayResult } from "./relay.ts";
+import type { RelayResult } from "./relay-contract.ts";
 import type { Run } from "./run.ts";
 import type { CatalogueEntry, Target } from "./target.ts";
 

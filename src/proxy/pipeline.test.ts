@@ -137,7 +137,7 @@ describe("a stream", () => {
   });
 
   it("is committed after the hold time and kept alive, and a later failure is told in-band", async () => {
-    const { key, serve, raw, clock } = await start();
+    const { key, serve, raw, clock } = await start({ limits: { attempts: 1 } });
     const [target] = serve("llama", "forge");
     const caller = raw(chatRequest(key, chatBody("llama", { stream: true })));
     const attempt = await target!.next();
@@ -253,7 +253,7 @@ describe("an answer that is not streamed", () => {
   });
 
   it("that breaks off is a 502, never a half body", async () => {
-    const { key, serve, raw } = await start();
+    const { key, serve, raw } = await start({ limits: { attempts: 1 } });
     const [target] = serve("llama", "forge");
     const caller = raw(chatRequest(key, chatBody("llama")));
     const attempt = await target!.next();

@@ -42,7 +42,8 @@ import { type AttemptSource, prepareAttempt } from "./prepare-attempt.ts";
 import { type HeldBody, readBody } from "./read-body.ts";
 import { endByPlace, endByTime } from "./recheck.ts";
 import { refuse } from "./refuse.ts";
-import { Relay, type RelayPlan } from "./relay.ts";
+import { Relay } from "./relay.ts";
+import type { RelayPlan } from "./relay-contract.ts";
 import { type Policies, resolveModel, visibleModels } from "./resolve-model.ts";
 import { beginRun, familyOfRun, policiesOf, type Run } from "./run.ts";
 import { type SettleDeps, settleLocal, settleRelayed } from "./settle.ts";
@@ -77,6 +78,8 @@ export interface PipelineDeps {
   optedIn: ReadonlySet<string>;
   /** Makes UUIDv7s. */
   newId: () => string;
+  /** From 0 to 1: spreads waits. */
+  random: () => number;
 }
 
 /**
@@ -335,6 +338,7 @@ export class Pipeline {
         startedMs: run.startedMs,
         overheadMs,
         timeouts,
+        maxAttempts: limits.attempts,
         answerCopy: run.capture,
       },
       {
@@ -346,7 +350,8 @@ export class Pipeline {
         failover: (from, to, reason) => this.#deps.observer.failover(from, to, reason),
         health: this.#deps.health,
         attemptEnded: (summary) => this.#deps.observer.attemptEnded(summary),
-        refuse: (error) => this.#answerError(run, error),
+        random: this.#deps.random,
+        refuse: (error, further) => this.#answerError(run, error, further),
         open: (then) => ledger.open(opened, then),
         wait: () => {
           if (waiter !== null) this.#room.join(waiter);
@@ -463,13 +468,13 @@ export class Pipeline {
     settleLocal(this.#settle, run, statusFor(familyOfRun(run), error), error.code, error);
   }
 
-  #answerError(run: Run, error: PosternError): void {
+  #answerError(run: Run, error: PosternError, further: readonly string[] = []): void {
     const { head, isAwaited } = run;
     // A body that was not asked for may never come, and then the next request stands in its place.
     const declaredBytes = head === null || (head.expectsContinue && !isAwaited) ? null : head.contentLength;
-    const limits: string[] = [];
-    this.#key.addHeaders(run, familyOfRun(run), limits);
-    refuse(run.request, run.response, error, familyOfRun(run), run.id, declaredBytes, limits);
+    const headers = [...further];
+    this.#key.addHeaders(run, familyOfRun(run), headers);
+    refuse(run.request, run.response, error, familyOfRun(run), run.id, declaredBytes, headers);
   }
 
   /**

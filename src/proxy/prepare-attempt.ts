@@ -18,6 +18,8 @@ export interface PreparedAttempt {
   headers: Readonly<Record<string, string>>;
   /** See `ExchangeRequest.maxCostMicros`. Zero on a node. */
   maxCostMicros: number | null;
+  /** It leaves out what the one before it was refused for: the stream is not asked for its usage. */
+  isUsageLeftOut?: boolean;
 }
 
 /** What every attempt of one request is made from. */

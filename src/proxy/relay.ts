@@ -1,123 +1,25 @@
-import type { ServerResponse } from "node:http";
-import type { TimeoutConfig } from "../config/resolved.ts";
-import type { AttemptFormat } from "../dialects/attempt-format.ts";
-import type { AnswerContext } from "../dialects/conversation.ts";
-import type { DialectCodec, StreamTap, Usage } from "../dialects/dialect.ts";
+import type { WholeAnswer } from "../dialects/attempt-format.ts";
+import type { StreamTap, Usage } from "../dialects/dialect.ts";
 import { statusFor } from "../dialects/error-body.ts";
 import { isPassableError, streamTypeOf } from "../dialects/pass-through.ts";
 import { toldError } from "../dialects/told-error.ts";
-import { type ErrorCode, PosternError } from "../errors.ts";
-import type {
-  CancelReason,
-  Exchange,
-  ExchangeFailure,
-  ExchangeHandler,
-  ExchangeHeaders,
-  ExchangeRequest,
-} from "../lib/exchange.ts";
-import { type AttemptFailure, classifyAnswer, classifyFailure } from "../routing/classify-failure.ts";
-import { planRetry } from "../routing/retry.ts";
-import { pauseOf } from "../routing/retry-after.ts";
-import type { TargetHealths } from "../routing/target-health.ts";
-import { estimateUsage } from "../usage/estimate.ts";
-import type { AttemptRecord, OpenRecord, Outcome } from "../usage/record.ts";
-import { type AnswerCopy, CallerAnswer, type CallerEvents } from "./caller-answer.ts";
-import { passAnswerHeaders, streamHeaders, upstreamHeaders } from "./hop-headers.ts";
-import type { AttemptSummary } from "./observer.ts";
-import type { PlanReasons } from "./plan-for.ts";
-import { type AttemptSource, type PreparedAttempt, prepareAttempt } from "./prepare-attempt.ts";
-import type { HeldBody } from "./read-body.ts";
-import type { Sweeper, Watched } from "./sweeper.ts";
+import type { ErrorCode, PosternError } from "../errors.ts";
+import type { CancelReason } from "../lib/exchange.ts";
+import { type AttemptFailure, classifyAnswer } from "../routing/classify-failure.ts";
+import type { OpenRecord, Outcome } from "../usage/record.ts";
+import { AnswerHeaders } from "./answer-headers.ts";
+import { Attempt } from "./attempt.ts";
+import type { AttemptEvents } from "./attempt-events.ts";
+import { AttemptTrail } from "./attempt-trail.ts";
+import { CallerAnswer, type CallerEvents } from "./caller-answer.ts";
+import { NextAttempts } from "./next-attempt.ts";
+import type { PreparedAttempt } from "./prepare-attempt.ts";
+import type { RelayHost, RelayJob, RelayPlan } from "./relay-contract.ts";
+import type { Watched } from "./sweeper.ts";
 import type { Target } from "./target.ts";
-import { betweenTokensLimitMs, firstTokenLimitMs } from "./target-times.ts";
+import { NO_USAGE, usageSoFar } from "./usage-so-far.ts";
 
-/** Largest answer that is not streamed. Such an answer is held whole, so that a broken one can still be told by its status. */
-export const MAX_WHOLE_ANSWER_BYTES = 64 * 1024 * 1024;
-/** The same for what a model writes: such answers are parsed, which is dearer than the scan of embeddings, and none is near it. */
-export const MAX_WRITTEN_ANSWER_BYTES = 16 * 1024 * 1024;
-/** Most of an engine's error body that is kept and passed on. */
-export const MAX_ERROR_BODY_BYTES = 64 * 1024;
-/** Most that is held back of a stream before its first content. */
-export const MAX_HELD_BYTES = 256 * 1024;
-/** `Retry-After` of an engine that is too busy and does not say for how long. */
-const RETRY_AFTER_SECONDS = "2";
-const JSON_TYPE = "application/json";
-const EVENT_STREAM = "text/event-stream";
-
-/** Where a request may go. */
-export interface RelayPlan extends PlanReasons {
-  /** In the order of the plan; at least one. */
-  targets: readonly Target[];
-  /** The attempt to begin with. */
-  first: PreparedAttempt;
-}
-
-/** Everything that is decided by the time a request may go out. */
-export interface RelayJob {
-  id: string;
-  response: ServerResponse;
-  /** Of the caller's own dialect. */
-  codec: DialectCodec;
-  /** The request body and what attempts are made from; dropped, and the memory given back, as soon as no retry can need it. */
-  body: HeldBody;
-  source: AttemptSource;
-  context: AnswerContext;
-  requestBytes: number;
-  /** Null: it waits until a target can take it. */
-  plan: RelayPlan | null;
-  /** Monotonic time of the request's arrival. */
-  startedMs: number;
-  /** Milliseconds between the whole request and its dispatch. */
-  overheadMs: number;
-  timeouts: TimeoutConfig;
-  /** Shown what the caller gets; null: nobody. */
-  answerCopy: AnswerCopy | null;
-}
-
-/** How it ended. */
-export interface RelayResult extends PlanReasons {
-  outcome: Outcome;
-  status: number;
-  errorCode: ErrorCode | null;
-  usage: Usage;
-  timeToFirstTokenMs: number | null;
-  attempts: AttemptRecord[];
-  servedBy: string | null;
-  bytesOut: number;
-  detail: Record<string, unknown> | null;
-}
-
-/** What the relay asks of its surroundings. */
-export interface RelayHost {
-  sweeper: Sweeper;
-  monotonicMs(): number;
-  nowMs(): number;
-  /** A UUIDv7. */
-  newId(): string;
-  /** Starts an exchange at the target; the one way to it, so that drills can play faults there. As `Exchanger.start`. */
-  start(target: Target, request: ExchangeRequest, handler: ExchangeHandler): Exchange;
-  /** The request, which has no plan, begins to wait: `go` or `turnAway` follows, unless it is stopped or its caller leaves. */
-  wait(): void;
-  /** What a caller can be told of the wait, in one line. */
-  describeWait(): string;
-  /** Notes that the request goes out; it goes out in `then`. */
-  open(then: () => void): OpenRecord;
-  /** Called exactly once. Whatever ends the answer is done in `last`. */
-  settle(record: OpenRecord, result: RelayResult, last: () => void): void;
-  /** Answers with an error's own status and body; nothing has been sent yet. */
-  refuse(error: PosternError): void;
-  failover(from: string, to: string, reason: string): void;
-  health: TargetHealths;
-  attemptEnded(summary: AttemptSummary): void;
-  /** Called about every `SWEEP_MS` while the request runs. Returns why it must end, or null. */
-  renew(monotonicMs: number): "revoked" | null;
-  /** Adds what the caller is told of its limits to the headers of an answer (name, value, name, value, …). */
-  addLimits(headers: string[]): void;
-}
-
-type AnswerKind = "none" | "stream" | "whole" | "error";
-
-const NO_USAGE: Usage = { tokensIn: 0, tokensInCached: 0, tokensOut: 0, tokensReasoning: null, isEstimated: false };
+const NOTHING_TRIED = new AttemptTrail();
 
 /**
  * Sends one request to its targets and one answer to its caller.
@@ -125,46 +27,34 @@ const NO_USAGE: Usage = { tokensIn: 0, tokensInCached: 0, tokensOut: 0, tokensRe
  * The commit rule (DESIGN §2 step 10, reference engine-apis §7.3): nothing goes to the caller until the answer is certain,
  * which is its whole body, or for a stream its first content or the end of the hold time. Until the first content byte
  * another target may still take over; after it, trouble is told in-band and the stream never gets its clean end.
- *
- * The relay owns the response, the running exchange and the body; all three are given back in `#settle`.
+ * The relay owns the response, the running attempt and the body; all three are given back in `#settle`.
  */
-export class Relay implements ExchangeHandler, CallerEvents, Watched {
+export class Relay implements AttemptEvents, CallerEvents, Watched {
   /** In the sweeper. */
   place = -1;
   readonly #job: RelayJob;
   readonly #host: RelayHost;
-  #record: OpenRecord | null = null;
-  #format: AttemptFormat | null = null;
-  #tap: StreamTap | null = null;
-  /** Members that had no counterpart at the target that answers. */
-  #removedFields: readonly string[] = [];
-  #isBodyDropped = false;
-  #exchange: Exchange | null = null;
-  #target: Target | null = null;
-  #kind: AnswerKind = "none";
-  #status = 0;
-  #headers: ExchangeHeaders = {};
-  #held: Buffer[] = [];
-  #heldBytes = 0;
   readonly #caller: CallerAnswer;
-  #isSettled = false;
-  #attemptIndex = -1;
-  #attemptStartedMs = 0;
-  #attemptStartedAtMs = 0;
-  #lastDataMs = 0;
-  #attemptBytes = 0;
-  #firstTokenMs: number | null = null;
-  #attempts: AttemptRecord[] = [];
-  readonly #tried = new Set<string>();
-  #isUsageForced = false;
-  /** This attempt leaves out what the one before it was refused for. */
-  #isUsageLeftOut = false;
+  readonly #trail = new AttemptTrail();
+  readonly #nexts: NextAttempts;
+  readonly #headers: AnswerHeaders;
+  #record: OpenRecord | null = null;
   #plan: RelayPlan | null;
+  #attempt: Attempt | null = null;
+  /** What is tried when a wait is over, and when that is (monotonic). */
+  #next: { prepared: PreparedAttempt; atMs: number } | null = null;
+  /** Of the attempt that answers, or answered last. */
+  #tap: StreamTap | null = null;
+  #firstTokenMs: number | null = null;
+  #isBodyDropped = false;
+  #isSettled = false;
 
   constructor(job: RelayJob, host: RelayHost) {
     this.#job = job;
     this.#plan = job.plan;
     this.#host = host;
+    this.#nexts = new NextAttempts(job.source, this.#trail);
+    this.#headers = new AnswerHeaders(job, host, this.#trail);
     this.#caller = new CallerAnswer(job.response, host.sweeper, this, job.answerCopy);
   }
 
@@ -174,7 +64,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     this.#record = this.#host.open(() => {
       if (this.#isSettled) return;
       if (this.#plan === null) this.#host.wait();
-      else this.#attempt(this.#plan.first);
+      else this.#try(this.#plan.first);
     });
   }
 
@@ -182,7 +72,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
   go(plan: RelayPlan): void {
     if (this.#isSettled || this.#plan !== null) return;
     this.#plan = plan;
-    this.#attempt(plan.first);
+    this.#try(plan.first);
   }
 
   /** The wait is over without an attempt. The caller is told in its dialect. */
@@ -195,9 +85,10 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     const plan = this.#plan;
     if (plan === null) return true;
     this.#plan = { ...plan, targets: plan.targets.filter(mayReach) };
-    // Before the first attempt the plan says where it will go, later the attempt.
-    const current = this.#attemptIndex === -1 ? plan.first.target : this.#target;
-    return current === null || mayReach(current);
+    this.#nexts.targets = this.#plan.targets;
+    // Before the first attempt the plan says where it will go, in a wait what comes after it, later the attempt.
+    const current = this.#next?.prepared.target ?? this.#attempt?.target ?? plan.first.target;
+    return mayReach(current);
   }
 
   /** Ends the request from our side: revocation, shutdown. The caller is told in its dialect. */
@@ -211,378 +102,164 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
 
   // Attempts
 
-  #attempt(prepared: PreparedAttempt, isUsageLeftOut = false): void {
-    const { target, format, request, isUsageForced, maxCostMicros } = prepared;
-    this.#target = target;
-    this.#format = format;
-    this.#removedFields = request.removedFields;
-    this.#isUsageForced = isUsageForced;
-    this.#isUsageLeftOut = isUsageLeftOut;
-    this.#tried.add(target.id);
-    this.#attemptIndex += 1;
-    this.#kind = "none";
-    this.#held = [];
-    this.#heldBytes = 0;
-    this.#attemptBytes = 0;
-    this.#status = 0;
-    this.#attemptStartedMs = this.#host.monotonicMs();
-    this.#attemptStartedAtMs = this.#host.nowMs();
-    this.#lastDataMs = this.#attemptStartedMs;
-    target.began();
-    this.#host.health.began(target.id, this.#attemptStartedMs);
-    const { path, id } = format.operation;
-    const headers = upstreamHeaders(this.#job.source.facts.isStream ? format.streamType : null, request.contentType);
-    Object.assign(headers, prepared.headers);
-    headers["postern-operation"] = id;
-    headers["postern-request"] = this.#job.id;
-    this.#exchange = this.#host.start(
-      target,
-      { method: "POST", path, headers, body: request.body, maxCostMicros },
-      this,
-    );
-  }
-
-  #closeAttempt(verdict: AttemptSummary["verdict"], errorCode: ErrorCode | null): void {
-    const target = this.#target;
-    if (target === null) return;
-    this.#target = null;
-    this.#exchange = null;
-    target.ended();
-    this.#report(target, verdict, errorCode);
-    this.#attempts.push({
-      id: this.#host.newId(),
-      index: this.#attemptIndex,
-      target: target.backend.label,
-      nodeId: target.backend.kind === "node" ? target.backend.id : null,
-      engine: target.engine,
-      engineModel: target.engineModel,
-      startedAtMs: this.#attemptStartedAtMs,
-      endedAtMs: Math.max(this.#attemptStartedAtMs, this.#host.nowMs()),
-      status: this.#status,
-      errorCode,
-      bytesOut: this.#attemptBytes,
+  #try(prepared: PreparedAttempt): void {
+    this.#next = null;
+    this.#nexts.targets = this.#plan?.targets ?? [];
+    const { source, requestBytes, context } = this.#job;
+    const attempt = new Attempt(prepared, this.#trail.count, this.#job, this.#host, this, ({ format }) => {
+      this.#tap = format.tap(source.facts, requestBytes, context);
+      return this.#tap;
     });
-  }
-
-  /** What the attempt has shown of its target. */
-  #report(target: Target, verdict: AttemptSummary["verdict"], code: ErrorCode | null): void {
-    const { health } = this.#host;
-    const nowMs = this.#host.monotonicMs();
-    const firstTokenMs =
-      this.#firstTokenMs === null ? null : this.#job.startedMs + this.#firstTokenMs - this.#attemptStartedMs;
-    if (verdict === "ok" || verdict === "refused") health.succeeded(target.id, { firstTokenMs }, nowMs);
-    else if (verdict === "failed" && code !== null)
-      health.failed(target.id, code, nowMs, pauseOf(this.#status, this.#headers, this.#host.nowMs()));
-    else health.abandoned(target.id);
-    this.#host.attemptEnded({ target, verdict, code, firstTokenMs, durationMs: nowMs - this.#attemptStartedMs });
+    this.#trail.began(prepared.target);
+    this.#attempt = attempt;
+    attempt.start();
   }
 
   #cancel(reason: CancelReason): void {
-    this.#exchange?.cancel(reason);
-    this.#exchange = null;
+    this.#attempt?.cancel(reason);
+    this.#next = null;
   }
 
-  // ExchangeHandler
-
-  onHead(status: number, headers: ExchangeHeaders): void {
-    if (this.#isSettled) return;
-    this.#status = status;
-    this.#headers = headers;
-    this.#lastDataMs = this.#host.sweeper.nowMs;
-    const type = headers["content-type"] ?? "";
-    if (status >= 400 && status <= 599) {
-      this.#kind = "error";
-    } else if (status !== 200) {
-      this.#giveUp("engine_bad_answer", { status });
-    } else if (this.#job.source.facts.isStream && this.#format !== null) {
-      if (!isStreamOf(this.#format.streamType, type)) return this.#giveUp("engine_bad_answer", { contentType: type });
-      this.#kind = "stream";
-      if (this.#isUsageLeftOut && this.#target !== null) this.#target.isUsageRefused = true;
-      this.#tap = this.#format.tap(this.#job.source.facts, this.#job.requestBytes, this.#job.context);
-    } else {
-      if (this.#wholeType() === null) return this.#giveUp("engine_bad_answer", { contentType: type });
-      this.#kind = "whole";
-    }
+  #close(verdict: "ok" | "refused" | "failed" | "abandoned", code: ErrorCode | null): void {
+    if (this.#attempt !== null) this.#trail.close(this.#attempt, verdict, code);
   }
 
-  onData(chunk: Buffer): void {
-    if (this.#isSettled) return;
-    this.#lastDataMs = this.#host.sweeper.nowMs;
-    this.#attemptBytes += chunk.length;
-    if (this.#kind === "stream") this.#onStreamData(chunk);
-    else if (this.#kind === "error") this.#hold(chunk, MAX_ERROR_BODY_BYTES);
-    else this.#hold(chunk, this.#job.source.operation.canStream ? MAX_WRITTEN_ANSWER_BYTES : MAX_WHOLE_ANSWER_BYTES);
+  // What the attempt tells
+
+  onPrelude(): void {
+    if (this.#caller.isCommitted) this.#writeHeld();
   }
 
-  #onStreamData(chunk: Buffer): void {
-    const tap = this.#tap;
-    if (tap === null) return;
-    let out: Buffer;
-    try {
-      out = tap.push(chunk);
-    } catch (error) {
-      return this.#unreadable(error);
+  onContent(out: Buffer): void {
+    if (this.#firstTokenMs === null) {
+      this.#firstTokenMs = this.#host.monotonicMs() - this.#job.startedMs;
+      this.#dropBody();
+      if (this.#caller.isCommitted) this.#writeHeld();
+      else this.#commit();
     }
-    if (this.#firstTokenMs !== null) {
-      if (out.length > 0) this.#caller.write(out);
-      return;
-    }
-    if (tap.completion === "engine_error" && !this.#caller.isCommitted) return this.#giveUp("engine_failed", null);
-    if (!tap.hasContent) {
-      if (this.#caller.isCommitted && out.length > 0) this.#caller.write(out);
-      else if (out.length > 0) this.#hold(out, MAX_HELD_BYTES);
-      return;
-    }
-    this.#firstTokenMs = this.#host.monotonicMs() - this.#job.startedMs;
-    this.#dropBody();
-    this.#commit();
     if (out.length > 0) this.#caller.write(out);
   }
 
-  onEnd(): void {
+  onStreamEnd(tail: Buffer): void {
     if (this.#isSettled) return;
-    switch (this.#kind) {
-      case "stream":
-        return this.#onStreamEnd();
-      case "whole":
-        return this.#onWholeEnd();
-      case "error":
-        return this.#onErrorEnd();
-      case "none":
-        return this.#giveUp("engine_bad_answer", { reason: "ended without a head" });
-      default:
-        this.#kind satisfies never;
-    }
-  }
-
-  #onStreamEnd(): void {
-    const tap = this.#tap;
-    const tail = this.#read(() => tap?.finish() ?? null);
-    if (tail === undefined) return;
-    if (tap === null || tail === null) {
-      if (tap?.completion !== "engine_error") return this.#giveUp("engine_cut", null);
-      // The engine told of its own trouble and the caller has it already: no second error, and no clean end.
-      this.#closeAttempt("failed", "engine_failed");
-      this.#settle("failed", "engine_failed", tap.usage(), null, () =>
-        this.#caller.breakOff(null, this.#job.codec.isErrorAnEnd === true),
-      );
-      return;
-    }
     if (!this.#caller.isCommitted) this.#commit();
-    this.#closeAttempt("ok", null);
+    this.#close("ok", null);
     this.#caller.bytesOut += tail.length;
-    this.#settle("ok", null, tap.usage(), null, () => this.#caller.end(tail));
+    this.#settle("ok", null, this.#usageSoFar("ok"), null, () => this.#caller.end(tail));
   }
 
-  #onWholeEnd(): void {
-    const body = Buffer.concat(this.#held, this.#heldBytes);
-    const { requestBytes, context } = this.#job;
-    const type = this.#headers["content-type"] ?? "";
-    const answer = this.#read(() => this.#format?.readAnswer(body, requestBytes, context, type) ?? null);
-    if (answer === undefined) return;
-    if (answer === null) return this.#giveUp("engine_bad_answer", { reason: "not an answer of this dialect" });
+  onWhole(answer: WholeAnswer, type: string): void {
     this.#firstTokenMs = this.#host.monotonicMs() - this.#job.startedMs;
-    this.#respondWhole(200, answer.body, null, answer.usage, this.#wholeType() ?? JSON_TYPE);
+    this.#close("ok", null);
+    this.#respondWhole(200, answer.body, null, answer.usage, type);
   }
 
-  #onErrorEnd(): void {
-    const body = Buffer.concat(this.#held, this.#heldBytes);
-    if (this.#retryWithoutUsage(body)) return;
-    const failure = classifyAnswer(this.#status);
+  onErrorAnswer(status: number, type: string, body: Buffer): void {
+    if (this.#retryOtherwise(status, body)) return;
+    const failure = classifyAnswer(status);
     if (this.#retry(failure)) return;
-    this.#closeAttempt(failure.isCurable ? "failed" : "refused", failure.code);
+    this.#close(failure.isCurable ? "failed" : "refused", failure.code);
+    if (failure.isCurable && this.#trail.failedTargets > 1) return this.#end(failure.code, "failed", { status });
     // The engine's own words are what its client's author needs to see.
-    const type = this.#headers["content-type"] ?? "";
     if (this.#caller.isCommitted) {
-      const told = isPassableError(this.#status, type, body) ? toldError(this.#status, body) : null;
-      return this.#end(failure.code, "failed", { status: this.#status }, told);
+      const told = isPassableError(status, type, body) ? toldError(status, body) : null;
+      return this.#end(failure.code, "failed", { status }, told);
     }
-    const reply = this.#format?.readError(this.#status, type, body, this.#job.context) ?? null;
-    if (reply === null) return this.#end(failure.code, "failed", { status: this.#status });
-    this.#respondWhole(reply.status, reply.body, failure.code, NO_USAGE);
+    const reply = this.#attempt?.prepared.format.readError(status, type, body, this.#job.context) ?? null;
+    if (reply === null) return this.#end(failure.code, "failed", { status });
+    this.#respondWhole(reply.status, reply.body, failure.code, NO_USAGE, "application/json");
   }
 
-  onFailure(failure: ExchangeFailure): void {
-    if (this.#isSettled) return;
-    this.#exchange = null;
-    this.#afterFailure(classifyFailure(failure), { phase: failure.phase, kind: failure.kind, reason: failure.detail });
+  onTrouble(failure: AttemptFailure, detail: Record<string, unknown> | null, lastWords: Buffer | null): void {
+    if (this.#retry(failure)) return;
+    if (lastWords === null || !this.#caller.isCommitted) return this.#end(failure.code, "failed", detail);
+    this.#close("failed", failure.code);
+    this.#settle("failed", failure.code, this.#usageSoFar("failed"), detail, () =>
+      this.#caller.breakOff(lastWords.length > 0 ? lastWords : null, this.#job.codec.isErrorAnEnd === true),
+    );
   }
 
-  /** Undefined when the dialects could not make sense of what the engine said; the attempt is given up then. */
-  #read<T>(read: () => T): T | undefined {
-    try {
-      return read();
-    } catch (error) {
-      this.#unreadable(error);
-      return undefined;
-    }
-  }
-
-  // Trouble
-
-  #unreadable(error: unknown): void {
-    const detail = error instanceof PosternError ? error.detail : { reason: String(error) };
-    this.#giveUp("engine_bad_answer", detail);
-  }
-
-  /** The attempt is of no use: stop it, and go elsewhere where that is allowed. */
-  #giveUp(code: ErrorCode, detail: Record<string, unknown> | null, reason: CancelReason = "protocol"): void {
-    this.#cancel(reason);
-    this.#afterFailure({ code, isCurable: true }, detail);
-  }
-
-  #afterFailure(failure: AttemptFailure, detail: Record<string, unknown> | null): void {
-    if (!this.#retry(failure)) this.#end(failure.code, "failed", detail);
-  }
+  // Going on
 
   #retry(failure: AttemptFailure): boolean {
-    const next = planRetry(failure, {
-      hasContent: this.#firstTokenMs !== null,
-      attempts: this.#attemptIndex + 1,
-      remainingMs: this.#job.timeouts.totalMs - (this.#host.monotonicMs() - this.#job.startedMs),
-    });
-    if (!next) return false;
-    const prepared = this.#prepareNext();
-    if (prepared === null) return false;
-    const from = this.#target?.backend.label ?? "none";
-    this.#cancel("superseded");
-    this.#closeAttempt("failed", failure.code);
-    this.#host.failover(from, prepared.target.backend.label, failure.code);
-    this.#attempt(prepared);
+    const attempt = this.#attempt;
+    if (attempt === null || this.#isBodyDropped || this.#firstTokenMs !== null) return false;
+    const elapsedMs = this.#host.monotonicMs() - this.#job.startedMs;
+    const remainingMs = this.#job.timeouts.totalMs - elapsedMs;
+    const { maxAttempts } = this.#job;
+    const draw = this.#host.random();
+    const next = this.#nexts.after(attempt, failure, { maxAttempts, elapsedMs, remainingMs, draw });
+    if (next === null) return false;
+    this.#close("failed", failure.code);
+    this.#goOn(next.prepared, failure.code, next.waitMs);
     return true;
   }
 
-  /**
-   * Some servers refuse a stream that is asked for its usage, which is our doing and not the caller's: the same target is asked
-   * without (reference: engine-apis §8, 1). That it answers then shows that nothing else was wrong.
-   */
-  #retryWithoutUsage(body: Buffer): boolean {
-    const target = this.#target;
-    const isRefusal = this.#status === 400 || this.#status === 422;
-    if (target === null || !isRefusal || !this.#isUsageForced) return false;
-    if (!/stream_options|include_usage/.test(body.toString("latin1"))) return false;
-    const prepared = prepareAttempt(this.#job.source, [target], false);
-    if (prepared === null) return false;
-    this.#closeAttempt("refused", "engine_failed");
-    this.#attempt(prepared, true);
+  /** After an error that is about the request as it was asked there: whether it is asked otherwise. */
+  #retryOtherwise(status: number, body: Buffer): boolean {
+    const attempt = this.#attempt;
+    if (attempt === null || this.#isBodyDropped) return false;
+    const plainer = this.#nexts.withoutUsage(attempt, status, body);
+    const next = plainer ?? this.#nexts.larger(attempt, status, body);
+    if (next === null) return false;
+    const code = plainer === null ? "context_length_exceeded" : "engine_failed";
+    this.#close("refused", code);
+    this.#goOn(next, code, 0);
     return true;
   }
 
-  /** Null when no target is left that could be asked. */
-  #prepareNext(): PreparedAttempt | null {
-    if (this.#isBodyDropped) return null;
-    const left = (this.#plan?.targets ?? []).filter((one) => !this.#tried.has(one.id) && one.canAccept());
-    try {
-      return prepareAttempt(this.#job.source, left);
-    } catch {
-      // Why it failed at the first target says more than that it cannot be said to the others.
-      return null;
-    }
+  #goOn(prepared: PreparedAttempt, code: ErrorCode, waitMs: number): void {
+    const from = this.#attempt?.target.backend.label ?? "none";
+    const to = prepared.target.backend.label;
+    if (prepared.target.id !== this.#attempt?.target.id) this.#host.failover(from, to, code);
+    this.#attempt = null;
+    this.#tap = null;
+    if (waitMs <= 0) return this.#try(prepared);
+    this.#next = { prepared, atMs: this.#host.monotonicMs() + waitMs };
   }
 
-  /** @param told What the caller reads instead of the code's own wording: the engine's error, where it came after the commit. */
-  #end(
-    code: ErrorCode,
-    outcome: Outcome,
-    detail: Record<string, unknown> | null,
-    told: PosternError | null = null,
-  ): void {
-    this.#closeAttempt(outcome === "failed" ? "failed" : "abandoned", code);
-    const error = told ?? new PosternError(code, detail === null ? {} : { detail });
-    if (!this.#caller.isCommitted) {
-      this.#caller.status = statusFor(this.#job.source.operation.family, error);
-      this.#settle(outcome, code, this.#usageSoFar(outcome), detail, () => this.#host.refuse(error));
-      return;
-    }
-    const lastWords = this.#tap?.inBandError?.(error) ?? this.#job.codec.inBandError(error, this.#job.context);
-    this.#settle(outcome, code, this.#usageSoFar(outcome), detail, () =>
-      this.#caller.breakOff(lastWords, this.#job.codec.isErrorAnEnd === true),
-    );
+  // The answer
+
+  /** Sends the head of a stream and what was held back. After this the status cannot change any more. */
+  #commit(): void {
+    if (this.#caller.isCommitted) return;
+    const attempt = this.#attempt;
+    const headers = this.#headers.ofStream(attempt, this.#plan);
+    this.#caller.commit(headers, attempt?.isStreaming === true ? attempt.takeHeld() : []);
+  }
+
+  #writeHeld(): void {
+    for (const chunk of this.#attempt?.takeHeld() ?? []) this.#caller.write(chunk);
+  }
+
+  #respondWhole(status: number, body: Buffer, code: ErrorCode | null, usage: Usage, type: string): void {
+    const headers = this.#headers.ofWhole(this.#attempt, this.#plan, status, type, body.length);
+    const caller = this.#caller;
+    caller.bytesOut += body.length;
+    caller.isCommitted = true;
+    caller.status = status;
+    this.#settle(code === null ? "ok" : "failed", code, usage, null, () => caller.whole(headers, body));
+  }
+
+  onSlow(): void {
+    this.#attempt?.pause();
+  }
+
+  onTaken(): void {
+    this.#attempt?.resume();
   }
 
   onGone(): void {
     if (this.#isSettled) return;
     this.#cancel("caller_left");
-    this.#closeAttempt("abandoned", null);
-    this.#settle("aborted", null, this.#usageSoFar("aborted"), null, nothing);
-  }
-
-  // The answer
-
-  #hold(chunk: Buffer, limitBytes: number): void {
-    this.#heldBytes += chunk.length;
-    if (this.#heldBytes > limitBytes)
-      return this.#giveUp("engine_bad_answer", { reason: "answer too large", limitBytes });
-    this.#held.push(chunk);
-  }
-
-  /** Sends the head of a stream and what was held back. After this the status cannot change any more. */
-  #commit(): void {
-    if (this.#caller.isCommitted) return;
-    const headers = streamHeaders(streamTypeOf(this.#job.source.operation));
-    this.#pushFacts(headers, this.#kind === "stream" ? this.#servedBy() : "pending");
-    passAnswerHeaders(this.#headers, headers);
-    this.#caller.commit(headers, this.#held);
-    this.#held = [];
-    this.#heldBytes = 0;
-  }
-
-  /** What the caller is told that a whole answer is; null when the engine's is none of the dialect. */
-  #wholeType(): string | null {
-    const type = this.#headers["content-type"] ?? "";
-    if (this.#format?.answerType !== undefined) return this.#format.answerType(type);
-    return type.startsWith(JSON_TYPE) ? JSON_TYPE : null;
-  }
-
-  #respondWhole(status: number, body: Buffer, code: ErrorCode | null, usage: Usage, type = JSON_TYPE): void {
-    const headers = ["Content-Type", type, "Content-Length", String(body.length)];
-    this.#pushFacts(headers, this.#servedBy());
-    passAnswerHeaders(this.#headers, headers);
-    // Engines seldom say when to come back; a server that loads its model does not either.
-    if (isOverload(status) && this.#headers["retry-after"] === undefined)
-      headers.push("Retry-After", RETRY_AFTER_SECONDS);
-    const caller = this.#caller;
-    caller.bytesOut += body.length;
-    caller.isCommitted = true;
-    caller.status = status;
-    this.#closeAttempt("ok", null);
-    this.#settle(code === null ? "ok" : "failed", code, usage, null, () => caller.whole(headers, body));
-  }
-
-  #pushFacts(headers: string[], servedBy: string): void {
-    const { id, source, overheadMs } = this.#job;
-    const { facts } = source;
-    headers.push("X-Request-Id", id, "Request-Id", id, "X-Postern-Served-By", servedBy);
-    headers.push("X-Postern-Attempts", String(this.#attemptIndex + 1), "X-Postern-Overhead-Ms", overheadMs.toFixed(2));
-    const fallback = this.#plan?.fallback ?? null;
-    if (fallback !== null) headers.push("X-Postern-Fallback", fallback);
-    this.#host.addLimits(headers);
-    const removed = [...facts.removedFields, ...this.#removedFields];
-    if (removed.length + facts.clampedFields.length === 0) return;
-    const clamped = facts.clampedFields
-      .filter(({ name }) => !removed.includes(name))
-      .map(({ name, to }) => `${name}=${to}`);
-    headers.push("X-Postern-Removed-Fields", [...removed, ...clamped].join(", "));
-  }
-
-  #servedBy(): string {
-    return this.#target?.backend.label ?? this.#attempts.at(-1)?.target ?? "none";
-  }
-
-  onSlow(): void {
-    this.#exchange?.pause();
-  }
-
-  onTaken(): void {
-    this.#lastDataMs = this.#host.sweeper.nowMs;
-    this.#exchange?.resume();
+    this.#close("abandoned", null);
+    this.#settle("aborted", null, this.#usageSoFar("aborted"), null, () => {});
   }
 
   // Time
 
   check(nowMs: number): void {
     const { timeouts, startedMs, source } = this.#job;
-    const { facts } = source;
     const ended = this.#host.renew(nowMs);
     if (ended !== null) return this.stop(ended);
     if (nowMs - startedMs > timeouts.totalMs) return this.stop("deadline");
@@ -590,16 +267,12 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
       if (nowMs - this.#caller.slowSinceMs > timeouts.callerIdleMs) this.#caller.destroy();
       return;
     }
-    const firstTokenMs = firstTokenLimitMs(this.#target, facts.isStream, timeouts);
-    const betweenTokensMs = betweenTokensLimitMs(this.#target, timeouts);
-    if (this.#firstTokenMs === null) {
-      if (this.#attemptIndex >= 0 && nowMs - this.#attemptStartedMs > firstTokenMs) {
-        return this.#giveUp("engine_timeout", { limitMs: firstTokenMs }, "deadline");
-      }
-      if (facts.isStream && !this.#caller.isCommitted && nowMs - startedMs > timeouts.holdMs) this.#commit();
-    } else if (nowMs - this.#lastDataMs > betweenTokensMs) {
-      return this.#giveUp("engine_stalled", { limitMs: betweenTokensMs }, "deadline");
-    }
+    if (this.#next !== null && nowMs >= this.#next.atMs) this.#try(this.#next.prepared);
+    if (this.#isSettled) return;
+    const overdue = this.#attempt?.overdue(nowMs, this.#firstTokenMs !== null) ?? null;
+    if (overdue !== null) return this.#attempt?.giveUp(overdue.code, { limitMs: overdue.limitMs }, "deadline");
+    const isHeld = source.facts.isStream && !this.#caller.isCommitted && this.#firstTokenMs === null;
+    if (isHeld && nowMs - startedMs > timeouts.holdMs) this.#commit();
     if (this.#caller.isCommitted && nowMs - this.#caller.lastWriteMs > timeouts.keepAliveMs)
       this.#caller.write(this.#keepAlive());
   }
@@ -608,26 +281,44 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     const nowMs = this.#host.nowMs();
     const { codec, source } = this.#job;
     const sign = this.#tap?.keepAlive?.(nowMs) ?? codec.keepAlive(source.facts, nowMs);
-    if (this.#plan !== null || streamTypeOf(source.operation) !== EVENT_STREAM) return sign;
+    if (this.#plan !== null || streamTypeOf(source.operation) !== "text/event-stream") return sign;
     // A comment: readers of event streams pass over it (WHATWG HTML §9.2.6), people who watch one read it.
     return Buffer.concat([Buffer.from(`: ${this.#host.describeWait()}\n\n`), sign]);
   }
 
   // The end
 
+  /** @param told What the caller reads instead of the code's own wording: the engine's error, where it came after the commit. */
+  #end(
+    code: ErrorCode,
+    outcome: Outcome,
+    detail: Record<string, unknown> | null,
+    told: PosternError | null = null,
+  ): void {
+    this.#close(outcome === "failed" ? "failed" : "abandoned", code);
+    const isOfTargets = outcome === "failed" && this.#firstTokenMs === null;
+    const error = told ?? (isOfTargets ? this.#trail : NOTHING_TRIED).error(code, detail);
+    const recorded = told === null ? error.code : code;
+    if (!this.#caller.isCommitted) {
+      this.#caller.status = statusFor(this.#job.source.operation.family, error);
+      const headers = this.#headers.ofError();
+      return this.#settle(outcome, recorded, this.#usageSoFar(outcome), detail, () =>
+        this.#host.refuse(error, headers),
+      );
+    }
+    const lastWords = this.#tap?.inBandError?.(error) ?? this.#job.codec.inBandError(error, this.#job.context);
+    this.#settle(outcome, recorded, this.#usageSoFar(outcome), detail, () =>
+      this.#caller.breakOff(lastWords, this.#job.codec.isErrorAnEnd === true),
+    );
+  }
+
   #dropBody(): void {
     this.#isBodyDropped = true;
     this.#job.body.release();
   }
 
-  /**
-   * What was used where no answer came to its end. An engine that had the request has read the prompt, whether or not
-   * anybody waited for the answer; one that could not be reached has not.
-   */
   #usageSoFar(outcome: Outcome): Usage {
-    if (this.#tap !== null) return this.#tap.usage();
-    if (this.#attemptIndex === -1) return NO_USAGE;
-    return outcome === "failed" ? NO_USAGE : estimateUsage(this.#job.requestBytes, 0);
+    return usageSoFar(this.#tap, outcome, this.#trail.count, this.#job.requestBytes);
   }
 
   #settle(
@@ -642,6 +333,7 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     this.#host.sweeper.unwatch(this);
     this.#caller.giveSocketBack();
     this.#dropBody();
+    const { records } = this.#trail;
     this.#host.settle(
       this.#record,
       {
@@ -650,10 +342,10 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
         errorCode,
         usage,
         timeToFirstTokenMs: this.#firstTokenMs,
-        attempts: this.#attempts,
+        attempts: records,
         contingency: this.#plan?.contingency ?? null,
         fallback: this.#plan?.fallback ?? null,
-        servedBy: this.#attempts.at(-1)?.target ?? null,
+        servedBy: records.at(-1)?.target ?? null,
         bytesOut: this.#caller.bytesOut,
         detail,
       },
@@ -661,18 +353,3 @@ export class Relay implements ExchangeHandler, CallerEvents, Watched {
     );
   }
 }
-
-function isOverload(status: number): boolean {
-  return status === 429 || status === 503 || status === 529;
-}
-
-/**
- * Whether an answer of this type is the stream that was asked for. Ollama answers a request that only loads a model with one
- * object, stream or not: a stream of a single line, which may come long after the caller's own stream was committed.
- */
-function isStreamOf(streamType: string, type: string): boolean {
-  if (type.startsWith(streamType)) return true;
-  return streamType === "application/x-ndjson" && type.startsWith("application/json");
-}
-
-function nothing(): void {}

@@ -2,7 +2,7 @@ import type { ErrorCode, PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { OpenRecord, RequestClosed, RequestOpened } from "../usage/record.ts";
 import type { ProxyObserver } from "./observer.ts";
-import type { RelayResult } from "./relay.ts";
+import type { RelayResult } from "./relay-contract.ts";
 import type { Run } from "./run.ts";
 
 export interface SettleDeps {

@@ -1,7 +1,7 @@
 import type { LiveKey } from "../access/live-key.ts";
 import { PosternError, toPosternError } from "../errors.ts";
 import type { WaitReason } from "../routing/plan.ts";
-import type { RelayPlan } from "./relay.ts";
+import type { RelayPlan } from "./relay-contract.ts";
 import type { Run } from "./run.ts";
 import type { Waiter } from "./waiting-room.ts";
 

@@ -99,7 +99,11 @@ export class CircuitBreaker {
     this.#to("closed", "recovered");
   }
 
-  /** @param pauseMs The target is busy and asks for this long; null for every other failure. */
+  /**
+   * A failed attempt. Refused credentials open it at once: they do not mend themselves.
+   *
+   * @param pauseMs The target is busy and asks for this long; null for every other failure.
+   */
   failed(code: ErrorCode, nowMs: number, pauseMs: number | null): void {
     if (pauseMs !== null) return this.#pause(nowMs, Math.min(pauseMs, LONGEST_RETRY_AFTER_MS));
     const wasProbe = this.#isProbing;
@@ -111,7 +115,7 @@ export class CircuitBreaker {
     // A straggler that began before the breaker opened tells nothing new.
     if (this.state === "open" && !this.#isThrottled) return;
     if (this.state === "half-open" && !wasProbe) return;
-    if (this.state === "half-open" || this.#isBroken()) this.#open(code, nowMs);
+    if (this.state === "half-open" || code === "engine_denied" || this.#isBroken()) this.#open(code, nowMs);
   }
 
   /** The attempt ended without a word about the target: its caller left. */

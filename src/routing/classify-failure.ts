@@ -41,7 +41,7 @@ export function classifyAnswer(status: number): AttemptFailure {
   switch (status) {
     case 401:
     case 403:
-      return curable("engine_bad_answer");
+      return curable("engine_denied");
     case 408:
     case 504:
       return curable("engine_timeout");

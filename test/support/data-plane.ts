@@ -170,6 +170,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     optedIn: new Set(options.optedIn),
     captures: options.captures ?? null,
     newId: createUuidV7(),
+    random: () => 0.5,
     places,
   });
   const server = await startPublicListener({
