@@ -218,6 +218,7 @@ export const ERRORS = {
   already_exists: { ...operator("There is already one of that name"), status: 409 },
   not_found: { ...operator("There is no such thing"), status: 404 },
   invalid_input: { ...operator("The input is not valid"), status: 400 },
+  required_model: { ...operator("The change would leave a required model without a target"), status: 409 },
   forbidden: { ...operator("You may not do that"), status: 403 },
   gateway_unreachable: operator("Cannot reach the gateway"),
   gateway_not_trusted: operator("The gateway could not prove its identity"),

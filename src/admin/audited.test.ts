@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startAdmin, type TestAdmin } from "../../test/support/admin-side.ts";
+import { targetView } from "../../test/support/fake-live-gateway.ts";
 import { DEFAULT_ALERTS } from "../config/alerts.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { Secret } from "../lib/secret.ts";
@@ -90,6 +91,17 @@ const CASES: Record<string, Case> = {
     body: { locality: "rented", tags: ["gpu"] },
     action: "nodes.update",
   },
+  "POST /nodes/{node}/drain": { prepare: named("node", "forge"), body: {}, action: "nodes.drain" },
+  "POST /nodes/{node}/resume": { prepare: named("node", "forge"), body: {}, action: "nodes.resume" },
+  "POST /models/weights": {
+    async prepare() {
+      admin.live.targets = [targetView("forge"), targetView("anvil")];
+      return {};
+    },
+    body: { model: "m", target: "forge", weight: 9 },
+    action: "models.weight",
+  },
+  "POST /models/weights/rollback": { body: { model: "m" }, action: "models.roll-back-weights" },
   "DELETE /nodes/{node}": { prepare: named("node", "forge"), action: "nodes.remove" },
   "POST /contingency": { body: { reason: "announced outage", forMs: 3_600_000 }, action: "contingency.on" },
   "POST /contingency/off": { body: {}, action: "contingency.off" },

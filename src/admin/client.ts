@@ -10,6 +10,7 @@ import {
   invitedNode,
   type ModelView,
   modelList,
+  modelView,
   type NodeView,
   nodeList,
   nodeView,
@@ -17,10 +18,12 @@ import {
   type ProbeResult,
   probeResult,
   type RemovedNode,
+  type RollBackInput,
   removedNode,
   type Status,
   status,
   type UpdateNodeInput,
+  type WeightInput,
 } from "./contract.ts";
 import {
   type CreatedToken,
@@ -229,8 +232,25 @@ export class AdminClient {
     return this.#ask("PATCH", `/nodes/${encodeURIComponent(name)}`, nodeView, input);
   }
 
-  removeNode(name: string): Promise<RemovedNode> {
-    return this.#ask("DELETE", `/nodes/${encodeURIComponent(name)}`, removedNode);
+  removeNode(name: string, force = false): Promise<RemovedNode> {
+    const search = force ? "?force=true" : "";
+    return this.#ask("DELETE", `/nodes/${encodeURIComponent(name)}${search}`, removedNode);
+  }
+
+  drainNode(name: string, force = false): Promise<NodeView> {
+    return this.#ask("POST", `/nodes/${encodeURIComponent(name)}/drain`, nodeView, { force });
+  }
+
+  resumeNode(name: string): Promise<NodeView> {
+    return this.#ask("POST", `/nodes/${encodeURIComponent(name)}/resume`, nodeView);
+  }
+
+  setWeight(input: WeightInput): Promise<ModelView> {
+    return this.#ask("POST", "/models/weights", modelView, input);
+  }
+
+  rollBackWeights(input: RollBackInput): Promise<ModelView> {
+    return this.#ask("POST", "/models/weights/rollback", modelView, input);
   }
 
   contingency(): Promise<ContingencyView> {

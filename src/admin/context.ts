@@ -1,6 +1,7 @@
 import type { KeyRecord } from "../access/key.ts";
 import type { Places } from "../access/places.ts";
 import type { ContingencyBook } from "../continuity/contingency-book.ts";
+import type { SteeringBook } from "../routing/steering-book.ts";
 import type { NodeRecord } from "../storage/store.ts";
 import type { Link, NodeReport } from "../tunnel/link.ts";
 import type {
@@ -12,8 +13,10 @@ import type {
   ProbeInput,
   ProbeResult,
   RemovedNode,
+  RollBackInput,
   Status,
   UpdateNodeInput,
+  WeightInput,
 } from "./contract.ts";
 import type {
   ChangePasswordInput,
@@ -116,8 +119,19 @@ export interface AdminContext {
   inviteNode(input: InviteNodeInput): Promise<InvitedNode>;
   /** Counts for the next request. */
   updateNode(name: string, input: UpdateNodeInput): Promise<NodeView>;
-  /** Forgets the node, its connectors and invitations, and ends its links. */
-  removeNode(name: string): Promise<RemovedNode>;
+  /**
+   * Forgets the node, its connectors and invitations, and ends its links. Rejects with `required_model` where that would leave a
+   * required model with nobody who serves it, unless it is forced; so do draining and weights.
+   */
+  removeNode(name: string, options: { force: boolean }): Promise<RemovedNode>;
+  /** No new requests go there; those that run finish. Idempotent. */
+  drainNode(name: string, options: { force: boolean }): Promise<NodeView>;
+  /** Idempotent. */
+  resumeNode(name: string): Promise<NodeView>;
+  /** Rejects when no gateway runs. */
+  setWeight(input: WeightInput): Promise<ModelView>;
+  /** The weights of before the last change. */
+  rollBackWeights(input: RollBackInput): Promise<ModelView>;
   contingency(): Promise<ContingencyView>;
   /** When it resolves, no new request goes to a provider in that scope. Rejects with `not_found` where no key has the workflow. */
   contingencyOn(input: ContingencyOnInput): Promise<ContingencyView>;
@@ -206,6 +220,7 @@ export interface LiveGateway {
   /** The catalogue with alias and offered entries. */
   models(): readonly ModelView[];
   contingency(): Pick<ContingencyBook, "view" | "change">;
+  steering(): SteeringBook;
   /** One smallest request to one target of the model, on the way a caller's request takes. Does not reject. */
   probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
   /** The key is as it says from now on; running requests that it does not allow any more end. */

@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { CAUSES } from "../continuity/contingency-state.ts";
+import { MAX_WEIGHT } from "../routing/steering.ts";
+import { STRATEGIES } from "../routing/strategy.ts";
 import { providerView } from "./contract-providers.ts";
 
 /**
@@ -128,6 +130,8 @@ export const nodeView = z.object({
   /** `unknown`: no gateway is running, so nobody can tell. */
   state: z.enum(["ready", "connected", "away", "invited", "unknown"]),
   agentVersion: z.string().nullable(),
+  /** It gets no new requests. */
+  isDrained: z.boolean(),
   hardware: z
     .object({
       platform: z.string(),
@@ -194,6 +198,7 @@ export const removedNode = z.object({ name: z.string(), linksClosed: z.int() });
 export type RemovedNode = z.infer<typeof removedNode>;
 
 const modelTargetView = z.object({
+  id: z.string(),
   /** Null at a provider. */
   node: z.string().nullable(),
   /** Null on a node. */
@@ -207,20 +212,45 @@ const modelTargetView = z.object({
   contextLength: z.number().nullable(),
   sizeBytes: z.number().nullable(),
   quantization: z.string().nullable(),
+  /** Its share of the requests among its siblings; null where the model is not `weighted`. */
+  weight: z.int().nullable(),
 });
 export type ModelTargetView = z.infer<typeof modelTargetView>;
 
-const modelView = z.object({
+export const modelView = z.object({
   /** The public name. */
   name: z.string(),
   /** Whether at least one target can take a request now. */
   ready: z.boolean(),
   /** `alias`: from `models:` of the configuration. `offered`: reported by a node but granted to none. */
   source: z.enum(["node", "provider", "alias", "offered"]),
+  /** `models.NAME.required`. */
+  required: z.boolean(),
+  /** How requests are shared out. */
+  strategy: z.enum(STRATEGIES),
   operations: z.array(z.string()),
   targets: z.array(modelTargetView),
 });
 export type ModelView = z.infer<typeof modelView>;
+
+/** Says that a required model may be left with nobody who serves it. */
+const force = z.boolean().default(false);
+
+export const forceInput = z.strictObject({ force });
+/** The same in a query. */
+export const forceQuery = z.strictObject({ force: z.stringbool().default(false) });
+
+export const weightInput = z.strictObject({
+  model: z.string().min(1).max(256),
+  /** A node, `provider/NAME`, the engine's name of the model, or a target's id; all that fit get the weight. */
+  target: z.string().min(1).max(512),
+  weight: z.int().min(0).max(MAX_WEIGHT),
+  force,
+});
+export type WeightInput = z.infer<typeof weightInput>;
+
+export const rollBackInput = z.strictObject({ model: z.string().min(1).max(256), force });
+export type RollBackInput = z.infer<typeof rollBackInput>;
 
 export const modelList = z.object({ models: z.array(modelView) });
 

@@ -18,6 +18,7 @@ import { createKeyAdmin } from "./key-admin.ts";
 import { createNodeAdmin } from "./node-admin.ts";
 import { createRecordAdmin } from "./record-admin.ts";
 import { createSessionAdmin } from "./session-admin.ts";
+import { createSteeringAdmin } from "./steering-admin.ts";
 import { createTokenAdmin } from "./token-admin.ts";
 import { reportUsage } from "./usage-report.ts";
 import { createUserAdmin } from "./user-admin.ts";
@@ -71,6 +72,7 @@ function createAdminContext(parts: CallParts): AdminContext {
   return {
     ...keys,
     ...nodes,
+    ...createSteeringAdmin(parts, (name) => nodes.showNode(name)),
     ...createEndpointAdmin(parts),
     ...createAccessAdmin(parts),
     ...contingency,

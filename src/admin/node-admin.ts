@@ -9,6 +9,7 @@ import type { CallParts } from "./create-context.ts";
 import { joinLine } from "./join-line.ts";
 import { toDirectNodeView, toInvitationView, toNodeView } from "./node-view.ts";
 import { refuseFile } from "./place-view.ts";
+import { catalogueIdOf, openSteering, refuseLoss } from "./steering-admin.ts";
 
 type NodeMethods = Pick<AdminContext, "listNodes" | "showNode" | "inviteNode" | "updateNode" | "removeNode">;
 
@@ -22,11 +23,12 @@ export function createNodeAdmin(parts: CallParts): NodeMethods {
         store.nodes.connectors(),
         store.nodes.invitations(),
       ]);
+      const { drained } = (await openSteering(parts)).steering;
       const nowMs = clock.nowMs();
       const views = [
         ...nodes.map((node) => toNodeView({ node, connectors, invitations, live, nowMs })),
         ...config.nodes.map((node) => toDirectNodeView(node, live)),
-      ];
+      ].map((view) => ({ ...view, isDrained: drained.includes(catalogueIdOf(view)) }));
       return views.sort((a, b) => (a.name < b.name ? -1 : 1));
     },
     async showNode(name) {
@@ -74,10 +76,11 @@ export function createNodeAdmin(parts: CallParts): NodeMethods {
       live?.nodeChanged(changed);
       return this.showNode(node.id);
     },
-    async removeNode(name) {
+    async removeNode(name, { force }) {
       refuseFileNode(name);
       const node = await findNode(name);
       if (node === undefined) throw noSuchNode(name);
+      refuseLoss(live?.models() ?? [], (target) => target.node !== node.name, force, `removing "${node.name}"`);
       const subject = `node ${node.name}`;
       await changing({ action: "nodes.remove", subject, before: node, after: null }).nodes.remove(node.id);
       return { name: node.name, linksClosed: (await live?.nodeRemoved(node)) ?? 0 };

@@ -13,7 +13,7 @@ interface NodeFacts {
 }
 
 /** A node of the store, with what a running gateway sees of it. */
-export function toNodeView({ node, connectors, invitations, live, nowMs }: NodeFacts): NodeView {
+export function toNodeView({ node, connectors, invitations, live, nowMs }: NodeFacts): Omit<NodeView, "isDrained"> {
   const own = connectors.filter((connector) => connector.nodeId === node.id);
   const usable = invitations.filter(
     (one) => one.nodeId === node.id && one.expiresAtMs > nowMs && one.uses < one.maxUses,
@@ -45,7 +45,7 @@ export function toNodeView({ node, connectors, invitations, live, nowMs }: NodeF
 }
 
 /** A node that `postern.yaml` names by URL. */
-export function toDirectNodeView(node: DirectNodeConfig, live: LiveGateway | null): NodeView {
+export function toDirectNodeView(node: DirectNodeConfig, live: LiveGateway | null): Omit<NodeView, "isDrained"> {
   const offered = (live?.models() ?? []).flatMap((model) =>
     model.targets.filter((target) => target.node === node.name).map((target) => ({ model, target })),
   );

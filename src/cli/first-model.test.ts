@@ -8,6 +8,8 @@ function model(
 ): ModelView {
   const { ready = true, loaded = false, sizeBytes = null, source = "node", reason = null } = fields;
   const target = {
+    id: "t",
+    weight: null,
     provider: null,
     node: "n",
     engine: "e",
@@ -20,7 +22,7 @@ function model(
     sizeBytes,
     quantization: null,
   };
-  return { name, ready, source, operations: [], targets: [target] };
+  return { name, ready, source, required: false, strategy: "least-busy", operations: [], targets: [target] };
 }
 
 /** `catalogues` are what is seen at each look; the last one stays. */

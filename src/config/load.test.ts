@@ -46,7 +46,26 @@ test("loadConfig() gives the documented defaults where the file says nothing", (
 test("loadConfig() reads names that are only hidden, and opt-in operations", () => {
   const config = load("gateway: { optional: [rerank] }\nmodels: { secret: { hidden: true } }\n");
   expect(config.gateway.optional).toEqual(["openai.rerank"]);
-  expect(config.models).toEqual([{ name: "secret", targets: [], isHidden: true }]);
+  expect(config.models).toMatchObject([{ name: "secret", targets: [], isHidden: true }]);
+});
+
+test("loadConfig() reads how requests of a model are shared out, and who waits", () => {
+  const config = load(`models:
+  chat: { targets: [{ model: blue, weight: 9 }, { model: green }], required: true }
+  big: { strategy: affinity }
+gateway: { queue: { requests: 5, bytes: 2MiB, wait: 2m, wake: 0s, weights: { chat: 4 } } }
+`);
+  expect(config.models).toMatchObject([
+    { name: "chat", strategy: null, isRequired: true, targets: [{ weight: 9 }, { weight: null }] },
+    { name: "big", strategy: "affinity", isRequired: false, targets: [] },
+  ]);
+  expect(config.gateway.queue).toEqual({
+    requests: 5,
+    bytes: 2 * 1024 * 1024,
+    waitMs: 120_000,
+    wakeMs: 0,
+    weights: new Map([["chat", 4]]),
+  });
 });
 
 test("loadConfig() parses units into milliseconds and bytes", () => {
@@ -70,7 +89,7 @@ models:
     syncEveryMs: 250,
     capture: { maxRetentionMs: 12 * 3_600_000, itemBytes: 64 * 1024, totalBytes: 256 * 1024 ** 2 },
   });
-  expect(config.models).toEqual([
+  expect(config.models).toMatchObject([
     {
       name: "gpt-4o-mini",
       targets: [

@@ -129,14 +129,17 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
       ...resolveEngine(resolving, ["nodes", name], node, forGateway),
     })),
     providers: resolveProviders(resolving, resolvedTimeouts, forGateway),
-    models: Object.entries(raw.models ?? {}).map(([name, { targets, hidden }]) => ({
+    models: Object.entries(raw.models ?? {}).map(([name, { targets, hidden, strategy, required }]) => ({
       name,
       targets: (targets ?? []).map((target) => ({
         model: target.model,
         node: target.node ?? null,
         provider: target.provider ?? null,
+        weight: target.weight ?? null,
       })),
       isHidden: hidden ?? false,
+      strategy: strategy ?? null,
+      isRequired: required ?? false,
     })),
     keyTemplates: new Map(Object.entries(raw.access?.templates ?? {}).map(resolveTemplate)),
     prices: Object.entries(raw.prices ?? {}).map(([model, { input, output, cached }]) => ({

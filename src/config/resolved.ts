@@ -4,6 +4,7 @@ import type { PolicyTemplate } from "../access/policy.ts";
 import type { AutomaticRule, ContingencyRules } from "../continuity/contingency-state.ts";
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
 import type { Secret } from "../lib/secret.ts";
+import type { Strategy } from "../routing/strategy.ts";
 import type { EngineKind } from "../tunnel/link.ts";
 import type { PriceRule } from "../usage/price.ts";
 import { type AlertsConfig, DEFAULT_ALERTS } from "./alerts.ts";
@@ -276,10 +277,14 @@ export interface DirectNodeConfig extends EngineAddress, FromFile {
 
 interface ModelConfig {
   name: string;
-  /** In order of preference. Empty for a name that is only hidden. */
+  /** In the order of the file. Empty where the name stands for itself. */
   targets: readonly ModelTarget[];
   /** Left out of lists. */
   isHidden: boolean;
+  /** Null: `weighted` where there are weights, else `least-busy`. */
+  strategy: Strategy | null;
+  /** Changes that would leave it without a ready target are refused. */
+  isRequired: boolean;
 }
 
 interface ModelTarget {
@@ -289,6 +294,8 @@ interface ModelTarget {
   node: string | null;
   /** Null: any provider that offers it. */
   provider: string | null;
+  /** Null: 1. */
+  weight: number | null;
 }
 
 export interface AgentConfig {

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { MAX_WEIGHT } from "../routing/steering.ts";
+import { STRATEGIES } from "../routing/strategy.ts";
 import { access, endpoints, trustedProxies } from "./schema-access.ts";
 import { alerts } from "./schema-alerts.ts";
 import { continuity } from "./schema-continuity.ts";
@@ -145,6 +147,9 @@ const model = z
             model: modelName.describe("The name under which a node or provider offers it, or the provider's own name."),
             node: configName.optional().describe("Only on this node. Left out: any that offers it."),
             provider: configName.optional().describe("Only at this provider. Left out: any that offers it."),
+            weight: count(0, MAX_WEIGHT)
+              .optional()
+              .describe("Its share of the requests beside the others (`strategy: weighted`). `0`: none. Left out: 1."),
           })
           .refine((one) => one.node === undefined || one.provider === undefined, {
             error: "names a node and a provider; it can be at one of them only",
@@ -154,11 +159,19 @@ const model = z
       .max(MAX_ENTRIES)
       .optional()
       .describe(
-        "What answers, in order of preference. A name with `*` stands for every name like it that nobody offers.",
+        "What answers; in order of preference with `strategy: priority`. A name with `*` stands for every name like it that nobody offers.",
       ),
     hidden: z.boolean().optional().describe("Not in lists; who knows the name may use it."),
+    strategy: z
+      .enum(STRATEGIES)
+      .optional()
+      .describe("Which target comes first. Left out: `weighted` where a target has a weight, else `least-busy`."),
+    required: z
+      .boolean()
+      .optional()
+      .describe("Changes that would leave it without a target that is ready are refused, unless they are forced."),
   })
-  .refine((one) => one.targets !== undefined || one.hidden !== undefined, { error: "needs `targets` or `hidden`" });
+  .refine((one) => Object.keys(one).length > 0, { error: "needs `targets`, `hidden`, `strategy` or `required`" });
 
 /** What the agent itself says to a program that it starts. */
 const AGENTS_OWN_ARGUMENTS = /^(--host|--port|--api-key|--api-key-file)(=|$)/;

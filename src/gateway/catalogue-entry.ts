@@ -7,7 +7,7 @@ import type { ModelReport } from "../tunnel/link.ts";
 export interface CatalogueTarget extends Target {
   /** What is known of the model, or null. */
   readonly report: ModelReport | null;
-  view(): ModelTargetView;
+  view(): Omit<ModelTargetView, "id" | "weight">;
 }
 
 /** A public name with the places behind it. */

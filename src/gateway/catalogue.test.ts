@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { NO_STEERING } from "../routing/steering.ts";
 import type { SettingStore } from "../storage/store.ts";
 import type { NodeReport } from "../tunnel/link.ts";
 import { LiveCatalogue } from "./catalogue.ts";
@@ -286,5 +287,54 @@ describe("LiveCatalogue", () => {
     catalogue.setReport("a", "c1", report(["llama", "qwen"]));
     expect([...catalogue.list()].map(({ name }) => name)).toEqual(["qwen"]);
     expect(catalogue.find("llama")?.targets).toHaveLength(1);
+  });
+
+  it("sends a drained node nothing, says so, and remembers it when the node comes anew", async () => {
+    const catalogue = await make();
+    catalogue.setSteering({ ...NO_STEERING, drained: ["a"] });
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
+    catalogue.setReport("a", "c1", report(["llama"]));
+    expect(catalogue.find("llama")?.targets[0]?.canAccept()).toBe(false);
+    expect(catalogue.views()[0]).toMatchObject({ ready: false, targets: [{ reason: "the node is drained" }] });
+    catalogue.setSteering(NO_STEERING);
+    expect(catalogue.find("llama")?.targets[0]?.canAccept()).toBe(true);
+  });
+
+  it("routes a model as the file says, and by the operator's weights since", async () => {
+    const catalogue = await make();
+    for (const id of ["a", "b"]) {
+      catalogue.setNode({ id, name: id, grants: ["*"] });
+      catalogue.setReport(id, `c-${id}`, report(["blue", "green"]));
+    }
+    const any = { node: null, provider: null };
+    const targets = [
+      { model: "blue", ...any, weight: 9 },
+      { model: "green", ...any },
+    ];
+    catalogue.setAliases([
+      { name: "chat", isHidden: false, targets },
+      { name: "first", isHidden: false, targets, strategy: "priority" },
+      { name: "blue", isHidden: false, targets: [], strategy: "affinity", isRequired: true },
+      { name: "lost", isHidden: false, targets: [], isRequired: true },
+    ]);
+    const weightsOf = () => {
+      const routing = catalogue.find("chat")?.routing;
+      return [routing?.strategy, routing?.weightOf("a/ollama/blue"), routing?.weightOf("b/ollama/green")];
+    };
+    expect(weightsOf()).toEqual(["weighted", 9, 1]);
+    const first = catalogue.find("first")?.routing;
+    expect([first?.strategy, first?.rankOf("b/ollama/blue"), first?.rankOf("a/ollama/green")]).toEqual([
+      "priority",
+      0,
+      1,
+    ]);
+    expect(catalogue.find("blue")?.routing.strategy).toBe("affinity");
+    expect(catalogue.find("green")?.routing.strategy).toBe("least-busy");
+    catalogue.setSteering({ ...NO_STEERING, weights: { chat: { "a/ollama/blue": 0 } } });
+    expect(weightsOf()).toEqual(["weighted", 0, 1]);
+    const views = new Map(catalogue.views().map((view) => [view.name, view]));
+    expect(views.get("blue")).toMatchObject({ required: true, source: "node", ready: true });
+    expect(views.get("lost")).toMatchObject({ required: true, ready: false, targets: [] });
+    expect(views.get("chat")?.targets.map(({ id, weight }) => [id, weight])).toContainEqual(["a/ollama/blue", 0]);
   });
 });

@@ -2,11 +2,14 @@ import type { ModelView } from "../admin/contract.ts";
 import { ollamaNameVariants } from "../dialects/ollama/model-names.ts";
 import { matchesGlob } from "../lib/glob.ts";
 import type { Catalogue, CatalogueEntry } from "../proxy/target.ts";
-import { DEFAULT_ROUTING } from "../routing/strategy.ts";
+import { NO_STEERING, type Steering } from "../routing/steering.ts";
+import type { Strategy } from "../routing/strategy.ts";
 import type { EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
 import { type CatalogueTarget, type LiveEntry, listedModel, type ProviderOffer } from "./catalogue-entry.ts";
-import { EngineBusy } from "./engine-busy.ts";
+import { BusyEngines } from "./engine-busy.ts";
 import type { ModelOwners } from "./model-owners.ts";
+import { type RoutingWish, routingOf } from "./model-routing.ts";
+import { viewModels } from "./model-views.ts";
 import { type CatalogueNode, NodeBackend, NodeTarget, type ReachOf } from "./node-target.ts";
 import { rememberModels } from "./remember-models.ts";
 
@@ -17,7 +20,11 @@ interface Alias {
   /** With `*`: every name like it that nobody offers. */
   name: string;
   isHidden: boolean;
+  /** Empty: the name stands for itself. */
   targets: readonly AliasTarget[];
+  strategy?: Strategy | null;
+  /** Operators want to hear when nobody serves it. */
+  isRequired?: boolean;
 }
 
 interface AliasTarget {
@@ -26,6 +33,7 @@ interface AliasTarget {
   node: string | null;
   /** Null: any. With one, `model` may also be the provider's own name. */
   provider: string | null;
+  weight?: number | null;
 }
 
 /**
@@ -48,10 +56,10 @@ export class LiveCatalogue implements Catalogue {
   /** By the provider's name. */
   readonly #providers = new Map<string, readonly ProviderOffer[]>();
   #provided: ReadonlySet<string | null> = new Set();
-  /** By node and engine name. */
-  readonly #busy = new Map<string, Map<string, EngineBusy>>();
+  readonly #busy = new BusyEngines(() => this.#onChange());
   #onChange: () => void = () => {};
   #aliases: readonly Alias[] = [];
+  #steering: Steering = NO_STEERING;
   #entries = new Map<string, LiveEntry>();
   #listed: readonly LiveEntry[] = [];
   #patterns: ReadonlyArray<{ pattern: string; entry: LiveEntry }> = [];
@@ -79,25 +87,13 @@ export class LiveCatalogue implements Catalogue {
 
   /** The entry with what operators see of it: kind, reasons, sizes. */
   views(): ModelView[] {
-    const views = [...this.#entries.values()].map(
-      (entry): ModelView => ({
-        name: entry.name,
-        ready: entry.targets.some((target) => target.canAccept()),
-        source: this.isAlias(entry.name) ? "alias" : (entry.targets[0]?.backend.kind ?? "node"),
-        operations: [...new Set(entry.targets.flatMap((target) => [...target.operations]))],
-        targets: entry.targets.map((target) => target.view()),
-      }),
-    );
-    const known = new Set(views.map((view) => view.name));
-    for (const { model } of this.#offered) {
-      if (known.has(model)) continue;
-      known.add(model);
-      views.push({ name: model, ready: false, source: "offered", operations: [], targets: [] });
-    }
-    for (const name of this.#unserved) {
-      views.push({ name, ready: false, source: "alias", operations: [], targets: [] });
-    }
-    return views;
+    return viewModels({
+      entries: this.#entries.values(),
+      offered: this.#offered.map(({ model }) => model),
+      unserved: this.#unserved,
+      isAlias: (name) => this.isAlias(name),
+      isRequired: (name) => this.#aliasOf(name)?.isRequired === true,
+    });
   }
 
   /** Sets who is told that a target may take more than before, or less. It is told often, and must be quick. */
@@ -118,7 +114,7 @@ export class LiveCatalogue implements Catalogue {
   }
 
   isAlias(model: string): boolean {
-    return this.#aliases.some((alias) => alias.name === model);
+    return (this.#aliasOf(model)?.targets.length ?? 0) > 0;
   }
 
   setNode(node: CatalogueNode): void {
@@ -130,7 +126,7 @@ export class LiveCatalogue implements Catalogue {
   removeNode(nodeId: string): void {
     this.#nodes.delete(nodeId);
     this.#backends.delete(nodeId);
-    this.#busy.delete(nodeId);
+    this.#busy.forget(nodeId);
     for (const [connectorId, { nodeId: owner }] of this.#reports)
       if (owner === nodeId) this.#reports.delete(connectorId);
     this.#owners.forget(nodeId);
@@ -149,8 +145,15 @@ export class LiveCatalogue implements Catalogue {
     this.#rebuild();
   }
 
+  /** What the operator says of nodes and weights from now on. */
+  setSteering(steering: Steering): void {
+    this.#steering = steering;
+    for (const [id, backend] of this.#backends) backend.isDrained = steering.drained.includes(id);
+    this.#rebuild();
+  }
+
   setReport(nodeId: string, connectorId: string, report: NodeReport): void {
-    this.#learnBusy(nodeId, connectorId, report.engines);
+    this.#busy.learn(nodeId, connectorId, report.engines);
     this.#reports.set(connectorId, { nodeId, report: rememberModels(this.report(connectorId), report) });
     this.#rebuild();
   }
@@ -159,7 +162,7 @@ export class LiveCatalogue implements Catalogue {
   dropReport(connectorId: string): void {
     const nodeId = this.#reports.get(connectorId)?.nodeId;
     if (nodeId === undefined) return;
-    this.#learnBusy(nodeId, connectorId, []);
+    this.#busy.learn(nodeId, connectorId, []);
     this.#reports.delete(connectorId);
     this.#rebuild();
   }
@@ -188,22 +191,6 @@ export class LiveCatalogue implements Catalogue {
     if (node.grants !== null) return node.grants.some((glob) => matchesGlob(glob, model));
     const owner = this.#owners.ownerOf(model);
     return owner === undefined ? !this.#provided.has(model) : owner === nodeId;
-  }
-
-  #learnBusy(nodeId: string, connectorId: string, engines: readonly EngineReport[]): void {
-    for (const { name } of engines) this.#busyOf(nodeId, name);
-    for (const [name, busy] of this.#busy.get(nodeId) ?? []) {
-      const report = engines.find((engine) => engine.name === name);
-      busy.learn(connectorId, report?.ready === true ? report : null);
-    }
-  }
-
-  #busyOf(nodeId: string, engine: string): EngineBusy {
-    const ofNode = this.#busy.get(nodeId) ?? new Map<string, EngineBusy>();
-    this.#busy.set(nodeId, ofNode);
-    const busy = ofNode.get(engine) ?? new EngineBusy(() => this.#onChange());
-    ofNode.set(engine, busy);
-    return busy;
   }
 
   #rebuild(): void {
@@ -237,20 +224,28 @@ export class LiveCatalogue implements Catalogue {
       entries.set(name, entry);
     }
     this.#entries = new Map();
-    for (const { name, targets } of entries.values()) this.#entries.set(name, this.#entry(name, targets));
+    for (const { name, targets } of entries.values()) {
+      const alias = this.#aliasOf(name);
+      const strategy = alias?.targets.length === 0 ? (alias.strategy ?? null) : null;
+      this.#entries.set(name, this.#entry(name, targets, { strategy, groups: [groupOf(null, targets)] }));
+    }
     const patterns: Array<{ pattern: string; entry: LiveEntry }> = [];
     const unserved: string[] = [];
     for (const alias of this.#aliases) {
-      const found = alias.targets.flatMap((wanted) => this.#targetsOf(wanted, entries));
+      const found = alias.targets.flatMap((wanted) =>
+        this.#targetsOf(wanted, entries).map((one) => ({ ...one, weight: wanted.weight ?? null })),
+      );
       const [first] = found;
       if (first === undefined) {
-        if (alias.targets.length > 0) unserved.push(alias.name);
+        if (alias.targets.length > 0 || alias.isRequired === true) unserved.push(alias.name);
         continue;
       }
-      const targets = found.flatMap((one) => one.targets);
-      if (!alias.name.includes("*")) this.#entries.set(alias.name, this.#entry(alias.name, targets));
+      const targets = [...new Set(found.flatMap((one) => one.targets))];
+      const groups = found.map((one) => groupOf(one.weight, one.targets));
+      const entry = this.#entry(alias.name, targets, { strategy: alias.strategy ?? null, groups });
+      if (!alias.name.includes("*")) this.#entries.set(alias.name, entry);
       // Who may use what it stands for may use it: policy judges that name, and the record has it.
-      else patterns.push({ pattern: alias.name, entry: this.#entry(first.name, targets) });
+      else patterns.push({ pattern: alias.name, entry: { ...entry, name: first.name } });
     }
     this.#patterns = patterns;
     this.#unserved = unserved.filter((name) => !this.#entries.has(name));
@@ -294,7 +289,7 @@ export class LiveCatalogue implements Catalogue {
         this.#backend(node),
         engine.name,
         model.name,
-        this.#busyOf(node.id, engine.name),
+        this.#busy.of(node.id, engine.name),
         connectors,
         this.#reachOf(node.id, engine.name, connectors),
       );
@@ -310,20 +305,30 @@ export class LiveCatalogue implements Catalogue {
     let backend = this.#backends.get(node.id);
     if (backend === undefined) {
       backend = new NodeBackend(node);
+      backend.isDrained = this.#steering.drained.includes(node.id);
       this.#backends.set(node.id, backend);
     }
     return backend;
   }
 
-  #entry(name: string, targets: readonly CatalogueTarget[]): LiveEntry {
+  #entry(name: string, targets: readonly CatalogueTarget[], wish: RoutingWish): LiveEntry {
     let createdAtMs = this.#firstSeen.get(name);
     if (createdAtMs === undefined) {
       createdAtMs = this.#nowMs();
       this.#firstSeen.set(name, createdAtMs);
     }
     const firstSeenMs = createdAtMs;
-    return { name, targets, routing: DEFAULT_ROUTING, listed: () => listedModel(name, firstSeenMs, targets) };
+    const routing = routingOf(wish, this.#steering.weights[name]);
+    return { name, targets, routing, listed: () => listedModel(name, firstSeenMs, targets) };
   }
+
+  #aliasOf(name: string): Alias | undefined {
+    return this.#aliases.find((alias) => alias.name === name);
+  }
+}
+
+function groupOf(weight: number | null, targets: readonly CatalogueTarget[]) {
+  return { weight, targetIds: targets.map(({ id }) => id) };
 }
 
 /** The entry that an alias's target names; Ollama's names stand for each other here as they do in requests. */

@@ -53,3 +53,35 @@ export class EngineBusy {
     this.#peak = this.#own;
   }
 }
+
+/** The engines of all nodes. */
+export class BusyEngines {
+  readonly #engines = new Map<string, Map<string, EngineBusy>>();
+  readonly #onFreed: () => void;
+
+  /** @param onFreed An attempt has ended somewhere. Must not throw. */
+  constructor(onFreed: () => void) {
+    this.#onFreed = onFreed;
+  }
+
+  of(nodeId: string, engine: string): EngineBusy {
+    const ofNode = this.#engines.get(nodeId) ?? new Map<string, EngineBusy>();
+    this.#engines.set(nodeId, ofNode);
+    const busy = ofNode.get(engine) ?? new EngineBusy(this.#onFreed);
+    ofNode.set(engine, busy);
+    return busy;
+  }
+
+  /** What a connector says of the engines of its node, all of them. */
+  learn(nodeId: string, connectorId: string, engines: readonly EngineReport[]): void {
+    for (const { name } of engines) this.of(nodeId, name);
+    for (const [name, busy] of this.#engines.get(nodeId) ?? []) {
+      const report = engines.find((engine) => engine.name === name);
+      busy.learn(connectorId, report?.ready === true ? report : null);
+    }
+  }
+
+  forget(nodeId: string): void {
+    this.#engines.delete(nodeId);
+  }
+}

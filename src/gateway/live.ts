@@ -4,6 +4,7 @@ import type { LiveAlerts, LiveGateway } from "../admin/context.ts";
 import type { Status } from "../admin/contract.ts";
 import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { SteeringBook } from "../routing/steering-book.ts";
 import type { Links } from "../tunnel/links.ts";
 import type { Ledger } from "../usage/record.ts";
 import type { AgentPackageSource } from "./agent-package.ts";
@@ -23,6 +24,7 @@ export interface LiveParts {
   links: Links;
   catalogue: LiveCatalogue;
   contingency: ContingencyBook;
+  steering: SteeringBook;
   ledger: Ledger;
   agentPackage: AgentPackageSource;
   alerts: LiveAlerts;
@@ -39,6 +41,7 @@ export function createLiveGateway(parts: LiveParts): LiveGateway {
     report: (connectorId) => catalogue.report(connectorId),
     isGranted: (nodeId, model) => catalogue.isGranted(nodeId, model),
     contingency: () => parts.contingency,
+    steering: () => parts.steering,
     models: () => catalogue.views(),
     probeModel: (input, signal) => probeModel(input, signal, catalogue, clock, parts.newId),
     places: () => parts.places.places,

@@ -146,7 +146,14 @@ async function compose(
   const livePlaces = await openPlaces({ config, store, keyring, clock, log });
   closers.add(() => livePlaces.stop());
   const prices = new Prices(config.prices);
-  const { catalogue, directory, links, providers } = await openNodes({ config, store, prices, clock, log, closers });
+  const { catalogue, directory, links, providers, steering } = await openNodes({
+    config,
+    store,
+    prices,
+    clock,
+    log,
+    closers,
+  });
 
   // The data plane.
   const cut = (reason: string): void => metrics.refused(reason);
@@ -372,6 +379,7 @@ async function compose(
         links,
         catalogue,
         contingency,
+        steering,
         ledger: journal,
         agentPackage,
         alerts: alerts.live,

@@ -1,4 +1,3 @@
-import type { ModelTargetView } from "../admin/contract.ts";
 import { modelOperations } from "../engines/model-operations.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
 import type { Backend } from "../routing/backend.ts";
@@ -35,6 +34,8 @@ export class NodeBackend implements Backend {
   label = "";
   locality: Backend["locality"] = "own";
   tags: readonly string[] = [];
+  /** The operator wants no new requests there. */
+  isDrained = false;
 
   constructor(node: CatalogueNode) {
     this.id = node.id;
@@ -62,10 +63,10 @@ export class NodeTarget implements CatalogueTarget {
   contextLength: number | null = null;
   leaves = false;
   readonly times = null;
-  isLoading = false;
   isUsageRefused = false;
   operations: ReadonlySet<string> = new Set();
   #isReady = false;
+  #isLoading = false;
   #said: { engine: EngineReport; model: ModelReport } | null = null;
   readonly #connectors: Set<string>;
   readonly #reach: Reach;
@@ -96,14 +97,14 @@ export class NodeTarget implements CatalogueTarget {
     this.#isReady = false;
     this.#said = null;
     this.isLoaded = null;
-    this.isLoading = false;
+    this.#isLoading = false;
     this.leaves = this.backend.locality !== "own";
   }
 
   learn(engine: EngineReport, model: ModelReport, connectorId: string): void {
     if (this.#said === null || engine.ready) this.#said = { engine, model };
     this.leaves ||= model.remote;
-    this.isLoading ||= engine.isLoading === true;
+    this.#isLoading ||= engine.isLoading === true;
     if (!engine.ready) return;
     this.#isReady = true;
     this.engineKind = engine.kind;
@@ -119,7 +120,7 @@ export class NodeTarget implements CatalogueTarget {
     return this.#said?.model ?? null;
   }
 
-  view(): ModelTargetView {
+  view(): ReturnType<CatalogueTarget["view"]> {
     const said = this.#said;
     return {
       node: this.backend.name,
@@ -128,11 +129,7 @@ export class NodeTarget implements CatalogueTarget {
       kind: said?.engine.kind ?? "openai",
       engineModel: this.engineModel,
       ready: this.canAccept(),
-      reason: this.#isReady
-        ? this.#reach.canAccept()
-          ? null
-          : "the node is away"
-        : (said?.engine.reason ?? "the engine is not ready"),
+      reason: this.#reason(),
       loaded: this.isLoaded,
       contextLength: said?.model.contextLength ?? null,
       sizeBytes: this.sizeBytes,
@@ -140,8 +137,19 @@ export class NodeTarget implements CatalogueTarget {
     };
   }
 
+  /** Why it takes no attempts; null where it does. */
+  #reason(): string | null {
+    if (this.backend.isDrained) return "the node is drained";
+    if (!this.#isReady) return this.#said?.engine.reason ?? "the engine is not ready";
+    return this.#reach.canAccept() ? null : "the node is away";
+  }
+
   canAccept(): boolean {
-    return this.#isReady && this.#reach.canAccept();
+    return this.#isReady && !this.backend.isDrained && this.#reach.canAccept();
+  }
+
+  get isLoading(): boolean {
+    return this.#isLoading && !this.backend.isDrained;
   }
 
   get isAsleep(): boolean {

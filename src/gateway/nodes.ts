@@ -4,6 +4,8 @@ import type { ResolvedConfig } from "../config/resolved.ts";
 import { toPosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Closers } from "../lib/closers.ts";
+import { STEERING_SETTING } from "../routing/steering.ts";
+import { SteeringBook } from "../routing/steering-book.ts";
 import type { Store } from "../storage/store.ts";
 import { Links } from "../tunnel/links.ts";
 import type { Prices } from "../usage/price.ts";
@@ -33,6 +35,7 @@ export interface Nodes {
   links: Links;
   /** Null where the configuration names none. */
   providers: Providers | null;
+  steering: SteeringBook;
 }
 
 /**
@@ -92,6 +95,9 @@ export async function openNodes({ config, store, prices, clock, log, closers }: 
   );
   for (const node of directory.nodes()) catalogue.setNode(node);
   catalogue.setAliases(config.models);
+  const steering = new SteeringBook(await store.settings.get(STEERING_SETTING), (now) => catalogue.setSteering(now));
+  if (!steering.isReadable) log.warn("what was saved of drained nodes and weights is not readable: none counts");
+  catalogue.setSteering(steering.steering);
   if (config.nodes.length > 0) {
     // Loaded only where it is needed: the HTTP client behind it is a tenth of a gateway's memory.
     const { DirectNode: Node } = await import("./direct-nodes.ts");
@@ -112,5 +118,5 @@ export async function openNodes({ config, store, prices, clock, log, closers }: 
     const { openProviders } = await import("./providers.ts");
     providers = openProviders({ configs: config.providers, catalogue, prices, clock, log, closers });
   }
-  return { catalogue, directory, links, providers };
+  return { catalogue, directory, links, providers, steering };
 }

@@ -1,4 +1,3 @@
-import type { ModelTargetView } from "../admin/contract.ts";
 import { anthropicHeaders } from "../dialects/anthropic/headers.ts";
 import { plainModel } from "../engines/openai-models.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
@@ -76,7 +75,7 @@ export class ProviderTarget implements CatalogueTarget {
     return this.#line.times;
   }
 
-  view(): ModelTargetView {
+  view(): ReturnType<CatalogueTarget["view"]> {
     return {
       node: null,
       provider: this.backend.name,

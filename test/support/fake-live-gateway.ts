@@ -2,16 +2,20 @@ import type { KeyRecord } from "../../src/access/key.ts";
 import { Keyring } from "../../src/access/keyring.ts";
 import { Places } from "../../src/access/places.ts";
 import type { LiveAlerts, LiveGateway } from "../../src/admin/context.ts";
-import type { ProbeInput, ProbeResult } from "../../src/admin/contract.ts";
+import type { ModelTargetView, ProbeInput, ProbeResult } from "../../src/admin/contract.ts";
 import { DEFAULT_CONTINUITY } from "../../src/config/resolved.ts";
 import { ContingencyBook } from "../../src/continuity/contingency-book.ts";
 import { ManualClock } from "../../src/lib/clock.ts";
+import { SteeringBook } from "../../src/routing/steering-book.ts";
 import type { NodeRecord } from "../../src/storage/store.ts";
 import type { Link, NodeReport } from "../../src/tunnel/link.ts";
 
 /** The live part of the admin contract, as a test says it is. Unlike a gateway it serves nothing; it keeps what it was told. */
 export class FakeGateway implements LiveGateway {
   readonly calls: string[] = [];
+  /** Of the one model. */
+  targets: ModelTargetView[] = [];
+  readonly #steering = new SteeringBook(null, ({ drained }) => this.calls.push(`drained: ${drained.length}`));
   readonly #contingency = new ContingencyBook({
     rules: DEFAULT_CONTINUITY.contingency,
     clock: new ManualClock(),
@@ -50,7 +54,20 @@ export class FakeGateway implements LiveGateway {
     return true;
   }
   models() {
-    return [{ name: "m", ready: true, source: "node" as const, operations: ["openai.chat"], targets: [] }];
+    return [
+      {
+        name: "m",
+        ready: true,
+        source: "node" as const,
+        required: true,
+        strategy: "least-busy" as const,
+        operations: ["openai.chat"],
+        targets: this.targets,
+      },
+    ];
+  }
+  steering() {
+    return this.#steering;
   }
   contingency() {
     return this.#contingency;
@@ -108,4 +125,23 @@ export class FakeGateway implements LiveGateway {
   async agentPackageSha256() {
     return "a".repeat(64);
   }
+}
+
+/** A target of its model that is ready. */
+export function targetView(node: string): ModelTargetView {
+  return {
+    id: `id-${node}/e/m`,
+    node,
+    provider: null,
+    engine: "e",
+    kind: "vllm",
+    engineModel: "m",
+    ready: true,
+    reason: null,
+    loaded: true,
+    contextLength: null,
+    sizeBytes: null,
+    quantization: null,
+    weight: null,
+  };
 }

@@ -1,7 +1,7 @@
-import { modelList, probeInput, probeResult } from "../contract.ts";
+import { modelList, modelView, probeInput, probeResult, rollBackInput, weightInput } from "../contract.ts";
 import { route } from "./route.ts";
 
-/** `/models`: the catalogue, and one smallest request to one of them. */
+/** `/models`: the catalogue, one smallest request to one of them, and weights. */
 export const modelRoutes = [
   route({
     method: "GET",
@@ -22,5 +22,26 @@ export const modelRoutes = [
     body: probeInput,
     answer: probeResult,
     handle: (context, { body, signal }) => context.probeModel(body, signal),
+  }),
+  route({
+    method: "POST",
+    path: "/models/weights",
+    resource: "models",
+    role: "operator",
+    summary:
+      "Gives a target of a model its share of the requests. It counts from the next request on, and over restarts.",
+    body: weightInput,
+    answer: modelView,
+    handle: (context, { body }) => context.setWeight(body),
+  }),
+  route({
+    method: "POST",
+    path: "/models/weights/rollback",
+    resource: "models",
+    role: "operator",
+    summary: "Gives a model the weights of before the last change.",
+    body: rollBackInput,
+    answer: modelView,
+    handle: (context, { body }) => context.rollBackWeights(body),
   }),
 ];

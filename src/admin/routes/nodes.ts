@@ -1,7 +1,16 @@
-import { invitedNode, inviteNodeInput, nodeList, nodeView, removedNode, updateNodeInput } from "../contract.ts";
+import {
+  forceInput,
+  forceQuery,
+  invitedNode,
+  inviteNodeInput,
+  nodeList,
+  nodeView,
+  removedNode,
+  updateNodeInput,
+} from "../contract.ts";
 import { route } from "./route.ts";
 
-/** `/nodes`: list, invite, show, update, remove. */
+/** `/nodes`: list, invite, show, update, drain, resume, remove. */
 export const nodeRoutes = [
   route({
     method: "GET",
@@ -44,12 +53,32 @@ export const nodeRoutes = [
     handle: (context, { params, body }) => context.updateNode(params.node, body),
   }),
   route({
+    method: "POST",
+    path: "/nodes/{node}/drain",
+    resource: "nodes",
+    role: "operator",
+    summary: "Sends a node no new requests; those that run there finish. It lasts over restarts.",
+    body: forceInput,
+    answer: nodeView,
+    handle: (context, { params, body }) => context.drainNode(params.node, body),
+  }),
+  route({
+    method: "POST",
+    path: "/nodes/{node}/resume",
+    resource: "nodes",
+    role: "operator",
+    summary: "Sends a drained node requests again.",
+    answer: nodeView,
+    handle: (context, { params }) => context.resumeNode(params.node),
+  }),
+  route({
     method: "DELETE",
     path: "/nodes/{node}",
     resource: "nodes",
     role: "operator",
     summary: "Forgets a node with its agents and invitations, and ends its links at once.",
+    query: forceQuery,
     answer: removedNode,
-    handle: (context, { params }) => context.removeNode(params.node),
+    handle: (context, { params, query }) => context.removeNode(params.node, query),
   }),
 ];

@@ -23,7 +23,7 @@ interface UpdateOptions {
 /** Uses of a `--reusable` invitation without `--max`. */
 const REUSABLE_USES = 10;
 
-/** `nodes invite|list|show|update|remove`. */
+/** `nodes invite|list|show|update|drain|resume|remove`. */
 export function addNodesCommand(program: Command, commands: CommandSet): void {
   const nodes = program.command("nodes").description("Machines where models run.");
 
@@ -102,12 +102,41 @@ export function addNodesCommand(program: Command, commands: CommandSet): void {
     },
   );
 
+  commands.finish<{ force?: boolean }>(
+    nodes
+      .command("drain <node>")
+      .description("Send a node no new requests; those that run there finish. It lasts over restarts.")
+      .option("--force", "also where that leaves a required model with nobody who serves it"),
+    [["postern nodes drain forge", "before you shut the machine down"]],
+    async ({ options, args, output }) => {
+      const { withAdmin } = await import("../admin-session.ts");
+      const node = await withAdmin(options, (admin) => admin.drainNode(args[0] ?? "", options.force === true));
+      const streams = node.links.reduce((sum, link) => sum + link.streamsActive, 0);
+      output.result(node, () => `Node "${node.name}" gets no new requests; ${streams} still run there.`);
+      return undefined;
+    },
+  );
+
   commands.finish(
-    nodes.command("remove <node>").description("Forget a node and its agents, and end its connections at once."),
+    nodes.command("resume <node>").description("Send a drained node requests again."),
+    [["postern nodes resume forge", "it is back"]],
+    async ({ options, args, output }) => {
+      const { withAdmin } = await import("../admin-session.ts");
+      const node = await withAdmin(options, (admin) => admin.resumeNode(args[0] ?? ""));
+      output.result(node, () => `Node "${node.name}" gets requests again.`);
+      return undefined;
+    },
+  );
+
+  commands.finish<{ force?: boolean }>(
+    nodes
+      .command("remove <node>")
+      .description("Forget a node and its agents, and end its connections at once.")
+      .option("--force", "also where that leaves a required model with nobody who serves it"),
     [["postern nodes remove forge", "its agents are refused from now on"]],
     async ({ options, args, output }) => {
       const { withAdmin } = await import("../admin-session.ts");
-      const removed = await withAdmin(options, (admin) => admin.removeNode(args[0] ?? ""));
+      const removed = await withAdmin(options, (admin) => admin.removeNode(args[0] ?? "", options.force === true));
       output.result(removed, () => `Node "${removed.name}" is removed; ${removed.linksClosed} connections ended.`);
       return undefined;
     },
@@ -167,7 +196,11 @@ function renderNodes(nodes: readonly NodeView[], paint: Paint): string {
   return renderTable(
     [
       { title: "NAME", value: (node) => node.name },
-      { title: "STATE", value: (node) => node.state, style: (node) => STATE_STYLE[node.state] },
+      {
+        title: "STATE",
+        value: (node) => (node.isDrained ? `${node.state}, drained` : node.state),
+        style: (node) => (node.isDrained ? "yellow" : STATE_STYLE[node.state]),
+      },
       { title: "ENGINES", value: (node) => node.engines.map((engine) => engine.name).join(" ") || null },
       { title: "MODELS", value: (node) => node.models.filter((model) => model.granted).length, align: "right" },
       { title: "LINKS", value: (node) => node.links.length, align: "right" },
@@ -182,7 +215,7 @@ function renderNode(node: NodeView, paint: Paint): string {
   const nowMs = Date.now();
   const facts: Array<[string, string | null]> = [
     ["name", node.name],
-    ["state", node.state],
+    ["state", node.isDrained ? `${node.state}, drained: it gets no new requests` : node.state],
     ["origin", node.origin],
     ["may serve", node.grants === null ? "names that no other node serves" : node.grants.join(" ")],
     ["locality", node.locality],
