@@ -82,7 +82,7 @@ export class Spending {
     more: Amount,
     nowMs: number,
   ): (BudgetState & { isFinal: boolean }) | null {
-    for (const name of NAMES) {
+    for (const name of BUDGET_NAMES) {
       const limit = budgets[name]?.hard;
       if (limit === undefined) continue;
       const spent = this.#spent(name, nowMs);
@@ -99,7 +99,7 @@ export class Spending {
 
   /** The first budget whose soft edge is reached, or null. */
   beyondSoft(budgets: NonNullable<KeyPolicy["budgets"]>, nowMs: number): BudgetState | null {
-    for (const name of NAMES) {
+    for (const name of BUDGET_NAMES) {
       const limit = budgets[name]?.soft;
       if (limit === undefined) continue;
       const spent = this.#spent(name, nowMs);
@@ -126,7 +126,8 @@ export class Spending {
 }
 
 const NOTHING: Amount = { tokens: 0, costMicros: 0 };
-const NAMES = ["tokensPerDay", "tokensPerMonth", "costMicrosPerDay", "costMicrosPerMonth"] as const;
+/** Every budget there is. */
+export const BUDGET_NAMES = ["tokensPerDay", "tokensPerMonth", "costMicrosPerDay", "costMicrosPerMonth"] as const;
 
 /** Whether a budget is one of money. */
 export function isMoney(name: BudgetName): boolean {

@@ -54,6 +54,11 @@ export class Keyring {
     return this.#changes;
   }
 
+  /** All keys, those that open nothing any more too. */
+  all(): Iterable<LiveKey> {
+    return this.#keys.values();
+  }
+
   /** Keys of this name that were not revoked. Goes through all of them. */
   named(name: string): LiveKey[] {
     return [...this.#keys.values()].filter(({ record }) => record.name === name && record.revokedAtMs === null);

@@ -43,6 +43,15 @@ export class Directory implements ConnectorDirectory {
     return this.#nodes.get(nodeId)?.name ?? null;
   }
 
+  /** When a connector of the node was last heard of; null: none ever joined, or all are forgotten. */
+  lastSeenAtMs(nodeId: string): number | null {
+    let last: number | null = null;
+    for (const connector of this.#connectors.values()) {
+      if (connector.nodeId === nodeId) last = Math.max(last ?? 0, connector.lastSeenAtMs ?? connector.createdAtMs);
+    }
+    return last;
+  }
+
   addNode(node: NodeRecord): void {
     this.#nodes.set(node.id, node);
   }

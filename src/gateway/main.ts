@@ -16,6 +16,7 @@ import {
   refuseUnsafeListen,
 } from "../config/refuse-unsafe-listen.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
+import { TrafficFindings } from "../continuity/alerts/traffic-findings.ts";
 import { familyOf } from "../dialects/classify.ts";
 import { PosternError, toPosternError } from "../errors.ts";
 import { isLoopbackAddress } from "../lib/address-source.ts";
@@ -39,7 +40,10 @@ import { logRequest } from "./access-log.ts";
 import { Challenges } from "./acme/challenges.ts";
 import { openAdmin } from "./admin.ts";
 import { AgentPackageSource } from "./agent-package.ts";
+import { AgentAddresses } from "./alerts/agent-addresses.ts";
+import { countForAlerts } from "./alerts/count-request.ts";
 import { openAlerts } from "./alerts/open-alerts.ts";
+import { createSources } from "./alerts/sources.ts";
 import { readBreakers, viewBreakers } from "./breakers.ts";
 import { callerAddresses } from "./caller-address.ts";
 import { ConnectionGuard } from "./connection-guard.ts";
@@ -146,6 +150,9 @@ async function compose(
   const livePlaces = await openPlaces({ config, store, keyring, clock, log });
   closers.add(() => livePlaces.stop());
   const prices = new Prices(config.prices);
+  const addresses = await AgentAddresses.load(store.settings, (error) =>
+    log.warn({ error: inWords(error) }, "addresses of agents not written"),
+  );
   const { catalogue, directory, links, providers, steering } = await openNodes({
     config,
     store,
@@ -153,6 +160,7 @@ async function compose(
     clock,
     log,
     closers,
+    onAgentAddress: (connectorId, node, address) => addresses.seen(connectorId, node, address),
   });
 
   // The data plane.
@@ -168,8 +176,10 @@ async function compose(
     log[to === "open" ? "warn" : "info"]({ target: targetId, from, to, reason }, "breaker");
     pipeline.targetsChanged();
   });
+  const traffic = new TrafficFindings(config.alerts.rules);
   const summaries = new SummaryQueue(clock, (summary) => {
     metrics.ended(summary);
+    countForAlerts(traffic, summary, clock.monotonicMs());
     logRequest(log, summary);
   });
   closers.add(() => summaries.flush());
@@ -206,7 +216,10 @@ async function compose(
       streamStarted: metrics.streamStarted,
       streamEnded: metrics.streamEnded,
       attemptEnded: (summary) => feedContingency(contingency, catalogue, summary),
-      failover: metrics.failover,
+      failover(from, to, reason) {
+        metrics.failover(from, to, reason);
+        traffic.failover(from, clock.monotonicMs());
+      },
       ended(summary) {
         providers?.spend(summary.servedBy, summary.closed?.costMicros ?? 0);
         summaries.add(summary);
@@ -331,7 +344,24 @@ async function compose(
 
   const alerts = await openAlerts({
     config: config.alerts,
-    sources: [],
+    sources: createSources({
+      rules: config.alerts.rules,
+      clock,
+      catalogue,
+      directory,
+      links,
+      directNodes: config.nodes,
+      health,
+      contingency,
+      providers,
+      keyring,
+      keyLimits,
+      store,
+      ledger: journal,
+      certificates: () => listeners.certificates(),
+      traffic,
+      addresses,
+    }),
     store: store.alerts,
     clock,
     random: Math.random,

@@ -26,6 +26,8 @@ export interface NodesParts {
   log: Logger;
   /** Gets what has to be closed, links left out: they end with the listener that took them in. */
   closers: Closers;
+  /** An agent is there, from this address. Must not throw. */
+  onAgentAddress(connectorId: string, node: string, address: string): void;
 }
 
 /** Where models run, as the rest of the gateway sees it. */
@@ -44,7 +46,8 @@ export interface Nodes {
  *
  * Rejects with `store_*` codes, and with `config_invalid` where a name is in the file and in the store.
  */
-export async function openNodes({ config, store, prices, clock, log, closers }: NodesParts): Promise<Nodes> {
+export async function openNodes(parts: NodesParts): Promise<Nodes> {
+  const { config, store, prices, clock, log, closers, onAgentAddress } = parts;
   function warn(what: string) {
     return (error: unknown) => log.warn({ error: toPosternError(error).message }, what);
   }
@@ -69,11 +72,11 @@ export async function openNodes({ config, store, prices, clock, log, closers }: 
   await directory.load();
   refuseTwice("node", config.nodes, [...directory.nodes()]);
   const links = new Links(clock, directory, {
-    onLinkReady: (link) =>
-      log.info(
-        { node: directory.nodeName(link.id.nodeId), slot: link.id.slot, from: link.remoteAddress },
-        "link ready",
-      ),
+    onLinkReady: (link) => {
+      const node = directory.nodeName(link.id.nodeId);
+      log.info({ node, slot: link.id.slot, from: link.remoteAddress }, "link ready");
+      onAgentAddress(link.id.connectorId, node ?? "", link.remoteAddress);
+    },
     onReport: (nodeId, connectorId, report) => {
       catalogue.setReport(nodeId, connectorId, report);
       links.tellModels(nodeId, ...catalogue.verdictOn(nodeId, connectorId));

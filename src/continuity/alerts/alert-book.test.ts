@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { AlertBook, type Finding, MAX_ALERTS_PER_RULE, type Moment } from "./alert-book.ts";
+import type { Moment } from "../contingency-state.ts";
+import { AlertBook, type Finding, MAX_ALERTS_PER_RULE } from "./alert-book.ts";
 import { type AlertRules, DEFAULT_RULES } from "./rules.ts";
 
 const START_MS = 1_700_000_000_000;

@@ -1,10 +1,5 @@
+import type { Moment } from "../contingency-state.ts";
 import { type AlertRules, RULE_NAMES, type RuleName, type Severity } from "./rules.ts";
-
-/** When something is looked at: spans are measured with the monotonic time, stamps are of the wall. */
-export interface Moment {
-  nowMs: number;
-  monotonicMs: number;
-}
 
 /** Something that a rule finds wrong now. */
 export interface Finding {

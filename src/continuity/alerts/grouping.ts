@@ -1,4 +1,5 @@
-import type { Alert, Moment } from "./alert-book.ts";
+import type { Moment } from "../contingency-state.ts";
+import type { Alert } from "./alert-book.ts";
 import { definitionOf, RULE_NAMES, type RuleName, SEVERITIES, type Severity } from "./rules.ts";
 
 /** What is told at one time about one rule. */

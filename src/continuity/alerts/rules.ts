@@ -48,7 +48,8 @@ export const RULES = {
     ...simple,
     meaning: "There are nodes, and none of them takes requests.",
     severity: "critical",
-    forMs: 30 * SECOND,
+    // As long as of one node: after a restart of the gateway, agents come back within half a minute.
+    forMs: MINUTE,
     resolveAfterMs: 30 * SECOND,
     nextStep: "Look at this machine's network and at the machines: `postern status`, `postern nodes list`.",
   },

@@ -1,8 +1,9 @@
 import type { AlertsConfig } from "../../config/alerts.ts";
-import { type Alert, AlertBook, type Finding, type Moment } from "../../continuity/alerts/alert-book.ts";
+import { type Alert, AlertBook, type Finding } from "../../continuity/alerts/alert-book.ts";
 import { Grouping, type Notification, partFor } from "../../continuity/alerts/grouping.ts";
 import { isRuleName, type RuleName, type Severity } from "../../continuity/alerts/rules.ts";
 import { type Silence, silenceOf } from "../../continuity/alerts/silence.ts";
+import type { Moment } from "../../continuity/contingency-state.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
 import type { AlertRecord, AlertStore } from "../../storage/alert-store.ts";
 import type { Channel, SendOutcome } from "./channel.ts";

@@ -1,0 +1,74 @@
+import { describe, expect, test } from "vitest";
+import {
+  findAwayNodes,
+  findMissingModels,
+  findOpenBreakers,
+  findSlowEngines,
+  type NodeReading,
+} from "./place-findings.ts";
+
+const nodeOf = (name: string, fields: Partial<NodeReading> = {}): NodeReading => ({
+  name,
+  isKnown: true,
+  isServing: true,
+  lastSeenAtMs: 1_700_000_000_000,
+  ...fields,
+});
+const away = { isServing: false };
+
+describe("findAwayNodes()", () => {
+  const find = (...nodes: NodeReading[]) => [...findAwayNodes(nodes)].map(({ rule, key }) => `${rule} ${key}`.trim());
+
+  test("finds a node that was there and is not", () => {
+    expect(find(nodeOf("forge", away), nodeOf("anvil"))).toEqual(["node-away forge"]);
+    const [finding] = findAwayNodes([nodeOf("forge", away), nodeOf("anvil")]);
+    expect(finding?.summary).toBe("Node forge is away, last seen 2023-11-14T22:13Z");
+  });
+
+  test("does not miss a node that is only invited", () => {
+    expect(find(nodeOf("forge", { ...away, isKnown: false, lastSeenAtMs: null }))).toEqual([]);
+    expect(find(nodeOf("forge", { ...away, isKnown: false }), nodeOf("anvil", away))).toEqual([
+      "node-away anvil",
+      "all-nodes-away",
+    ]);
+  });
+
+  test("finds that all are away, and nothing where there are none", () => {
+    expect(find(nodeOf("forge", away), nodeOf("anvil", away))).toEqual([
+      "node-away forge",
+      "node-away anvil",
+      "all-nodes-away",
+    ]);
+    expect(find()).toEqual([]);
+  });
+});
+
+test("findMissingModels() finds those that cannot answer", () => {
+  const found = [...findMissingModels(["qwen3", "llama3"], (model) => model === "qwen3")];
+  expect(found).toMatchObject([{ rule: "model-missing", key: "llama3", labels: { model: "llama3" } }]);
+});
+
+test("findOpenBreakers() finds each, with why", () => {
+  const found = [...findOpenBreakers([{ target: "node/forge", reason: "failures" }])];
+  expect(found).toMatchObject([
+    { rule: "breaker-open", key: "node/forge", summary: expect.stringContaining("failures") },
+  ]);
+});
+
+describe("findSlowEngines()", () => {
+  const reading = (engineMs: number, linkMs: number | null) => [{ node: "forge", engine: "ollama", engineMs, linkMs }];
+
+  test("judges engine and way together, and says how much each took", () => {
+    const [finding] = findSlowEngines(reading(300, 250), 500, () => false);
+    expect(finding).toMatchObject({ rule: "slow-engine", key: "forge/ollama" });
+    expect(finding?.summary).toBe(
+      "Engine ollama on node forge takes 300 ms to say what it serves there, and the way to it 250 ms",
+    );
+    expect([...findSlowEngines(reading(300, 150), 500, () => false)]).toEqual([]);
+  });
+
+  test("what fires is over only well below the threshold", () => {
+    expect([...findSlowEngines(reading(480, null), 500, () => true)]).toHaveLength(1);
+    expect([...findSlowEngines(reading(440, null), 500, () => true)]).toEqual([]);
+  });
+});

@@ -1,0 +1,96 @@
+import type { ScopeView } from "../contingency-state.ts";
+import type { Finding } from "./alert-book.ts";
+
+const DAY_MS = 86_400_000;
+
+export function* findContingency(scopes: readonly ScopeView[]): Generator<Finding> {
+  for (const { workflow, state, causes } of scopes) {
+    if (state !== "contingency") continue;
+    const reasons = causes.map(({ cause, reason }) => `${cause}: ${reason}`).join("; ");
+    const scope = workflow === null ? "" : ` for workflow ${workflow}`;
+    yield {
+      rule: "contingency",
+      key: workflow ?? "",
+      summary: `Contingency is on${scope} (${reasons})`,
+      labels: workflow === null ? {} : { workflow },
+    };
+  }
+}
+
+/** A certificate of a listener. */
+export interface CertificateReading {
+  listener: string;
+  names: readonly string[];
+  /** Null: there is none yet. */
+  notAfterMs: number | null;
+  /** Why the last attempt to renew it failed. */
+  problem: string | null;
+}
+
+export function* findEndingCertificates(
+  certificates: Iterable<CertificateReading>,
+  withinMs: number,
+  nowMs: number,
+): Generator<Finding> {
+  for (const { listener, names, notAfterMs, problem } of certificates) {
+    if (notAfterMs === null || notAfterMs - nowMs >= withinMs) continue;
+    const name = names[0] ?? listener;
+    const days = Math.floor((notAfterMs - nowMs) / DAY_MS);
+    const when = notAfterMs <= nowMs ? "has ended" : days < 1 ? "ends within a day" : `ends in ${days} days`;
+    yield {
+      rule: "certificate",
+      key: `${listener} ${name}`,
+      summary: `The certificate for ${name} ${when}${problem === null ? "" : `; it was not renewed: ${problem}`}`,
+      labels: { listener, name },
+      ...(notAfterMs - nowMs < DAY_MS ? { severity: "critical" as const } : {}),
+    };
+  }
+}
+
+/** What somebody used of a budget. */
+export interface BudgetReading {
+  /** A key or a provider. */
+  owner: string;
+  kind: "key" | "provider";
+  /** Like `tokensPerDay`. */
+  budget: string;
+  spent: number;
+  /** Null: it has no such edge. */
+  soft: number | null;
+  hard: number | null;
+}
+
+export function* findBudgets(budgets: Iterable<BudgetReading>, share: number): Generator<Finding> {
+  for (const { owner, kind, budget, spent, soft, hard } of budgets) {
+    const isNearHard = hard !== null && spent >= hard * share;
+    const isAtSoft = soft !== null && spent >= soft;
+    if (!isNearHard && !isAtSoft) continue;
+    const edge = hard ?? soft ?? 0;
+    const used = edge === 0 ? 100 : Math.floor((spent / edge) * 100);
+    const which = hard === null ? "soft edge of its budget" : "budget";
+    yield {
+      rule: "budget",
+      key: `${kind} ${owner} ${budget}`,
+      summary: `${kind === "key" ? "Key" : "Provider"} ${owner} used ${used}% of the ${which} ${budget}`,
+      labels: { [kind]: owner, budget },
+    };
+  }
+}
+
+/** Trouble of what is written down, in words; null where there is none. */
+export interface StoreReading {
+  store: string | null;
+  journal: string | null;
+}
+
+export function* findStoreTrouble({ store, journal }: StoreReading): Generator<Finding> {
+  if (store !== null) yield { rule: "store", key: "store", summary: `The store is in trouble: ${store}`, labels: {} };
+  if (journal !== null) {
+    yield { rule: "store", key: "journal", summary: `Usage records are not written: ${journal}`, labels: {} };
+  }
+}
+
+export function* findDeepQueue(waiting: number, threshold: number, isFiring: boolean): Generator<Finding> {
+  if (waiting <= (isFiring ? threshold * 0.9 : threshold)) return;
+  yield { rule: "queue-depth", key: "", summary: `${waiting} requests wait for a slot`, labels: {} };
+}

@@ -1,0 +1,93 @@
+import type { KeyLimits } from "../../access/key-limits.ts";
+import type { Keyring } from "../../access/keyring.ts";
+import type { DirectNodeConfig } from "../../config/resolved.ts";
+import type { Finding } from "../../continuity/alerts/alert-book.ts";
+import {
+  findAwayNodes,
+  findMissingModels,
+  findOpenBreakers,
+  type NodeReading,
+} from "../../continuity/alerts/place-findings.ts";
+import type { AlertRules } from "../../continuity/alerts/rules.ts";
+import type { IsFiring, TrafficFindings } from "../../continuity/alerts/traffic-findings.ts";
+import {
+  findBudgets,
+  findContingency,
+  findEndingCertificates,
+  findStoreTrouble,
+} from "../../continuity/alerts/upkeep-findings.ts";
+import type { ScopeView } from "../../continuity/contingency-state.ts";
+import type { Clock } from "../../lib/clock.ts";
+import type { TargetHealths } from "../../routing/target-health.ts";
+import type { Store } from "../../storage/store.ts";
+import type { Links } from "../../tunnel/links.ts";
+import type { Ledger } from "../../usage/record.ts";
+import { viewBreakers } from "../breakers.ts";
+import type { LiveCatalogue } from "../catalogue.ts";
+import type { CertificateState } from "../certificate-state.ts";
+import type { Directory } from "../directory.ts";
+import type { Providers } from "../providers.ts";
+import type { AgentAddresses } from "./agent-addresses.ts";
+import { KeyBudgets, readProviderBudgets } from "./budget-readings.ts";
+import { StoreWatch } from "./store-watch.ts";
+
+/** The parts of a gateway in which something may be wrong. */
+export interface WatchedParts {
+  rules: AlertRules;
+  clock: Clock;
+  catalogue: LiveCatalogue;
+  directory: Directory;
+  links: Links;
+  /** Those that the gateway reaches by URL. */
+  directNodes: readonly DirectNodeConfig[];
+  health: TargetHealths;
+  contingency: { view(): readonly ScopeView[] };
+  /** Null: none is configured. */
+  providers: Pick<Providers, "views"> | null;
+  keyring: Keyring;
+  keyLimits: KeyLimits;
+  store: Pick<Store, "health">;
+  ledger: Pick<Ledger, "health">;
+  certificates(): Array<CertificateState & { listener: string }>;
+  traffic: TrafficFindings;
+  addresses: AgentAddresses;
+}
+
+/** Everything that is asked, every few seconds, what it finds wrong. In memory all of it, but for the store's own word. */
+export function createSources(parts: WatchedParts): Array<(isFiring: IsFiring) => Iterable<Finding>> {
+  const { rules, clock, catalogue, health, contingency, traffic, addresses } = parts;
+  const budgets = new KeyBudgets(parts.keyring, parts.keyLimits);
+  const writing = new StoreWatch(
+    () => parts.store.health(),
+    () => parts.ledger.health(),
+  );
+  return [
+    () => findAwayNodes(readNodes(parts)),
+    () =>
+      findMissingModels(rules["model-missing"].models, (name) => {
+        const entry = catalogue.find(name) ?? catalogue.match(name);
+        return entry?.targets.some((target) => target.canAccept()) ?? false;
+      }),
+    () => findOpenBreakers(viewBreakers(catalogue.targets(), health, clock)),
+    (isFiring) => traffic.find(isFiring, clock.monotonicMs()),
+    () => findContingency(contingency.view()),
+    () => findEndingCertificates(parts.certificates(), rules.certificate.threshold, clock.nowMs()),
+    () => findBudgets(budgets.read(clock.nowMs()), rules.budget.threshold),
+    () => findBudgets(readProviderBudgets(parts.providers?.views() ?? []), rules.budget.threshold),
+    () => findStoreTrouble(writing.read(clock.monotonicMs())),
+    () => addresses.take(),
+  ];
+}
+
+function* readNodes({ directory, links, directNodes, catalogue }: WatchedParts): Generator<NodeReading> {
+  for (const { id, name } of directory.nodes()) {
+    const lastSeenAtMs = directory.lastSeenAtMs(id);
+    const isServing = links.ofNode(id).some(({ state }) => state === "ready" || state === "draining");
+    yield { name, isKnown: lastSeenAtMs !== null, isServing, lastSeenAtMs };
+  }
+  for (const { name } of directNodes) {
+    // The gateway reads them itself, as a connector of this name would.
+    const isServing = catalogue.report(`file:${name}`)?.engines.some(({ ready }) => ready) ?? false;
+    yield { name, isKnown: true, isServing, lastSeenAtMs: null };
+  }
+}
