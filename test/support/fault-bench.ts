@@ -62,7 +62,14 @@ models:
   bench: { targets: [${first}, ${second}] }
   alone: { targets: [${first}] }
 `,
-    { clock, key: { policy: { version: 1, prefer: primary === "node" ? "local" : "cloud" } } },
+    {
+      clock,
+      key: {
+        template: null,
+        expiresInMs: null,
+        policy: { version: 1, prefer: primary === "node" ? "local" : "cloud" },
+      },
+    },
   );
   closers.add(() => gateway.close());
   const { code } = await gateway.admin.inviteNode({ name: "forge" });
