@@ -344,6 +344,14 @@ export const status = z.object({
       /** Everything that listens, with who can reach it. */
       listeners: z.array(listenerView),
       /** Circuit breakers that are not closed. */
+      /** What became of the last look at the configuration. */
+      config: z.object({
+        loadedAtMs: timestamp,
+        /** Why the file as it is now is not used; null: it is. */
+        problem: z.string().nullable(),
+        /** Settings of the file that count only after a restart. */
+        needsRestart: z.array(z.string()),
+      }),
       breakers: z.array(breakerStatus),
       /** Clouds of the configuration. */
       providers: z.array(providerView),

@@ -22,13 +22,20 @@ export async function runGateway(
 ): Promise<number> {
   const supervisor = findSupervisor();
   const stops = new StopRequests(supervisor);
+  let onHangup = (): void => {};
+  // By the custom of servers; the file is also looked at. Before the gateway is there, it means nothing.
+  const hangUp = (): void => onHangup();
+  process.on("SIGHUP", hangUp);
   try {
-    const config = loadConfig({ part: "gateway", flags: options });
+    const load = () => loadConfig({ part: "gateway", flags: options });
+    const config = load();
     prepareDataFolder(config.dataFolder);
     const gateway = await startGateway(config, {
       log: createLogger(config.logLevel, "gateway"),
       acceptedRisks: new Set(options.acceptRisk),
+      load,
     });
+    onHangup = () => void gateway.reload();
     const { publicUrl, adminUrl, socketPath } = gateway;
     trimHeap();
     supervisor?.tell({ type: "gateway-ready", publicUrl, adminUrl, socketPath });
@@ -50,6 +57,7 @@ export async function runGateway(
     supervisor.tell(toFailedMessage(error));
     return 1;
   } finally {
+    process.off("SIGHUP", hangUp);
     stops.dispose();
   }
 }

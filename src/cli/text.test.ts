@@ -168,6 +168,7 @@ const well: Status = {
     ready: true,
     reasons: [],
     isDraining: false,
+    config: { loadedAtMs: 1, problem: null, needsRestart: [] },
     breakers: [],
     providers: [],
     requestsActive: 0,

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { TLSSocket } from "node:tls";
-import type { GatewayConfig } from "../config/resolved.ts";
+import type { CorsConfig, GatewayConfig } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
 import type { EdgeResponse } from "../proxy/edge-response.ts";
 import { Cors } from "./cors.ts";
@@ -11,15 +11,20 @@ export interface Edge {
   handle(request: IncomingMessage, response: EdgeResponse): boolean;
   /** @throws PosternError `client_certificate_missing` where callers must show one. */
   checkClientCertificate(request: IncomingMessage): void;
+  /** From now on pages of these origins may call; null: of none. */
+  setCors(cors: CorsConfig | null): void;
 }
 
 /** The edge of a public listener as its configuration has it: HSTS, CORS, client certificates. */
 export function createEdge({ tls, cors }: GatewayConfig): Edge {
   const hsts =
     tls === null || tls.hstsMs === 0 ? [] : ["Strict-Transport-Security", `max-age=${Math.floor(tls.hstsMs / 1000)}`];
-  const pages = cors === null ? null : new Cors(cors);
+  let pages = cors === null ? null : new Cors(cors);
   const mustBeSigned = (tls?.clientCertificates?.caFile ?? null) !== null;
   return {
+    setCors(next) {
+      pages = next === null ? null : new Cors(next);
+    },
     handle(request, response) {
       response.edgeHeaders = hsts;
       return pages?.handle(request, response) ?? false;

@@ -13,30 +13,37 @@ export interface EndpointCertificatesParts {
   log: Logger;
 }
 
+interface WatchedEndpoint {
+  host: string;
+  name: string;
+  files: WatchedTlsFiles;
+}
+
 /**
  * Certificates of endpoints with a host of their own, shown to callers that ask for that host (SNI); all others see the
  * listener's. The files are read again when they change.
  */
 export class EndpointCertificates {
-  readonly #watched: Array<{ host: string; name: string; files: WatchedTlsFiles }>;
-  readonly #settingsFor: EndpointCertificatesParts["settingsFor"];
+  readonly #parts: EndpointCertificatesParts;
+  #watched: WatchedEndpoint[];
   #server: Server | null = null;
 
   /** @throws PosternError `config_invalid` for files that are of no use. */
-  constructor({ endpoints, settingsFor, log }: EndpointCertificatesParts) {
-    this.#settingsFor = settingsFor;
-    this.#watched = endpoints.flatMap(({ name, host, tls }) => {
-      if (host === null || tls === null) return [];
-      const files = new WatchedTlsFiles(tls, {
-        onCertificate: (pair) => {
-          this.#show(host, pair);
-          log.info({ endpoint: name, file: tls.certFile }, "certificate reloaded");
-        },
-        onFailure: (error) =>
-          log.warn({ endpoint: name, file: tls.certFile, error }, "certificate not reloaded, the old one stays"),
-      });
-      return [{ host, name, files }];
-    });
+  constructor(parts: EndpointCertificatesParts) {
+    this.#parts = parts;
+    this.#watched = this.#read(parts.endpoints);
+  }
+
+  /**
+   * Takes over what there is now. A host whose endpoint is gone is refused by name; which certificate says so is no matter.
+   *
+   * @throws PosternError `config_invalid` for files that are of no use; nothing has changed then.
+   */
+  replaceAll(endpoints: readonly FileEndpoint[]): void {
+    const next = this.#read(endpoints);
+    this.stop();
+    this.#watched = next;
+    if (this.#server !== null) this.keepFresh(this.#server);
   }
 
   /** Shows them on the server from now on. */
@@ -56,8 +63,24 @@ export class EndpointCertificates {
     return this.#watched.map(({ name, files }) => ({ ...files.state(), listener: `public (endpoint ${name})` }));
   }
 
+  #read(endpoints: readonly FileEndpoint[]): WatchedEndpoint[] {
+    const { log } = this.#parts;
+    return endpoints.flatMap(({ name, host, tls }) => {
+      if (host === null || tls === null) return [];
+      const files = new WatchedTlsFiles(tls, {
+        onCertificate: (pair) => {
+          this.#show(host, pair);
+          log.info({ endpoint: name, file: tls.certFile }, "certificate reloaded");
+        },
+        onFailure: (error) =>
+          log.warn({ endpoint: name, file: tls.certFile, error }, "certificate not reloaded, the old one stays"),
+      });
+      return [{ host, name, files }];
+    });
+  }
+
   // Node takes the context that was added last, and keeps the older ones of the same name: one for each renewal.
   #show(host: string, pair: PemPair): void {
-    this.#server?.addContext(host, this.#settingsFor(pair));
+    this.#server?.addContext(host, this.#parts.settingsFor(pair));
   }
 }

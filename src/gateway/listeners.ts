@@ -52,6 +52,8 @@ export interface OpenListener {
 export interface Listeners {
   public: OpenListener;
   all: readonly OpenListener[];
+  /** Takes over the certificates of endpoints. @throws PosternError `config_invalid` for files that are of no use; nothing has changed then. */
+  setEndpoints(endpoints: readonly FileEndpoint[]): void;
   /** State of each certificate, by listener. */
   certificates(): Array<CertificateState & { listener: string }>;
 }
@@ -79,6 +81,7 @@ export async function openListeners(parts: ListenersParts): Promise<Listeners> {
   return {
     public: opened,
     all,
+    setEndpoints: (endpoints) => ofEndpoints?.replaceAll(endpoints),
     certificates: () => [
       ...all.flatMap(({ name, certificate }) =>
         certificate === null ? [] : [{ ...certificate.state(), listener: name }],

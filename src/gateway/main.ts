@@ -7,6 +7,7 @@ import { FailureLimiter } from "../access/failure-limiter.ts";
 import { KeyLimits } from "../access/key-limits.ts";
 import { Keyring } from "../access/keyring.ts";
 import { LiveKey } from "../access/live-key.ts";
+import { ownCopy } from "../config/config-changes.ts";
 import { isLoopback } from "../config/listen-address.ts";
 import { publicUrlOf } from "../config/load.ts";
 import {
@@ -46,6 +47,7 @@ import { openAlerts } from "./alerts/open-alerts.ts";
 import { createSources } from "./alerts/sources.ts";
 import { readBreakers, viewBreakers } from "./breakers.ts";
 import { callerAddresses } from "./caller-address.ts";
+import { ConfigReload } from "./config-reload.ts";
 import { ConnectionGuard } from "./connection-guard.ts";
 import { createEdge } from "./edge.ts";
 import { loadGatewayIdentity } from "./identity.ts";
@@ -62,6 +64,7 @@ import { createPlainRequests } from "./plain-requests.ts";
 import { closeWith } from "./public-listener.ts";
 import { createPublicRoutes } from "./public-routes.ts";
 import { readSpending } from "./read-spending.ts";
+import { reloadableSections } from "./reloadable.ts";
 import { keepRetention } from "./retention.ts";
 import { SummaryQueue } from "./summary-queue.ts";
 
@@ -73,6 +76,8 @@ const ADMIN_CONNECTIONS_PER_ADDRESS = 32;
 export interface GatewayOptions {
   log: Logger;
   clock?: Clock;
+  /** Reads the configuration again; left out: it stays as it is. Throws `config_invalid`. */
+  load?: () => ResolvedConfig;
   /** What `--accept-risk` named. Default none. */
   acceptedRisks?: ReadonlySet<Risk>;
 }
@@ -84,6 +89,8 @@ export interface RunningGateway {
   /** Origin of health and metrics. */
   readonly adminUrl: string;
   readonly socketPath: string;
+  /** Reads the configuration again and takes over what can change while it runs. Never rejects: why not is in log and status. */
+  reload(): Promise<void>;
   /** Refuses new requests, lets running ones finish for at most `drainMs` (default: the configuration's), then stops. */
   drain(drainMs?: number): Promise<void>;
   /** Ends everything now: callers of running streams are told. Idempotent. */
@@ -107,10 +114,12 @@ export async function startGateway(config: ResolvedConfig, options: GatewayOptio
 }
 
 async function compose(
-  config: ResolvedConfig,
-  { log, clock = systemClock, acceptedRisks = new Set() }: GatewayOptions,
+  started: ResolvedConfig,
+  { log, clock = systemClock, acceptedRisks = new Set(), load = () => started }: GatewayOptions,
   closers: Closers,
 ): Promise<RunningGateway> {
+  // One object that everybody holds, so that a reload is seen wherever a setting is read in its place.
+  const config = ownCopy(started);
   const { gateway } = config;
   const newId = createUuidV7();
   const startedAtMs = clock.nowMs();
@@ -126,8 +135,11 @@ async function compose(
   });
   closers.add(() => journal.stop());
   closers.add(
-    keepRetention(store.usage, config.storage.requestRetentionMs, clock, (error) =>
-      log.warn({ error: inWords(error) }, "retention failed"),
+    keepRetention(
+      store.usage,
+      () => config.storage.requestRetentionMs,
+      clock,
+      (error) => log.warn({ error: inWords(error) }, "retention failed"),
     ),
   );
 
@@ -327,8 +339,17 @@ async function compose(
   });
   // Links are connections of the listeners, which are closed only when their connections are gone.
   closers.add(() => links.stop());
-  const listen = { host: gateway.listen.host, port: portOf(listeners.public.server) };
-  const publicUrl = publicUrlOf({ ...config, gateway: { ...gateway, listen } });
+  gateway.listen = { host: gateway.listen.host, port: portOf(listeners.public.server) };
+  const publicUrl = publicUrlOf(config);
+  const reload = new ConfigReload({
+    live: config,
+    started,
+    load,
+    sections: reloadableSections({ config, places: livePlaces, listeners, catalogue, prices, edge }),
+    clock,
+    log,
+    audit: (entry) => store.audit.append(entry),
+  });
 
   function notReady(): string[] {
     const reasons: string[] = [];
@@ -375,7 +396,7 @@ async function compose(
   // Seeing it and steering it.
   const { adminUrl, socketPath } = await openAdmin({
     version: VERSION,
-    config: { ...config, gateway: { ...gateway, listen } },
+    config,
     store,
     captures: captureFiles,
     clock,
@@ -424,12 +445,14 @@ async function compose(
           requestsActive: pipeline.running,
           queues: pipeline.queueDepths(),
           links: links.all().length,
+          config: reload.state,
           listeners: viewListeners(config, listeners.all, adminListener()),
           breakers: viewBreakers(catalogue.targets(), health, clock),
           providers: providers?.views() ?? [],
         }),
       }),
   });
+  closers.add(reload.watch());
   log.info({ publicUrl, adminUrl, version: VERSION, dataFolder: config.dataFolder }, "gateway ready");
 
   let stopping: Promise<void> | null = null;
@@ -442,6 +465,9 @@ async function compose(
     publicUrl,
     adminUrl,
     socketPath,
+    async reload() {
+      await reload.reload();
+    },
     async drain(drainMs = gateway.timeouts.drainMs) {
       isDraining = true;
       acceptor.stop();

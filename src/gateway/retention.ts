@@ -8,20 +8,20 @@ const EVERY_MS = 6 * 60 * 60 * 1000;
 /**
  * Deletes requests older than the retention, now and then, in small steps. Daily totals stay.
  *
- * @param retentionMs Null keeps everything for ever.
+ * @param retentionMs Asked each time. Null keeps everything for ever.
  * @returns Stops it.
  */
 export function keepRetention(
   usage: UsageStore,
-  retentionMs: number | null,
+  retentionMs: () => number | null,
   clock: Clock,
   onFailure: (error: unknown) => void,
 ): () => void {
-  if (retentionMs === null) return () => {};
   let timer: Timer = clock.after(FIRST_AFTER_MS, prune);
   function prune(): void {
     timer = clock.after(EVERY_MS, prune);
-    usage.prune(clock.nowMs() - (retentionMs ?? 0)).catch(onFailure);
+    const keptMs = retentionMs();
+    if (keptMs !== null) usage.prune(clock.nowMs() - keptMs).catch(onFailure);
   }
   return () => timer.cancel();
 }

@@ -21,13 +21,19 @@ const PLACE = /^(?:provider|node)\//;
 
 /** The price list of the configuration. */
 export class Prices {
-  readonly #rules: readonly PriceRule[];
+  #rules: readonly PriceRule[] = [];
+  #hasPlaces = false;
   readonly #known = new Map<string, Price | null>();
-  readonly #hasPlaces: boolean;
 
   constructor(rules: readonly PriceRule[]) {
+    this.replaceAll(rules);
+  }
+
+  /** Takes over what there is now. What ends from now on costs as they say. */
+  replaceAll(rules: readonly PriceRule[]): void {
     this.#rules = rules;
     this.#hasPlaces = rules.some((rule) => PLACE.test(rule.model));
+    this.#known.clear();
   }
 
   /**

@@ -33,6 +33,7 @@ export class FakeGateway implements LiveGateway {
       ready: true,
       reasons: [],
       isDraining: false,
+      config: { loadedAtMs: 1, problem: null, needsRestart: [] as string[] },
       breakers: [],
       providers: [],
       requestsActive: 0,

@@ -33,7 +33,7 @@ export function addStatusCommand(program: Command, commands: CommandSet): void {
 }
 
 function isWell({ gateway, storeTrouble, ledgerTrouble }: Status): boolean {
-  return gateway?.ready === true && storeTrouble === null && ledgerTrouble === null;
+  return gateway?.ready === true && gateway.config.problem === null && storeTrouble === null && ledgerTrouble === null;
 }
 
 /** The lines for a person. What is missing names the next command, where a gateway runs that would know. */
@@ -61,6 +61,7 @@ export function renderStatus(status: Status, paint: Paint): string {
     ["keys", `${status.keys.active} active of ${status.keys.total}${nextStep(keysStep(status), paint)}`],
     ["data", status.dataFolder],
     ["config", status.configFile ?? "none (defaults)"],
+    ...configRows(gateway, paint),
     ["version", status.version],
     ...status.engineAdvisories.map((one) => ["engine", describeAdvisory(one, paint)] as [string, string]),
     ...[status.storeTrouble, status.ledgerTrouble]
@@ -68,6 +69,20 @@ export function renderStatus(status: Status, paint: Paint): string {
       .map((trouble) => ["trouble", paint("red", trouble)] as [string, string]),
   ];
   return rows.map(([name, value]) => `${paint("bold", name.padEnd(10))}${value}`).join("\n");
+}
+
+/** What of the file is not in use, and why. */
+function configRows(gateway: Status["gateway"], paint: Paint): Array<[string, string]> {
+  if (gateway === null) return [];
+  const { problem, needsRestart } = gateway.config;
+  return [
+    ...(problem === null
+      ? []
+      : [["trouble", paint("red", `the configuration of before is in use: ${problem}`)] as [string, string]]),
+    ...(needsRestart.length === 0
+      ? []
+      : [["restart", paint("yellow", `needs a restart: ${needsRestart.join(", ")}`)] as [string, string]]),
+  ];
 }
 
 function nextStep(step: string | null, paint: Paint): string {

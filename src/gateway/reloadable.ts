@@ -1,0 +1,66 @@
+import type { ResolvedConfig } from "../config/resolved.ts";
+import type { Prices } from "../usage/price.ts";
+import type { LiveCatalogue } from "./catalogue.ts";
+import type { ReloadableSection } from "./config-reload.ts";
+import type { Edge } from "./edge.ts";
+import type { Listeners } from "./listeners.ts";
+import type { LivePlaces } from "./places.ts";
+
+/** What takes over new settings. */
+export interface ReloadParts {
+  /** That of the running gateway: it holds the new values when a section is applied. */
+  config: ResolvedConfig;
+  places: LivePlaces;
+  listeners: Pick<Listeners, "setEndpoints">;
+  catalogue: Pick<LiveCatalogue, "setAliases">;
+  prices: Prices;
+  edge: Edge;
+}
+
+/**
+ * Every setting that a running gateway takes over. Whatever is not here needs a restart and is named so. A new section is a line:
+ * its paths as they stand in the file, and what to do, if it is not read in its place each time.
+ */
+export function reloadableSections(parts: ReloadParts): ReloadableSection[] {
+  const { config, places, listeners, catalogue, prices, edge } = parts;
+  return [
+    {
+      paths: ["endpoints", "access.rules"],
+      async apply() {
+        listeners.setEndpoints(config.endpoints);
+        await places.reload();
+      },
+    },
+    { paths: ["access.templates"] },
+    { paths: ["models"], apply: () => catalogue.setAliases(config.models) },
+    { paths: ["prices"], apply: () => prices.replaceAll(config.prices) },
+    { paths: ["gateway.cors"], apply: () => edge.setCors(config.gateway.cors) },
+    { paths: ["storage.requestRetention"] },
+    { paths: LIMITS.map((name) => `gateway.limits.${name}`) },
+    { paths: TIMEOUTS.map((name) => `gateway.timeouts.${name}`) },
+  ];
+}
+
+/** Those that are asked for each request; others are given to the listeners when they open. */
+const LIMITS = [
+  "body",
+  "bodyRate",
+  "headerCount",
+  "jsonDepth",
+  "jsonValues",
+  "links",
+  "requests",
+  "requestsPerAddress",
+  "requestsPerKey",
+] as const;
+
+const TIMEOUTS = [
+  "betweenTokens",
+  "drain",
+  "firstToken",
+  "firstTokenCold",
+  "firstTokenColdPerGib",
+  "hold",
+  "keepAlive",
+  "total",
+] as const;
