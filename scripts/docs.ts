@@ -79,7 +79,13 @@ export function listErrorRows(page: string): Array<{ code: string; meaning: stri
 
 /** The metrics as a table. */
 function renderMetrics(): string {
-  const { registry } = new Metrics({ links: () => [], breakers: () => [], queues: () => [], contingency: () => [] });
+  const { registry } = new Metrics({
+    links: () => [],
+    breakers: () => [],
+    queues: () => [],
+    contingency: () => [],
+    approvals: () => 0,
+  });
   const rows = registry.getMetricsAsArray().map((metric) => {
     // prom-client keeps labels on the metric without a type for them.
     const names: unknown = Reflect.get(metric, "labelNames");

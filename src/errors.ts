@@ -177,6 +177,18 @@ export const ERRORS = {
     "contingency",
     "overloaded_error",
   ),
+  approval_denied: refusal(
+    403,
+    "The servers that this key prefers cannot answer now, and an operator decided that no others may",
+    "approval_denied",
+    "permission_error",
+  ),
+  approval_timeout: trouble(
+    503,
+    "The servers that this key prefers cannot answer now, and no operator approved others in time",
+    "approval_timeout",
+    "overloaded_error",
+  ),
   shutting_down: trouble(503, "The server is going down", "shutting_down", "overloaded_error"),
   engine_unreachable: trouble(502, "The inference server could not be reached", "engine_unreachable"),
   engine_refused: trouble(503, "The inference server is at its limit", "engine_refused", "overloaded_error"),

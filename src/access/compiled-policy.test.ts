@@ -64,11 +64,24 @@ test("prefer and fallback order the targets, or leave one side out", () => {
   expect(order({ prefer: "cloud" })).toEqual(["b", "provider/b", "a"]);
   expect(order({ prefer: "none", fallback: "never" })).toEqual(["b", "a", "provider/b"]);
   expect(order({ prefer: "local", fallback: "never" })).toEqual(["a"]);
-  expect(order({ prefer: "cloud", fallback: "approval" })).toEqual(["b", "provider/b"]);
+  expect(order({ prefer: "cloud", fallback: "never" })).toEqual(["b", "provider/b"]);
+  expect(order({ prefer: "cloud", fallback: "approval" })).toEqual(["b", "provider/b", "a"]);
   expect(order({ targets: { nodes: ["b*"] } })).toEqual(["b"]);
   expect(order({ targets: { tags: ["gpu"] } })).toEqual(["b"]);
   expect(order({ targets: { tags: ["gpu"], nodes: ["a"] } })).toEqual(["b", "a"]);
   expect(order({ targets: { providers: ["*"] } })).toEqual(["provider/b"]);
+});
+
+test("with fallback: approval, the side that is not preferred needs one, and only with it", () => {
+  const own = { backend: node("a"), leaves: false };
+  const cloud = { backend: node("b"), leaves: true };
+  const needs = (words: Omit<KeyPolicy, "version">) =>
+    [own, cloud].map((target) => compile(words).needsApproval(target));
+  expect(needs({ prefer: "local", fallback: "approval" })).toEqual([false, true]);
+  expect(needs({ prefer: "cloud", fallback: "approval" })).toEqual([true, false]);
+  expect(needs({ prefer: "none", fallback: "approval" })).toEqual([false, false]);
+  expect(needs({ fallback: "approval" })).toEqual([false, false]);
+  expect(needs({ prefer: "local", fallback: "automatic" })).toEqual([false, false]);
 });
 
 test("a stored policy is compiled once, and one that cannot be read allows nothing", () => {

@@ -75,12 +75,22 @@ export class CompiledPolicy {
     return targets !== undefined || (prefer !== undefined && prefer !== "none");
   }
 
-  /** Whether a request may go there, apart from `mayLeave`. */
-  mayReach({ backend, leaves }: PolicyTarget): boolean {
-    const { targets, prefer, fallback } = this.document;
-    if (targets !== undefined && !isAmong(targets, backend)) return false;
-    if ((fallback ?? "automatic") === "automatic" || (prefer ?? "none") === "none") return true;
-    return leaves === (prefer === "cloud");
+  /** Whether a request may ever go there, apart from `mayLeave`; perhaps only once it is approved. */
+  mayReach(target: PolicyTarget): boolean {
+    const { targets, fallback } = this.document;
+    if (targets !== undefined && !isAmong(targets, target.backend)) return false;
+    return fallback !== "never" || !this.#isOtherSide(target);
+  }
+
+  /** Whether somebody must approve before a request goes there. */
+  needsApproval(target: PolicyTarget): boolean {
+    return this.document.fallback === "approval" && this.#isOtherSide(target);
+  }
+
+  /** Whether it is on the side that is not preferred. */
+  #isOtherSide({ leaves }: PolicyTarget): boolean {
+    const { prefer } = this.document;
+    return prefer !== undefined && prefer !== "none" && leaves !== (prefer === "cloud");
   }
 
   /** -1, 0 or 1: which of two targets is tried first. */

@@ -45,6 +45,7 @@ describe("policyExcess()", () => {
         within(["default", "team"], (policy, endpoint) => policy.mayUseEndpoint(endpoint));
         within(OPERATIONS, (policy, operation) => policy.mayCall(operation));
         within(targets, (policy, target) => policy.mayReach(target) && (policy.mayLeave || !target.leaves));
+        within(targets, (policy, target) => policy.mayReach(target) && !policy.needsApproval(target));
         within([0, 5, 6, 10], (policy, nowMs) => policy.stateAt(nowMs) === "ok");
         within([true], (policy) => policy.mayPin);
         within(["a".repeat(64), "b".repeat(64), null], (policy, hash) => policy.mayShow(() => hash));

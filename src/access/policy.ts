@@ -70,7 +70,7 @@ const words = {
   fallback: z
     .enum(["automatic", "approval", "never"])
     .optional()
-    .describe("Whether the side that is not preferred may answer. `approval` is `never` until somebody can approve."),
+    .describe("Whether the side that is not preferred may answer. `approval`: once an operator approves."),
   targets: z
     .strictObject({
       nodes: listOf(glob).optional().describe("Nodes, by name or glob."),

@@ -48,6 +48,11 @@ async function newKey(): Promise<{ key: string }> {
   return { key: (await admin.owner.createKey({ name: "app" })).key.id };
 }
 
+function askForApproval(id: string): void {
+  const request = { id, scope: "audit", keyId: "k", model: "m", to: "cloud" as const };
+  admin.live.approvalBook.ask(request, { nowMs: 0, monotonicMs: 0 });
+}
+
 const named = (name: string, value: string) => async () => ({ [name]: value });
 
 /** For every route that changes something, a call that does. A route without a case fails the test below. */
@@ -105,6 +110,31 @@ const CASES: Record<string, Case> = {
   "DELETE /nodes/{node}": { prepare: named("node", "forge"), action: "nodes.remove" },
   "POST /contingency": { body: { reason: "announced outage", forMs: 3_600_000 }, action: "contingency.on" },
   "POST /contingency/off": { body: {}, action: "contingency.off" },
+  "POST /approvals/{request}/approve": {
+    async prepare() {
+      askForApproval("a");
+      return { request: "a" };
+    },
+    body: {},
+    action: "approvals.approve",
+  },
+  "POST /approvals/{request}/deny": {
+    async prepare() {
+      askForApproval("b");
+      return { request: "b" };
+    },
+    body: {},
+    action: "approvals.deny",
+  },
+  "POST /approvals/grants": {
+    async prepare() {
+      await admin.owner.createKey({ name: "strict", policy: { version: 1, workflow: "audit" } });
+      return {};
+    },
+    body: { scope: "audit", forMs: 60_000 },
+    action: "approvals.grant",
+  },
+  "DELETE /approvals/grants/{scope}": { prepare: named("scope", "audit"), action: "approvals.revoke" },
   "POST /tokens": { body: { name: "t" }, action: "tokens.create" },
   "POST /tokens/{token}/revoke": { prepare: named("token", "t"), body: {}, action: "tokens.revoke" },
   "POST /users": { body: { name: "bob", password: PASSWORD }, action: "users.create" },

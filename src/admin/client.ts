@@ -62,12 +62,15 @@ import {
 } from "./contract-alerts.ts";
 import { type CaptureView, captureView } from "./contract-captures.ts";
 import {
+  type ApprovalsView,
+  approvalsView,
   type ContingencyOff,
   type ContingencyOffInput,
   type ContingencyOnInput,
   type ContingencyView,
   contingencyOff,
   contingencyView,
+  type GrantApprovalInput,
 } from "./contract-continuity.ts";
 import {
   type CreatedKey,
@@ -263,6 +266,26 @@ export class AdminClient {
 
   contingencyOff(input: Input<ContingencyOffInput>): Promise<ContingencyOff> {
     return this.#ask("POST", "/contingency/off", contingencyOff, input);
+  }
+
+  approvals(): Promise<ApprovalsView> {
+    return this.#ask("GET", "/approvals", approvalsView);
+  }
+
+  approve(id: string, forMs: number | null = null): Promise<ApprovalsView> {
+    return this.#ask("POST", `/approvals/${encodeURIComponent(id)}/approve`, approvalsView, { forMs });
+  }
+
+  deny(id: string): Promise<ApprovalsView> {
+    return this.#ask("POST", `/approvals/${encodeURIComponent(id)}/deny`, approvalsView);
+  }
+
+  grantApproval(input: GrantApprovalInput): Promise<ApprovalsView> {
+    return this.#ask("POST", "/approvals/grants", approvalsView, input);
+  }
+
+  revokeApproval(scope: string): Promise<ApprovalsView> {
+    return this.#ask("DELETE", `/approvals/grants/${encodeURIComponent(scope)}`, approvalsView);
   }
 
   async listModels(): Promise<ModelView[]> {

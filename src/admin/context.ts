@@ -4,6 +4,7 @@ import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import type { SteeringBook } from "../routing/steering-book.ts";
 import type { NodeRecord } from "../storage/store.ts";
 import type { Link, NodeReport } from "../tunnel/link.ts";
+import type { ApprovalDesk } from "./approval-admin.ts";
 import type {
   BackupResult,
   InvitedNode,
@@ -50,10 +51,12 @@ import type {
 } from "./contract-alerts.ts";
 import type { CaptureView } from "./contract-captures.ts";
 import type {
+  ApprovalsView,
   ContingencyOff,
   ContingencyOffInput,
   ContingencyOnInput,
   ContingencyView,
+  GrantApprovalInput,
 } from "./contract-continuity.ts";
 import type { CreatedKey, CreateKeyInput, KeyView, RotateKeyInput, UpdateKeyInput } from "./contract-keys.ts";
 import type {
@@ -137,6 +140,13 @@ export interface AdminContext {
   contingencyOn(input: ContingencyOnInput): Promise<ContingencyView>;
   /** Idempotent. */
   contingencyOff(input: ContingencyOffInput): Promise<ContingencyOff>;
+  listApprovals(): Promise<ApprovalsView>;
+  /** Answers one request that waits. With `forMs` an approval covers its workflow, or its key where it has none, for that long. */
+  decideApproval(id: string, isApproved: boolean, forMs: number | null): Promise<ApprovalsView>;
+  /** Approves a workflow or key for a time. */
+  grantApproval(input: GrantApprovalInput): Promise<ApprovalsView>;
+  /** Requests that run go on. */
+  revokeApproval(scope: string): Promise<ApprovalsView>;
   listModels(): Promise<ModelView[]>;
   /** Rejects only when no gateway runs; a model that does not answer is a result with `ok: false`. */
   probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
@@ -221,6 +231,7 @@ export interface LiveGateway {
   models(): readonly ModelView[];
   contingency(): Pick<ContingencyBook, "view" | "change">;
   steering(): SteeringBook;
+  approvals(): ApprovalDesk;
   /** One smallest request to one target of the model, on the way a caller's request takes. Does not reject. */
   probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
   /** The key is as it says from now on; running requests that it does not allow any more end. */

@@ -1,9 +1,9 @@
-import { parsePolicy } from "../access/policy.ts";
 import { MAX_SCOPES } from "../continuity/contingency.ts";
 import { CONTINGENCY_SETTING, ContingencyBook } from "../continuity/contingency-book.ts";
 import type { ScopeView } from "../continuity/contingency-state.ts";
 import { PosternError } from "../errors.ts";
 import { labelOf } from "./caller.ts";
+import { checkWorkflow } from "./check-workflow.ts";
 import type { AdminContext } from "./context.ts";
 import type { CallParts } from "./create-context.ts";
 
@@ -36,25 +36,10 @@ export function createContingencyAdmin(parts: CallParts): ContingencyMethods {
       }).settings.set(CONTINGENCY_SETTING, bytes);
   }
 
-  async function checkWorkflow(workflow: string | null): Promise<void> {
-    if (workflow === null) return;
-    const ofKeys = (await store.keys.list()).map(({ policy }) => parsePolicy(policy)?.workflow);
-    const ofTemplates = [...config.keyTemplates.values()].map((template) => template.workflow);
-    const known = new Set([...ofKeys, ...ofTemplates].filter((name) => name !== undefined));
-    if (known.has(workflow)) return;
-    throw new PosternError("not_found", {
-      message: `No key has the workflow "${workflow}"`,
-      hint:
-        known.size === 0
-          ? "Give keys one: postern keys update KEY --workflow NAME."
-          : `Workflows of keys: ${[...known].toSorted().slice(0, 20).join(", ")}.`,
-    });
-  }
-
   return {
     contingency: async () => ({ scopes: (await openBook()).view() }),
     async contingencyOn({ workflow, reason, forMs }) {
-      await checkWorkflow(workflow);
+      if (workflow !== null) await checkWorkflow(workflow, parts);
       const book = await openBook();
       const order = { workflow, reason, forMs, by: labelOf(caller) };
       await book.change(

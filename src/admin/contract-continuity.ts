@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { configName, contingencyScope, label } from "./contract.ts";
+import { configName, contingencyScope, label, timestamp } from "./contract.ts";
 
 /** The part of the contract about what happens when providers or nodes are away. */
 
@@ -32,3 +32,41 @@ export const contingencyOff = contingencyView.extend({
   wasOn: z.boolean(),
 });
 export type ContingencyOff = z.infer<typeof contingencyOff>;
+
+const waitingApproval = z.object({
+  /** Of the request; its X-Request-Id. */
+  id: z.string(),
+  /** What an approval for a time would cover: a workflow, or `key:ID`. */
+  scope: z.string(),
+  keyId: z.string(),
+  model: z.string(),
+  /** Where it would go. */
+  to: z.enum(["local", "cloud"]),
+  sinceMs: timestamp,
+  /** When it is refused. */
+  untilMs: timestamp,
+});
+
+const approvalGrant = z.object({ scope: z.string(), by: z.string(), sinceMs: timestamp, untilMs: timestamp });
+
+export const approvalsView = z.object({ waiting: z.array(waitingApproval), grants: z.array(approvalGrant) });
+export type ApprovalsView = z.infer<typeof approvalsView>;
+
+/** The longest that an approval stands: it must not become the policy. */
+const LONGEST_GRANT_MS = 7 * 24 * 3600 * 1000;
+const grantMs = z.int().min(1000).max(LONGEST_GRANT_MS);
+
+export const approveInput = z.strictObject({
+  /** Also everything of its workflow, or of its key, for so long. */
+  forMs: grantMs.nullable().default(null),
+});
+
+export const grantApprovalInput = z.strictObject({
+  /** A workflow, or `key:ID`. */
+  scope: z
+    .string()
+    .max(128)
+    .regex(/^(key:)?[A-Za-z0-9._-]+$/, "a workflow, or key:ID"),
+  forMs: grantMs,
+});
+export type GrantApprovalInput = z.infer<typeof grantApprovalInput>;

@@ -9,6 +9,7 @@ import type { CaptureStore, Changes, Store } from "../storage/store.ts";
 import type { AdminAccess } from "./access/access.ts";
 import { createAccessAdmin } from "./access-admin.ts";
 import { createAlertAdmin } from "./alert-admin.ts";
+import { createApprovalAdmin } from "./approval-admin.ts";
 import { actorOf, type Caller } from "./caller.ts";
 import { createCaptureAdmin } from "./capture-admin.ts";
 import type { AdminContext, LiveGateway } from "./context.ts";
@@ -76,6 +77,7 @@ function createAdminContext(parts: CallParts): AdminContext {
     ...createEndpointAdmin(parts),
     ...createAccessAdmin(parts),
     ...contingency,
+    ...createApprovalAdmin(parts),
     ...createTokenAdmin(parts),
     ...createUserAdmin(parts),
     ...createSessionAdmin(parts),

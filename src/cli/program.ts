@@ -5,6 +5,7 @@ import { addAccessCommand } from "./commands/access.ts";
 import { addAdminCommand } from "./commands/admin.ts";
 import { addAgentCommand } from "./commands/agent.ts";
 import { addAlertsCommand } from "./commands/alerts.ts";
+import { addApprovalsCommand } from "./commands/approvals.ts";
 import { addAuditCommand } from "./commands/audit.ts";
 import { addBackupCommand } from "./commands/backup.ts";
 import { addChatCommand } from "./commands/chat.ts";
@@ -55,6 +56,7 @@ export function buildProgram(state: RunState): Command {
   addNodesCommand(program, commands);
   addModelsCommand(program, commands);
   addContingencyCommand(program, commands);
+  addApprovalsCommand(program, commands);
   addUsageCommand(program, commands);
   addRequestsCommand(program, commands);
   addAlertsCommand(program, commands);

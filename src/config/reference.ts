@@ -99,6 +99,8 @@ function writtenContinuity(): Record<string, string> {
   const { failures, withinMs, share, holdMs, maxHoldMs } = DEFAULT_AUTOMATIC;
   const path = "continuity.contingency";
   return {
+    "continuity.approvals.wait": formatDuration(DEFAULT_CONTINUITY.approvals.waitMs),
+    "continuity.approvals.requests": String(DEFAULT_CONTINUITY.approvals.requests),
     [`${path}.ramp`]: formatDuration(DEFAULT_CONTINUITY.contingency.rampMs),
     [`${path}.automatic.failures`]: String(failures),
     [`${path}.automatic.within`]: formatDuration(withinMs),

@@ -4,12 +4,16 @@ import { type ContinuityConfig, DEFAULT_AUTOMATIC } from "./resolved.ts";
 /** `continuity` with its defaults. */
 export function resolveContinuity(resolving: Resolving): ContinuityConfig {
   const { raw, base } = resolving;
-  const { contingency = {} } = raw.continuity ?? {};
+  const { contingency = {}, approvals = {} } = raw.continuity ?? {};
   const { automatic } = contingency;
   const holdMs = automatic?.hold ?? DEFAULT_AUTOMATIC.holdMs;
   const maxHoldMs = automatic?.maxHold ?? Math.max(holdMs, DEFAULT_AUTOMATIC.maxHoldMs);
   if (maxHoldMs < holdMs) addFault(resolving, [...AUTOMATIC, "maxHold"], "must not be shorter than hold");
   return {
+    approvals: {
+      requests: approvals.requests ?? base.continuity.approvals.requests,
+      waitMs: approvals.wait ?? base.continuity.approvals.waitMs,
+    },
     contingency: {
       rampMs: contingency.ramp ?? base.continuity.contingency.rampMs,
       automatic:

@@ -1,6 +1,7 @@
 import type { AddressRule } from "../access/address-rule.ts";
 import type { Endpoint } from "../access/endpoint.ts";
 import type { PolicyTemplate } from "../access/policy.ts";
+import type { ApprovalRules } from "../continuity/approvals.ts";
 import type { AutomaticRule, ContingencyRules } from "../continuity/contingency-state.ts";
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
 import type { Secret } from "../lib/secret.ts";
@@ -44,6 +45,7 @@ export interface ResolvedConfig {
 /** What happens when providers or nodes are away. */
 export interface ContinuityConfig {
   contingency: ContingencyRules;
+  approvals: ApprovalRules;
 }
 
 /** A policy without points in time, and how long a key made from it works. */
@@ -427,6 +429,7 @@ export const DEFAULT_AUTOMATIC: AutomaticRule = {
 
 export const DEFAULT_CONTINUITY: ContinuityConfig = {
   contingency: { rampMs: 10 * MINUTE, automatic: null, windows: [] },
+  approvals: { requests: 100, waitMs: 5 * MINUTE },
 };
 
 /** Everything at its default, for programs and tests that need no file. */

@@ -56,6 +56,16 @@ const contingency = z.strictObject({
   schedule: z.array(window).max(MAX_ENTRIES).optional().describe("Times at which providers are skipped by plan."),
 });
 
+const approvals = z.strictObject({
+  wait: duration({ minMs: 1000, min: "1s", maxMs: HOUR_MS, max: "1h" })
+    .optional()
+    .describe("How long a request waits for an operator, from its arrival. Then it is refused."),
+  requests: count(1, 10_000).optional().describe("Most requests that wait for one at one time; more are refused."),
+});
+
 export const continuity = z.strictObject({
+  approvals: approvals
+    .optional()
+    .describe("Requests whose policy says `fallback: approval`, while the side that they prefer cannot serve."),
   contingency: contingency.optional().describe("The state in which providers are skipped."),
 });

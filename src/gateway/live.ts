@@ -1,5 +1,6 @@
 import type { KeyLimits } from "../access/key-limits.ts";
 import type { Keyring } from "../access/keyring.ts";
+import type { ApprovalDesk } from "../admin/approval-admin.ts";
 import type { LiveAlerts, LiveGateway } from "../admin/context.ts";
 import type { Status } from "../admin/contract.ts";
 import type { ContingencyBook } from "../continuity/contingency-book.ts";
@@ -25,6 +26,7 @@ export interface LiveParts {
   catalogue: LiveCatalogue;
   contingency: ContingencyBook;
   steering: SteeringBook;
+  approvals: ApprovalDesk;
   ledger: Ledger;
   agentPackage: AgentPackageSource;
   alerts: LiveAlerts;
@@ -42,6 +44,7 @@ export function createLiveGateway(parts: LiveParts): LiveGateway {
     isGranted: (nodeId, model) => catalogue.isGranted(nodeId, model),
     contingency: () => parts.contingency,
     steering: () => parts.steering,
+    approvals: () => parts.approvals,
     models: () => catalogue.views(),
     probeModel: (input, signal) => probeModel(input, signal, catalogue, clock, parts.newId),
     places: () => parts.places.places,

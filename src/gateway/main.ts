@@ -56,6 +56,7 @@ import { openListeners } from "./listeners.ts";
 import { createLiveGateway } from "./live.ts";
 import { Metrics } from "./metrics.ts";
 import { openNodes } from "./nodes.ts";
+import { liveApprovals, openApprovals } from "./open-approvals.ts";
 import { openCaptures } from "./open-captures.ts";
 import { feedContingency, openContingency } from "./open-contingency.ts";
 import { openProxies } from "./open-proxies.ts";
@@ -177,9 +178,11 @@ async function compose(
 
   // The data plane.
   const cut = (reason: string): void => metrics.refused(reason);
+  const approvals = openApprovals(config.continuity.approvals, log);
   const contingency = await openContingency({ config, store, clock, log, closers });
   const metrics = new Metrics({
     contingency: () => contingency.view(),
+    approvals: () => approvals.waiting,
     links: () => links.all().map((link) => ({ node: directory.nodeName(link.id.nodeId) ?? "", state: link.state })),
     breakers: () => readBreakers(catalogue.targets(), health),
     queues: () => pipeline.queueDepths(),
@@ -244,6 +247,8 @@ async function compose(
     fields: gateway.fields,
     faults,
     contingency,
+    approvals,
+    approvalWaitMs: config.continuity.approvals.waitMs,
     optedIn: new Set(gateway.optional),
     newId,
     random: Math.random,
@@ -431,6 +436,7 @@ async function compose(
         catalogue,
         contingency,
         steering,
+        approvals: liveApprovals(approvals, clock, () => pipeline.targetsChanged()),
         ledger: journal,
         agentPackage,
         alerts: alerts.live,

@@ -63,6 +63,7 @@ it("Metrics counts tokens by type, cached and reasoning ones apart as parts of t
     links: () => [],
     breakers: () => [{ target: "node/forge/e/m", state: "open" }],
     contingency: () => [],
+    approvals: () => 0,
     queues: () => [],
   });
   ended(metrics, { tokensReasoning: 5 });

@@ -19,6 +19,8 @@ export interface GaugeReadings {
   links(): Iterable<{ node: string; state: string }>;
   breakers(): Iterable<{ target: string; state: BreakerState }>;
   contingency(): readonly ScopeView[];
+  /** Requests that wait for an operator. */
+  approvals(): number;
   /** Requests that wait, by model. */
   queues(): Iterable<{ model: string; depth: number }>;
 }
@@ -134,6 +136,14 @@ export class Metrics {
       collect() {
         this.reset();
         for (const { model, depth } of readings.queues()) this.set({ model }, depth);
+      },
+    });
+    new Gauge({
+      name: "postern_approvals_waiting",
+      help: "Requests that wait for an operator's approval to be served elsewhere.",
+      registers: [this.registry],
+      collect() {
+        this.set(readings.approvals());
       },
     });
     new Gauge({

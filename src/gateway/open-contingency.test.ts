@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { PlayedTarget } from "../../test/support/data-plane.ts";
-import { DEFAULT_AUTOMATIC, defaultConfig } from "../config/resolved.ts";
+import { DEFAULT_AUTOMATIC, DEFAULT_CONTINUITY, defaultConfig } from "../config/resolved.ts";
 import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { Closers } from "../lib/closers.ts";
@@ -27,7 +27,7 @@ beforeEach(async () => {
   clock = new ManualClock();
   const config = {
     ...defaultConfig(folder),
-    continuity: { contingency: { rampMs: 60_000, automatic: DEFAULT_AUTOMATIC, windows: [] } },
+    continuity: { ...DEFAULT_CONTINUITY, contingency: { rampMs: 60_000, automatic: DEFAULT_AUTOMATIC, windows: [] } },
   };
   book = await openContingency({ config, store, clock, log: pino({ level: "silent" }), closers });
 });

@@ -6,6 +6,7 @@ import type { Keyring } from "../access/keyring.ts";
 import type { LiveKey } from "../access/live-key.ts";
 import type { Places } from "../access/places.ts";
 import type { LimitConfig, QueueConfig, TimeoutConfig } from "../config/resolved.ts";
+import type { Approvals } from "../continuity/approvals.ts";
 import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import { classify } from "../dialects/classify.ts";
 import { createCodecs } from "../dialects/codecs.ts";
@@ -38,13 +39,14 @@ import type { ProxyObserver } from "./observer.ts";
 import { ownAnswer } from "./own-answers.ts";
 import { ownWords } from "./own-words.ts";
 import { type PlanForFacts, planFor } from "./plan-for.ts";
+import { judgesFor } from "./plan-judges.ts";
 import { type AttemptSource, prepareAttempt } from "./prepare-attempt.ts";
 import { type HeldBody, readBody } from "./read-body.ts";
 import { endByPlace, endByTime } from "./recheck.ts";
 import { refuse } from "./refuse.ts";
 import { Relay } from "./relay.ts";
 import type { RelayPlan } from "./relay-contract.ts";
-import { type Policies, resolveModel, visibleModels } from "./resolve-model.ts";
+import { resolveModel, visibleModels } from "./resolve-model.ts";
 import { beginRun, familyOfRun, policiesOf, type Run } from "./run.ts";
 import { type SettleDeps, settleLocal, settleRelayed } from "./settle.ts";
 import { Sweeper } from "./sweeper.ts";
@@ -74,6 +76,10 @@ export interface PipelineDeps {
   faults: FaultInjector;
   /** Whether providers are skipped; see `Contingency.verdict`. */
   contingency: Pick<ContingencyBook, "verdict">;
+  /** Whoever decides on one calls `targetsChanged` afterwards. */
+  approvals: Approvals;
+  /** Longest wait for one. */
+  approvalWaitMs: number;
   /** Ids of opt-in operations that are served. */
   optedIn: ReadonlySet<string>;
   /** Makes UUIDv7s. */
@@ -112,7 +118,12 @@ export class Pipeline {
     this.#formatFor = createFormats(deps.fields);
     this.#key = new KeySteps(deps, (run, why) => this.#end(run, why));
     const { queue, timeouts, clock } = deps;
-    const waitMs = { busy: queue.waitMs, asleep: queue.wakeMs, loading: timeouts.loadingMs };
+    const waitMs = {
+      busy: queue.waitMs,
+      asleep: queue.wakeMs,
+      loading: timeouts.loadingMs,
+      approval: deps.approvalWaitMs,
+    };
     this.#room = new WaitingRoom({ ...queue, waitMs }, this.#sweeper, () => clock.monotonicMs());
     this.#settle = { observer: deps.observer, clock: deps.clock };
   }
@@ -291,7 +302,7 @@ export class Pipeline {
       anthropic: head.anthropic,
       mostMicros: (target) => this.#key.mostMicros(run, scan, facts, entry.name, target),
     };
-    const planWith = (found: CatalogueEntry) => this.#plan(policiesOf(run), found, head, source);
+    const planWith = (found: CatalogueEntry) => this.#plan(run, found, head, source);
     const planAgain = () => planWith(resolveModel(facts.model, policiesOf(run), catalogue));
     const planned = planWith(entry);
     const waiter = this.#waiterFor(run, key, requestBytes, planned, planAgain);
@@ -417,12 +428,13 @@ export class Pipeline {
 
   /** Steps 9 and the start of 10; or what the request waits for. */
   #plan(
-    policies: Policies,
+    run: Run,
     { targets, routing }: CatalogueEntry,
     head: CallerHead,
     source: AttemptSource,
   ): RelayPlan | WaitReason {
-    const { clock, health, contingency } = this.#deps;
+    const { clock, health } = this.#deps;
+    const policies = policiesOf(run);
     const facts: PlanForFacts = {
       targets,
       routing,
@@ -434,8 +446,7 @@ export class Pipeline {
       turn: this.#turn++,
       nowMs: clock.monotonicMs(),
     };
-    const { workflow } = policies[0].document;
-    const plan = planFor(policies, facts, (hasProviders) => contingency.verdict(workflow, hasProviders));
+    const plan = planFor(policies, facts, judgesFor(run, policies, this.#deps));
     if (plan.wait !== null) return plan.wait;
     const first = prepareAttempt(source, plan.targets);
     if (first === null) throw new PosternError("no_target");

@@ -8,7 +8,7 @@ import type { TargetHealths } from "../routing/target-health.ts";
 import type { AttemptRecord, OpenRecord, Outcome } from "../usage/record.ts";
 import type { AnswerCopy } from "./caller-answer.ts";
 import type { AttemptSummary } from "./observer.ts";
-import type { PlanReasons } from "./plan-for.ts";
+import type { PlanReasons } from "./plan-in-contingency.ts";
 import type { AttemptSource, PreparedAttempt } from "./prepare-attempt.ts";
 import type { HeldBody } from "./read-body.ts";
 import type { Sweeper } from "./sweeper.ts";

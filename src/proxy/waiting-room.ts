@@ -152,6 +152,8 @@ export class WaitingRoom implements Watched {
         return `the model is being loaded: ${sinceSeconds} s so far`;
       case "asleep":
         return `the machine is being woken: ${sinceSeconds} s so far`;
+      case "approval":
+        return `waiting for an operator's approval: ${sinceSeconds} s so far`;
       default:
         return waiter.reason satisfies never;
     }
@@ -257,6 +259,7 @@ function full(depth: number, retryAfterSeconds: number): PosternError {
 function over(reason: WaitReason, depth: number): PosternError {
   const fields = { retryAfterSeconds: RETRY_AFTER_SECONDS, detail: { reason, depth } };
   if (reason === "loading") return new PosternError("engine_loading", fields);
+  if (reason === "approval") return new PosternError("approval_timeout", fields);
   if (reason === "asleep") return new PosternError("no_target", fields);
   const message = `The model's inference servers stayed busy for as long as a request may wait (${depth} wait)`;
   return new PosternError("queue_timeout", { ...fields, message });

@@ -29,8 +29,11 @@ export interface PlanFacts<T extends PlanTarget> extends ScoreFacts {
   prefers: ((a: T, b: T) => number) | null;
 }
 
-/** Why a request waits: every target is full, or one loads its model, or one sleeps and can be woken. */
-export type WaitReason = "busy" | "loading" | "asleep";
+/**
+ * Why a request waits: every target is full, or one loads its model, or one sleeps and can be woken, or an operator must
+ * approve where it goes (policy's word, never a plan's).
+ */
+export type WaitReason = "busy" | "loading" | "asleep" | "approval";
 
 /** Where a request goes, best first; or what it waits for. At least one target either way. */
 export type Plan<T> = { wait: null; targets: T[] } | { wait: WaitReason; targets: T[] };

@@ -20,6 +20,7 @@ import {
   type QueueConfig,
   type TimeoutConfig,
 } from "../../src/config/resolved.ts";
+import { Approvals } from "../../src/continuity/approvals.ts";
 import { ContingencyBook } from "../../src/continuity/contingency-book.ts";
 import { DEFAULT_FIELD_POLICY } from "../../src/dialects/field-policy.ts";
 import type { CutReason } from "../../src/gateway/connection-guard.ts";
@@ -56,6 +57,7 @@ export interface DataPlane {
   readonly pipeline: Pipeline;
   readonly faults: FaultInjector;
   readonly contingency: ContingencyBook;
+  readonly approvals: Approvals;
   readonly server: Server;
   readonly opened: RequestOpened[];
   readonly closed: RequestClosed[];
@@ -135,6 +137,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
   const originOf =
     options.originOf ?? (({ socket }) => ({ address: socket.remoteAddress ?? "", source: "peer" }) as const);
   const faults = new FaultInjector(clock);
+  const approvals = new Approvals(DEFAULT_CONTINUITY.approvals);
   const contingency = new ContingencyBook({
     rules: DEFAULT_CONTINUITY.contingency,
     clock,
@@ -167,6 +170,8 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     fields: DEFAULT_FIELD_POLICY,
     faults,
     contingency,
+    approvals,
+    approvalWaitMs: DEFAULT_CONTINUITY.approvals.waitMs,
     optedIn: new Set(options.optedIn),
     captures: options.captures ?? null,
     newId: createUuidV7(),
@@ -206,6 +211,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     pipeline,
     faults,
     contingency,
+    approvals,
     server,
     opened,
     closed,

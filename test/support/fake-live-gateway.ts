@@ -4,7 +4,9 @@ import { Places } from "../../src/access/places.ts";
 import type { LiveAlerts, LiveGateway } from "../../src/admin/context.ts";
 import type { ModelTargetView, ProbeInput, ProbeResult } from "../../src/admin/contract.ts";
 import { DEFAULT_CONTINUITY } from "../../src/config/resolved.ts";
+import { Approvals } from "../../src/continuity/approvals.ts";
 import { ContingencyBook } from "../../src/continuity/contingency-book.ts";
+import { liveApprovals } from "../../src/gateway/open-approvals.ts";
 import { ManualClock } from "../../src/lib/clock.ts";
 import { SteeringBook } from "../../src/routing/steering-book.ts";
 import type { NodeRecord } from "../../src/storage/store.ts";
@@ -16,9 +18,11 @@ export class FakeGateway implements LiveGateway {
   /** Of the one model. */
   targets: ModelTargetView[] = [];
   readonly #steering = new SteeringBook(null, ({ drained }) => this.calls.push(`drained: ${drained.length}`));
+  readonly #clock = new ManualClock();
+  readonly approvalBook = new Approvals(DEFAULT_CONTINUITY.approvals);
   readonly #contingency = new ContingencyBook({
     rules: DEFAULT_CONTINUITY.contingency,
-    clock: new ManualClock(),
+    clock: this.#clock,
     saved: null,
     onChange: ({ workflow, to }) => this.calls.push(`contingency ${workflow ?? "all"}: ${to}`),
     save: async () => {},
@@ -69,6 +73,9 @@ export class FakeGateway implements LiveGateway {
   }
   steering() {
     return this.#steering;
+  }
+  approvals() {
+    return liveApprovals(this.approvalBook, this.#clock, () => this.calls.push("targetsChanged"));
   }
   contingency() {
     return this.#contingency;

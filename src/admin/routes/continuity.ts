@@ -1,7 +1,15 @@
-import { contingencyOff, contingencyOffInput, contingencyOnInput, contingencyView } from "../contract-continuity.ts";
+import {
+  approvalsView,
+  approveInput,
+  contingencyOff,
+  contingencyOffInput,
+  contingencyOnInput,
+  contingencyView,
+  grantApprovalInput,
+} from "../contract-continuity.ts";
 import { route } from "./route.ts";
 
-/** `/contingency`: whether providers are skipped. */
+/** `/contingency`: whether providers are skipped. `/approvals`: requests that ask to be served elsewhere. */
 export const continuityRoutes = [
   route({
     method: "GET",
@@ -31,5 +39,52 @@ export const continuityRoutes = [
     body: contingencyOffInput,
     answer: contingencyOff,
     handle: (context, { body }) => context.contingencyOff(body),
+  }),
+  route({
+    method: "GET",
+    path: "/approvals",
+    resource: "continuity",
+    role: "viewer",
+    summary: "Requests that wait for an operator to approve where they go, and what is approved for a time.",
+    answer: approvalsView,
+    handle: (context) => context.listApprovals(),
+  }),
+  route({
+    method: "POST",
+    path: "/approvals/{request}/approve",
+    resource: "continuity",
+    role: "operator",
+    summary: "Lets one that waits be served elsewhere; with `forMs` also its workflow for a time.",
+    body: approveInput,
+    answer: approvalsView,
+    handle: (context, { params, body }) => context.decideApproval(params.request, true, body.forMs),
+  }),
+  route({
+    method: "POST",
+    path: "/approvals/{request}/deny",
+    resource: "continuity",
+    role: "operator",
+    summary: "Refuses one that waits.",
+    answer: approvalsView,
+    handle: (context, { params }) => context.decideApproval(params.request, false, null),
+  }),
+  route({
+    method: "POST",
+    path: "/approvals/grants",
+    resource: "continuity",
+    role: "operator",
+    summary: "Approves a workflow or a key for a time, what waits included.",
+    body: grantApprovalInput,
+    answer: approvalsView,
+    handle: (context, { body }) => context.grantApproval(body),
+  }),
+  route({
+    method: "DELETE",
+    path: "/approvals/grants/{scope}",
+    resource: "continuity",
+    role: "operator",
+    summary: "Takes an approval for a time back.",
+    answer: approvalsView,
+    handle: (context, { params }) => context.revokeApproval(params.scope),
   }),
 ];
