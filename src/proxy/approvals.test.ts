@@ -138,12 +138,7 @@ describe("a request whose policy says `fallback: approval`", () => {
   });
 
   test("asks while the side that it prefers is known to be down, too", async () => {
-    for (let time = 0; time < 3; time++) {
-      const caller = ask();
-      (await node.next()).answer(500, { error: {} });
-      await caller.until("HTTP/1.1");
-      caller.socket.destroy();
-    }
+    for (let time = 0; time < 3; time++) plane.health.failed(node.id, "engine_failed", plane.clock.monotonicMs());
     ask();
     await waiting();
     expect(cloud.attempts).toHaveLength(0);
