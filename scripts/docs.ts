@@ -4,6 +4,7 @@ import { openApi, ROUTES } from "../src/admin/routes/table.ts";
 import { renderCliReference } from "../src/cli/reference.ts";
 import { renderStolenParts } from "../src/cli/stolen-parts.ts";
 import { listConfigSettings, renderConfigReference } from "../src/config/reference.ts";
+import { renderAlertRules } from "../src/config/reference-alerts.ts";
 import { ERRORS, type ErrorEntry } from "../src/errors.ts";
 import { Metrics } from "../src/gateway/metrics.ts";
 import { formatDuration } from "../src/lib/duration.ts";
@@ -29,6 +30,7 @@ export const GENERATED_PAGES: ReadonlyMap<string, (page: string) => string> = ne
   ["docs/reference/cli.md", (page) => writePart(page, "commands", renderCliReference())],
   ["docs/reference/metrics.md", (page) => writePart(page, "metrics", renderMetrics())],
   ["docs/reference/timeouts.md", writeTimes],
+  ["docs/reference/alerts.md", (page) => writePart(page, "rules", renderAlertRules())],
   ["docs/reference/admin-api.md", (page) => writePart(page, "routes", renderRoutes())],
   ["docs/reference/openapi.json", () => `${JSON.stringify(openApi(), null, 1)}\n`],
   ["SECURITY.md", (page) => writePart(page, "stolen", renderStolenParts())],

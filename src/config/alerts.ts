@@ -64,3 +64,8 @@ export const DEFAULT_ALERTS: AlertsConfig = {
 export const DEFAULT_HEARTBEAT_MS = MINUTE;
 /** Of ntfy's own server. */
 export const DEFAULT_NTFY_URL = "https://ntfy.sh";
+
+/** What a rule's threshold is called in the file. */
+export function thresholdField(name: RuleName): "above" | "within" {
+  return name === "certificate" ? "within" : "above";
+}

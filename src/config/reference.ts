@@ -3,6 +3,7 @@ import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { formatSize } from "../lib/size.ts";
 import { formatListen } from "./listen-address.ts";
+import { writtenAlertDefaults } from "./reference-alerts.ts";
 import {
   DEFAULT_AUTOMATIC,
   DEFAULT_CAPTURE,
@@ -136,6 +137,7 @@ function writtenDefaults(): Record<string, string> {
     ...writtenContinuity(),
     "agent.discover": String(agent.discover),
     "agent.embedded.mode": agent.embedded.mode,
+    ...writtenAlertDefaults(),
     ...writtenFields("gateway.fields"),
     ...writtenFields("agent.guard"),
   };

@@ -58,7 +58,6 @@ function resolveRules(raw: Readonly<Record<string, RawAlertRule | undefined>>): 
           threshold: rule.above ?? rule.within ?? base.threshold,
           windowMs: rule.window ?? base.windowMs,
           minRequests: rule.minRequests ?? base.minRequests,
-          models: rule.models ?? base.models,
         },
       ];
     }),
@@ -80,8 +79,13 @@ function resolveChannel(reader: Reader, name: string, raw: RawChannel): AlertCha
   const secret = (field: string, value: string | undefined) =>
     value === undefined ? null : reader.secret([...at, field], value);
   switch (raw.type) {
-    case "webhook":
-      return { ...any, type: raw.type, url: url(raw.url), secret: secret("secret", raw.secret) };
+    case "webhook": {
+      const key = secret("secret", raw.secret);
+      if (key !== null && !isSigningKey(key.reveal())) {
+        reader.fault([...at, "secret"], 'names a key that begins with "whsec_" and is not base64 behind it');
+      }
+      return { ...any, type: raw.type, url: url(raw.url), secret: key };
+    }
     case "slack":
       return { ...any, type: raw.type, url: url(raw.url) };
     case "ntfy": {
@@ -118,6 +122,11 @@ function resolveChannel(reader: Reader, name: string, raw: RawChannel): AlertCha
     default:
       return raw satisfies never;
   }
+}
+
+/** Any text, or the form that Standard Webhooks gave keys. */
+function isSigningKey(text: string): boolean {
+  return !text.startsWith("whsec_") || /^whsec_[A-Za-z0-9+/]{4,}={0,2}$/.test(text);
 }
 
 const IN_CLEAR = 'would send messages in clear over a network: use TLS, or say "acceptPlaintext: true"';

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { definitionOf, RULE_NAMES, type RuleName, SEVERITIES } from "../continuity/alerts/rules.ts";
-import { count, DAY_MS, duration, MAX_ENTRIES, path, secret } from "./schema-values.ts";
+import { thresholdField } from "./alerts.ts";
+import { count, DAY_MS, duration, path, secret } from "./schema-values.ts";
 
 const severity = z.enum(SEVERITIES);
 const second = { minMs: 1000, min: "1s" };
@@ -31,8 +32,7 @@ function ruleSchema(name: RuleName) {
     resolveAfter: duration({}).optional().describe("How long its condition must be gone before it resolves."),
   };
   if (threshold !== null) {
-    const field = name === "certificate" ? "within" : "above";
-    shape[field] = thresholdOf(threshold.unit).optional().describe("Its threshold.");
+    shape[thresholdField(name)] = thresholdOf(threshold.unit).optional().describe("Its threshold.");
   }
   if (windowMs !== null) {
     shape["window"] = duration({ minMs: 30_000, min: "30s", maxMs: DAY_MS, max: "1d" })
@@ -41,13 +41,6 @@ function ruleSchema(name: RuleName) {
   }
   if (definitionOf(name).minRequests !== null) {
     shape["minRequests"] = count(1, 1_000_000).optional().describe("Fewest requests in it from which it concludes.");
-  }
-  if (name === "model-missing") {
-    shape["models"] = z
-      .array(z.string().regex(/^[^\p{Cc}\s]{1,256}$/u, { error: "must be the name of a model" }))
-      .max(MAX_ENTRIES)
-      .optional()
-      .describe("Models that must be able to answer.");
   }
   return z.strictObject(shape).optional().describe(meaning);
 }
@@ -62,7 +55,6 @@ export interface RawAlertRule {
   within?: number;
   window?: number;
   minRequests?: number;
-  models?: string[];
 }
 
 const rules = z.strictObject(Object.fromEntries(RULE_NAMES.map((name) => [name, ruleSchema(name)])));

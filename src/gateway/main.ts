@@ -376,6 +376,8 @@ async function compose(
       catalogue,
       directory,
       links,
+      requiredModels: config.models.filter(({ isRequired }) => isRequired).map(({ name }) => name),
+      queues: () => pipeline.queueDepths(),
       directNodes: config.nodes,
       health,
       contingency,

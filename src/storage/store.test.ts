@@ -7,6 +7,7 @@ import { keyRecord } from "../../test/support/key-record.ts";
 import { DEFAULT_ENDPOINT } from "../access/endpoint.ts";
 import type { KeyRecord } from "../access/key.ts";
 import type { Outcome, RequestClosed } from "../usage/record.ts";
+import type { AlertDeliveryRecord, AlertRecord } from "./alert-store.ts";
 import type { AuditDraft } from "./audit-chain.ts";
 import { closedLine, encodeOpened, type SettledRequest } from "./journal-line.ts";
 import { openSqliteStore } from "./sqlite/open-store.ts";
@@ -165,6 +166,104 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
       expect(await store.audit.verify(head)).toMatchObject({ entries: 121, head: { seq: 121 }, fault: null });
       expect((await store.audit.verify({ ...head, hash: "f".repeat(64) })).fault).toMatchObject({ seq: 120 });
       expect((await store.audit.verify({ seq: 130, hash: head.hash })).fault).toMatchObject({ seq: 122 });
+    });
+  });
+
+  describe("alerts", () => {
+    const all = { rule: null, sinceMs: null, before: null, limit: 50 };
+    const alertOf = (number: number, fields: Partial<AlertRecord> = {}): AlertRecord => ({
+      id: `01900000-0000-7000-8000-${String(number).padStart(12, "0")}`,
+      rule: "node-away",
+      key: `node-${number}`,
+      severity: "warning",
+      summary: "Node forge is away",
+      labels: { node: "forge" },
+      startedAtMs: NOW_MS,
+      firedAtMs: NOW_MS + number,
+      resolvedAtMs: null,
+      toldAtMs: null,
+      ack: null,
+      ...fields,
+    });
+    const deliveryOf = (alert: AlertRecord, fields: Partial<AlertDeliveryRecord> = {}): AlertDeliveryRecord => ({
+      notificationId: "n1",
+      alertId: alert.id,
+      channel: "ops",
+      kind: "change",
+      status: "firing",
+      isDelivered: true,
+      attempts: 2,
+      detail: "it answered with HTTP 200",
+      atMs: NOW_MS,
+      ...fields,
+    });
+    const ids = async (query: object) => (await store.alerts.list({ ...all, ...query })).map(({ key }) => key);
+
+    it("are kept as they were last, with what became of messages, over a restart", async () => {
+      const alert = alertOf(1);
+      await store.alerts.save([alert], [deliveryOf(alert)]);
+      const resolved = { ...alert, resolvedAtMs: NOW_MS + 9, toldAtMs: NOW_MS + 2 };
+      await store.alerts.save(
+        [resolved],
+        [deliveryOf(alert, { notificationId: "n2", status: "resolved", isDelivered: false })],
+      );
+      // The same once more, as after a write of which nobody knows whether it came through.
+      await store.alerts.save([resolved], [deliveryOf(alert)]);
+      await reopen();
+      const [entry] = await store.alerts.list(all);
+      expect(entry).toMatchObject({ ...resolved });
+      expect(entry?.deliveries.map(({ notificationId, isDelivered }) => [notificationId, isDelivered])).toEqual([
+        ["n1", true],
+        ["n2", false],
+      ]);
+      expect(await store.alerts.unresolved()).toEqual([]);
+    });
+
+    it("are listed newest first, page by page, by rule and time", async () => {
+      await store.alerts.save([alertOf(1), alertOf(2, { rule: "store" }), alertOf(3)], []);
+      expect(await ids({ limit: 2 })).toEqual(["node-3", "node-2"]);
+      expect(await ids({ before: alertOf(2).id })).toEqual(["node-1"]);
+      expect(await ids({ rule: "store" })).toEqual(["node-2"]);
+      expect(await ids({ sinceMs: NOW_MS + 3 })).toEqual(["node-3"]);
+      expect((await store.alerts.unresolved()).map(({ key }) => key)).toEqual(["node-1", "node-2", "node-3"]);
+    });
+
+    it("are acknowledged once, and a later write does not take that back", async () => {
+      await store.alerts.save([alertOf(1)], []);
+      const ack = { atMs: NOW_MS, by: "user ada", note: "on my way" };
+      expect(await store.alerts.acknowledge(alertOf(1).id, ack)).toBe(true);
+      expect(await store.alerts.acknowledge(alertOf(1).id, { ...ack, by: "user bob" })).toBe(false);
+      expect(await store.alerts.acknowledge(alertOf(2).id, ack)).toBe(false);
+      await store.alerts.save([alertOf(1, { toldAtMs: NOW_MS })], []);
+      expect(await store.alerts.unresolved()).toMatchObject([{ toldAtMs: NOW_MS, ack }]);
+    });
+
+    it("are pruned by age and by number, those that fire never", async () => {
+      const old = alertOf(1, { resolvedAtMs: NOW_MS - 10 });
+      const fires = alertOf(2);
+      const resolved = [3, 4, 5].map((number) => alertOf(number, { resolvedAtMs: NOW_MS }));
+      await store.alerts.save([old, fires, ...resolved], [deliveryOf(old)]);
+      await store.alerts.prune(NOW_MS, 2);
+      expect(await ids({})).toEqual(["node-5", "node-4", "node-2"]);
+    });
+
+    it("have silences, until they are removed or long over", async () => {
+      const silence = {
+        id: "s1",
+        rule: "node-away",
+        key: null,
+        reason: "work",
+        createdBy: "user ada",
+        createdAtMs: NOW_MS,
+        untilMs: NOW_MS + 10,
+      };
+      await store.alerts.insertSilence(silence);
+      await store.alerts.insertSilence({ ...silence, id: "s2", key: "forge" });
+      expect(await store.alerts.silences()).toEqual([silence, { ...silence, id: "s2", key: "forge" }]);
+      expect(await store.alerts.removeSilence("s2")).toBe(true);
+      expect(await store.alerts.removeSilence("s2")).toBe(false);
+      await store.alerts.prune(NOW_MS + 11, 10);
+      expect(await store.alerts.silences()).toEqual([]);
     });
   });
 

@@ -55,7 +55,7 @@ export const RULES = {
   },
   "model-missing": {
     ...simple,
-    meaning: "A model that the rule's `models` names cannot answer anywhere.",
+    meaning: "A model that the configuration calls `required` cannot answer anywhere.",
     severity: "critical",
     forMs: MINUTE,
     resolveAfterMs: 30 * SECOND,
@@ -195,8 +195,6 @@ export interface RuleSettings {
   /** Zero where the rule counts no requests. */
   windowMs: number;
   minRequests: number;
-  /** Only of `model-missing`: names that must be able to answer. */
-  models: readonly string[];
 }
 
 export type AlertRules = Readonly<Record<RuleName, RuleSettings>>;
@@ -225,7 +223,6 @@ export const DEFAULT_RULES: AlertRules = Object.fromEntries(
         threshold: threshold?.value ?? 0,
         windowMs: windowMs ?? 0,
         minRequests: minRequests ?? 0,
-        models: [],
       },
     ];
   }),

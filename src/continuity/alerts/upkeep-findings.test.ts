@@ -84,8 +84,15 @@ test("findStoreTrouble() tells the store and the journal apart", () => {
   ]);
 });
 
-test("findDeepQueue() compares with the threshold, lower while it fires", () => {
-  expect([...findDeepQueue(20, 20, false)]).toEqual([]);
-  expect([...findDeepQueue(21, 20, false)]).toMatchObject([{ rule: "queue-depth" }]);
-  expect([...findDeepQueue(19, 20, true)]).toHaveLength(1);
+test("findDeepQueue() adds models up, and compares with the threshold, lower while it fires", () => {
+  const queues = (depth: number) => [
+    { model: "small", depth: 5 },
+    { model: "large", depth: depth - 5 },
+  ];
+  expect([...findDeepQueue(queues(20), 20, () => false)]).toEqual([]);
+  expect([...findDeepQueue(queues(21), 20, () => false)]).toMatchObject([
+    { rule: "queue-depth", key: "", summary: "21 requests wait for a slot, most of them for model large" },
+  ]);
+  expect([...findDeepQueue(queues(19), 20, () => true)]).toHaveLength(1);
+  expect([...findDeepQueue([], 20, () => true)]).toEqual([]);
 });

@@ -1,5 +1,6 @@
 import type { ScopeView } from "../contingency-state.ts";
 import type { Finding } from "./alert-book.ts";
+import { type IsFiring, limitOf } from "./traffic-findings.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -90,7 +91,15 @@ export function* findStoreTrouble({ store, journal }: StoreReading): Generator<F
   }
 }
 
-export function* findDeepQueue(waiting: number, threshold: number, isFiring: boolean): Generator<Finding> {
-  if (waiting <= (isFiring ? threshold * 0.9 : threshold)) return;
-  yield { rule: "queue-depth", key: "", summary: `${waiting} requests wait for a slot`, labels: {} };
+/** Requests that wait, of all models together. */
+export function* findDeepQueue(
+  queues: Iterable<{ model: string; depth: number }>,
+  threshold: number,
+  isFiring: IsFiring,
+): Generator<Finding> {
+  const deepest = [...queues].sort((a, b) => b.depth - a.depth);
+  const waiting = deepest.reduce((sum, { depth }) => sum + depth, 0);
+  if (waiting <= limitOf(threshold, isFiring("queue-depth", ""))) return;
+  const most = deepest[0] === undefined ? "" : `, most of them for model ${deepest[0].model}`;
+  yield { rule: "queue-depth", key: "", summary: `${waiting} requests wait for a slot${most}`, labels: {} };
 }

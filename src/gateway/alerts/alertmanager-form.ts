@@ -50,7 +50,7 @@ function formAlert(alert: Alert, gateway: string): FormedAlert {
   return {
     status: resolvedAtMs === null ? "firing" : "resolved",
     labels,
-    annotations: { summary, runbook: isRuleName(rule) ? definitionOf(rule).nextStep : "" },
+    annotations: { summary, description: isRuleName(rule) ? definitionOf(rule).nextStep : "" },
     startsAt: toRfc3339(firedAtMs),
     endsAt: resolvedAtMs === null ? NEVER : toRfc3339(resolvedAtMs),
     generatorURL: gateway,

@@ -13,6 +13,7 @@ import type { IsFiring, TrafficFindings } from "../../continuity/alerts/traffic-
 import {
   findBudgets,
   findContingency,
+  findDeepQueue,
   findEndingCertificates,
   findStoreTrouble,
 } from "../../continuity/alerts/upkeep-findings.ts";
@@ -38,6 +39,10 @@ export interface WatchedParts {
   catalogue: LiveCatalogue;
   directory: Directory;
   links: Links;
+  /** Models that must be able to answer. */
+  requiredModels: readonly string[];
+  /** Requests that wait, by model. */
+  queues(): Iterable<{ model: string; depth: number }>;
   /** Those that the gateway reaches by URL. */
   directNodes: readonly DirectNodeConfig[];
   health: TargetHealths;
@@ -64,12 +69,13 @@ export function createSources(parts: WatchedParts): Array<(isFiring: IsFiring) =
   return [
     () => findAwayNodes(readNodes(parts)),
     () =>
-      findMissingModels(rules["model-missing"].models, (name) => {
+      findMissingModels(parts.requiredModels, (name) => {
         const entry = catalogue.find(name) ?? catalogue.match(name);
         return entry?.targets.some((target) => target.canAccept()) ?? false;
       }),
     () => findOpenBreakers(viewBreakers(catalogue.targets(), health, clock)),
     (isFiring) => traffic.find(isFiring, clock.monotonicMs()),
+    (isFiring) => findDeepQueue(parts.queues(), rules["queue-depth"].threshold, isFiring),
     () => findContingency(contingency.view()),
     () => findEndingCertificates(parts.certificates(), rules.certificate.threshold, clock.nowMs()),
     () => findBudgets(budgets.read(clock.nowMs()), rules.budget.threshold),
