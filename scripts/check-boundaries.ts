@@ -52,10 +52,24 @@ const ALLOWED: Record<string, readonly string[]> = {
     "config",
     "proxy",
     "admin",
+    "ops/drill/nft.ts",
   ],
   agent: ["tunnel", "engines", "config", "dialects"],
   ops: ["config", "engines", "tunnel"],
-  cli: ["gateway", "agent", "ops", "config", "admin", "storage", "engines", "tunnel", "usage", "access", "dialects"],
+  cli: [
+    "gateway",
+    "agent",
+    "ops",
+    "config",
+    "admin",
+    "storage",
+    "engines",
+    "tunnel",
+    "usage",
+    "access",
+    "continuity",
+    "dialects",
+  ],
 };
 
 /** Adapters: siblings below these folders must not see each other. */

@@ -237,6 +237,7 @@ export const ERRORS = {
   invitation_refused: { ...operator("The invitation was not accepted"), status: 401 },
   connector_refused: { ...operator("The gateway does not know this agent"), status: 401 },
   version_mismatch: operator("The two programs are too far apart in version"),
+  drill_refused: { ...operator("The drill was not started"), status: 409 },
   engine_install: operator("The embedded engine could not be installed"),
   engine_start: operator("An engine could not be started"),
   package_unavailable: { ...operator("The agent's package is not available"), status: 503 },

@@ -64,6 +64,11 @@ export class Keyring {
     return [...this.#keys.values()].filter(({ record }) => record.name === name && record.revokedAtMs === null);
   }
 
+  /** Keys of this workflow. Goes through all of them. */
+  ofWorkflow(workflow: string): LiveKey[] {
+    return [...this.#keys.values()].filter((key) => key.policy.document.workflow === workflow);
+  }
+
   /** The key with this public id, whatever its state. */
   find(id: string): LiveKey | undefined {
     return this.#keys.get(id);
@@ -81,6 +86,13 @@ export class Keyring {
     this.#keys.set(record.id, key);
     this.#changes++;
     if (before !== undefined) this.#notify(record.id, key);
+  }
+
+  /** Forgets a key that only this keyring has, and ends what it opened. */
+  remove(id: string): void {
+    if (!this.#keys.delete(id)) return;
+    this.#changes++;
+    this.#notify(id, null);
   }
 
   /**

@@ -83,6 +83,8 @@ function memoryStore(rows: UsageRow[] = [], entries: AuditDraft[] = []): Store {
       reportAtStart: async () => rows,
       request: async () => null,
       requests: nothing,
+      answered: nothing,
+      perHourOfWeek: nothing,
       prune: nothing,
     },
     tokens: { insert: nothing, list: nothing, revoke: nothing },
@@ -98,6 +100,7 @@ function memoryStore(rows: UsageRow[] = [], entries: AuditDraft[] = []): Store {
       removeSilence: nothing,
     },
     sessions: { insert: nothing, list: nothing, touch: nothing, remove: nothing },
+    drills: { put: nothing, find: nothing, list: nothing, unfinished: nothing },
     backup: async (path) => writeFileSync(path, "copy", { flag: "wx" }),
     audit: { append: async (entry) => void entries.push(entry), list: nothing, verify: nothing },
     audited(entry) {

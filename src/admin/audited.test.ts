@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startAdmin, type TestAdmin } from "../../test/support/admin-side.ts";
 import { targetView } from "../../test/support/fake-live-gateway.ts";
 import { DEFAULT_ALERTS } from "../config/alerts.ts";
+import { defaultConfig } from "../config/resolved.ts";
+import { drillPlan, drillRecord } from "../continuity/drill/__fixtures__/drill-record.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { Secret } from "../lib/secret.ts";
 import type { AuditDraft } from "../storage/audit-chain.ts";
@@ -21,7 +23,8 @@ beforeAll(async () => {
     secret: null,
   };
   const channels = [{ name: "ops", type: "webhook" as const, ...ops, severity: "info" as const }];
-  admin = await startAdmin({ config: { alerts: { ...DEFAULT_ALERTS, channels } } });
+  const continuity = { ...defaultConfig("").continuity, drills: [drillPlan()] };
+  admin = await startAdmin({ config: { alerts: { ...DEFAULT_ALERTS, channels }, continuity } });
   await admin.owner.createUser({ name: "root", role: "owner", password: PASSWORD });
 });
 afterAll(() => admin.close());
@@ -51,6 +54,17 @@ async function newKey(): Promise<{ key: string }> {
 function askForApproval(id: string): void {
   const request = { id, scope: "audit", keyId: "k", model: "m", to: "cloud" as const };
   admin.live.approvalBook.ask(request, { nowMs: 0, monotonicMs: 0 });
+}
+
+async function runDrill(): Promise<{ drill: string }> {
+  return { drill: (await admin.owner.drills.start({ plan: "cloud-away" })).id };
+}
+
+async function keptDrill(): Promise<{ drill: string }> {
+  admin.live.drill = null;
+  const record = drillRecord({ id: "01b0" });
+  await admin.store.drills.put({ ...record, body: JSON.stringify(record) });
+  return { drill: record.id };
 }
 
 const named = (name: string, value: string) => async () => ({ [name]: value });
@@ -109,6 +123,10 @@ const CASES: Record<string, Case> = {
   "POST /models/weights/rollback": { body: { model: "m" }, action: "models.roll-back-weights" },
   "DELETE /nodes/{node}": { prepare: named("node", "forge"), action: "nodes.remove" },
   "POST /contingency": { body: { reason: "announced outage", forMs: 3_600_000 }, action: "contingency.on" },
+  "POST /drills": { body: { plan: "cloud-away" }, action: "drills.run" },
+  "POST /drills/{drill}/abort": { prepare: runDrill, action: "drills.abort" },
+  "POST /drills/{drill}/judge": { prepare: keptDrill, body: { sample: 1, ok: true }, action: "drills.judge" },
+  "POST /drills/{drill}/notes": { prepare: keptDrill, body: { text: "the cat did it" }, action: "drills.note" },
   "POST /contingency/off": { body: {}, action: "contingency.off" },
   "POST /approvals/{request}/approve": {
     async prepare() {

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { ERRORS, type ErrorCode, PosternError } from "../errors.ts";
+import { type Ask, DrillClient, type Input, SLOW_TIMEOUT_MS, searchOf } from "./client-drills.ts";
 import {
   ADMIN_PREFIX,
   adminError,
@@ -129,10 +130,6 @@ export interface AdminTransport {
 }
 
 const TIMEOUT_MS = 30_000;
-/** Added to what a probe or a backup takes by itself. */
-const SLOW_TIMEOUT_MS = 15 * 60_000;
-
-type Input<T> = { [Field in keyof T]?: T[Field] | undefined };
 
 /**
  * The admin contract from the asking side. Each method rejects with the `PosternError` that the gateway answered, with
@@ -141,10 +138,14 @@ type Input<T> = { [Field in keyof T]?: T[Field] | undefined };
 export class AdminClient {
   readonly #transport: AdminTransport;
   readonly #signal: AbortSignal | undefined;
+  /** Failover drills. */
+  readonly drills: DrillClient;
 
   constructor(transport: AdminTransport, signal?: AbortSignal) {
     this.#transport = transport;
     this.#signal = signal;
+    const ask: Ask = (...asked) => this.#ask(...asked);
+    this.drills = new DrillClient(ask);
   }
 
   status(): Promise<Status> {
@@ -418,11 +419,6 @@ export class AdminClient {
       },
     });
   }
-}
-
-function searchOf(query: Readonly<Record<string, string | number | undefined>>): string {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined);
-  return given.length === 0 ? "" : `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
 }
 
 function parseJson(text: string): unknown {

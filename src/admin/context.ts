@@ -1,6 +1,7 @@
 import type { KeyRecord } from "../access/key.ts";
 import type { Places } from "../access/places.ts";
 import type { ContingencyBook } from "../continuity/contingency-book.ts";
+import type { DrillRecord } from "../continuity/drill/record.ts";
 import type { SteeringBook } from "../routing/steering-book.ts";
 import type { NodeRecord } from "../storage/store.ts";
 import type { Link, NodeReport } from "../tunnel/link.ts";
@@ -58,6 +59,16 @@ import type {
   ContingencyView,
   GrantApprovalInput,
 } from "./contract-continuity.ts";
+import type {
+  DrillPlanView,
+  DrillQuery,
+  DrillReport,
+  DrillSummary,
+  DrillWindows,
+  JudgeSampleInput,
+  NoteDrillInput,
+  StartDrillInput,
+} from "./contract-drills.ts";
 import type { CreatedKey, CreateKeyInput, KeyView, RotateKeyInput, UpdateKeyInput } from "./contract-keys.ts";
 import type {
   AuditAnchor,
@@ -70,6 +81,7 @@ import type {
   Settings,
 } from "./contract-records.ts";
 import type { RequestView, UsageGroup, UsageReport } from "./contract-usage.ts";
+import type { LiveDrills } from "./live-drills.ts";
 import type {
   AddressTest,
   ChangedRule,
@@ -152,6 +164,17 @@ export interface AdminContext {
   probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
   usage(query: { by: UsageGroup; sinceMs?: number | undefined; untilMs?: number | undefined }): Promise<UsageReport>;
   request(id: string): Promise<RequestView>;
+  listDrills(query: DrillQuery): Promise<DrillSummary[]>;
+  /** Rejects with `drill_refused`, and every reason. */
+  startDrill(input: StartDrillInput): Promise<DrillRecord>;
+  showDrill(id: string): Promise<DrillRecord>;
+  drillReport(id: string, format: DrillReport["format"]): Promise<DrillReport>;
+  /** When it resolves, nothing is blocked and the report is written. */
+  abortDrill(id: string): Promise<DrillRecord>;
+  judgeDrill(id: string, input: JudgeSampleInput): Promise<DrillRecord>;
+  noteDrill(id: string, input: NoteDrillInput): Promise<DrillRecord>;
+  drillPlans(): Promise<DrillPlanView[]>;
+  drillWindows(hours: number): Promise<DrillWindows>;
   /** What was kept of a request; that it was read is in the audit trail before this resolves. */
   capture(id: string): Promise<CaptureView>;
   backup(path: string): Promise<BackupResult>;
@@ -232,6 +255,7 @@ export interface LiveGateway {
   contingency(): Pick<ContingencyBook, "view" | "change">;
   steering(): SteeringBook;
   approvals(): ApprovalDesk;
+  drills(): LiveDrills;
   /** One smallest request to one target of the model, on the way a caller's request takes. Does not reject. */
   probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
   /** The key is as it says from now on; running requests that it does not allow any more end. */

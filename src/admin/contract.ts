@@ -368,6 +368,11 @@ export const status = z.object({
   ),
   /** Scopes that are not normal. */
   contingency: z.array(contingencyScope),
+  drills: z.object({
+    running: z.object({ id: z.string(), plan: z.string(), state: z.string() }).nullable(),
+    /** Plans that should have run more than a day ago. */
+    overdue: z.array(z.object({ plan: z.string(), sinceMs: timestamp })),
+  }),
   /** Null when well; otherwise plain words with the next step. */
   storeTrouble: z.string().nullable(),
   ledgerTrouble: z.string().nullable(),

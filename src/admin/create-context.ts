@@ -14,6 +14,8 @@ import { actorOf, type Caller } from "./caller.ts";
 import { createCaptureAdmin } from "./capture-admin.ts";
 import type { AdminContext, LiveGateway } from "./context.ts";
 import { createContingencyAdmin } from "./contingency-admin.ts";
+import type { Status } from "./contract.ts";
+import { createDrillAdmin } from "./drill-admin.ts";
 import { createEndpointAdmin } from "./endpoint-admin.ts";
 import { createKeyAdmin } from "./key-admin.ts";
 import { createNodeAdmin } from "./node-admin.ts";
@@ -70,6 +72,7 @@ function createAdminContext(parts: CallParts): AdminContext {
   const keys = createKeyAdmin(parts);
   const nodes = createNodeAdmin(parts);
   const contingency = createContingencyAdmin(parts);
+  const drills = createDrillAdmin(parts);
   return {
     ...keys,
     ...nodes,
@@ -78,6 +81,7 @@ function createAdminContext(parts: CallParts): AdminContext {
     ...createAccessAdmin(parts),
     ...contingency,
     ...createApprovalAdmin(parts),
+    ...drills,
     ...createTokenAdmin(parts),
     ...createUserAdmin(parts),
     ...createSessionAdmin(parts),
@@ -103,6 +107,7 @@ function createAdminContext(parts: CallParts): AdminContext {
           ),
         ),
         contingency: (await contingency.contingency()).scopes,
+        drills: await drillStatus(parts, drills),
         storeTrouble,
         ledgerTrouble: live?.ledgerTrouble() ?? null,
       };
@@ -129,6 +134,17 @@ function createAdminContext(parts: CallParts): AdminContext {
       return after;
     },
   };
+}
+
+async function drillStatus(
+  { live }: CallParts,
+  { drillPlans }: Pick<AdminContext, "drillPlans">,
+): Promise<Status["drills"]> {
+  const running = live?.drills().running ?? null;
+  const overdue = (await drillPlans()).flatMap(({ name, overdueSinceMs }) =>
+    overdueSinceMs === null ? [] : [{ plan: name, sinceMs: overdueSinceMs }],
+  );
+  return { running: running === null ? null : { id: running.id, plan: running.plan, state: running.state }, overdue };
 }
 
 function isConnected(node: { state: string }): boolean {

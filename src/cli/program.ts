@@ -11,6 +11,7 @@ import { addBackupCommand } from "./commands/backup.ts";
 import { addChatCommand } from "./commands/chat.ts";
 import { addConfigCommand } from "./commands/config.ts";
 import { addContingencyCommand } from "./commands/contingency.ts";
+import { addDrillCommand } from "./commands/drill.ts";
 import { addEndpointsCommand } from "./commands/endpoints.ts";
 import { addGatewayCommand } from "./commands/gateway.ts";
 import { addKeysCommand } from "./commands/keys.ts";
@@ -57,6 +58,7 @@ export function buildProgram(state: RunState): Command {
   addModelsCommand(program, commands);
   addContingencyCommand(program, commands);
   addApprovalsCommand(program, commands);
+  addDrillCommand(program, commands);
   addUsageCommand(program, commands);
   addRequestsCommand(program, commands);
   addAlertsCommand(program, commands);

@@ -183,6 +183,7 @@ const well: Status = {
   models: { ready: 2, total: 2 },
   engineAdvisories: [],
   contingency: [],
+  drills: { running: null, overdue: [] },
   storeTrouble: null,
   ledgerTrouble: null,
 };

@@ -4,6 +4,7 @@ import { formatDuration } from "../lib/duration.ts";
 import { formatSize } from "../lib/size.ts";
 import { formatListen } from "./listen-address.ts";
 import { writtenAlertDefaults } from "./reference-alerts.ts";
+import { DEFAULT_DRILL } from "./resolve-drills.ts";
 import {
   DEFAULT_AUTOMATIC,
   DEFAULT_CAPTURE,
@@ -108,6 +109,28 @@ function writtenContinuity(): Record<string, string> {
     [`${path}.automatic.share`]: String(share),
     [`${path}.automatic.hold`]: formatDuration(holdMs),
     [`${path}.automatic.maxHold`]: formatDuration(maxHoldMs),
+    ...writtenDrill("continuity.drills.NAME"),
+  };
+}
+
+function writtenDrill(path: string): Record<string, string> {
+  const one = DEFAULT_DRILL;
+  return {
+    [`${path}.fault`]: one.fault,
+    [`${path}.delay`]: formatDuration(one.delayMs),
+    [`${path}.scope.share`]: String(one.share),
+    [`${path}.block`]: one.block,
+    [`${path}.before`]: formatDuration(one.beforeMs),
+    [`${path}.duration`]: formatDuration(one.durationMs),
+    [`${path}.after`]: formatDuration(one.afterMs),
+    [`${path}.traffic`]: one.traffic,
+    [`${path}.perMinute`]: String(one.perMinute),
+    [`${path}.maxPrompts`]: String(one.maxPrompts),
+    [`${path}.stop.errorRatio`]: String(one.errorRatio),
+    [`${path}.stop.minRequests`]: String(one.minRequests),
+    [`${path}.alerts`]: one.alerts,
+    [`${path}.switchWithin`]: formatDuration(one.switchWithinMs),
+    [`${path}.recoveries`]: String(one.recoveries),
   };
 }
 

@@ -1,3 +1,4 @@
+import { resolveDrill } from "./resolve-drills.ts";
 import { addFault, type Resolving } from "./resolve-file.ts";
 import { type ContinuityConfig, DEFAULT_AUTOMATIC } from "./resolved.ts";
 
@@ -14,6 +15,7 @@ export function resolveContinuity(resolving: Resolving): ContinuityConfig {
       requests: approvals.requests ?? base.continuity.approvals.requests,
       waitMs: approvals.wait ?? base.continuity.approvals.waitMs,
     },
+    drills: Object.entries(raw.continuity?.drills ?? {}).map(([name, one]) => resolveDrill(name, one)),
     contingency: {
       rampMs: contingency.ramp ?? base.continuity.contingency.rampMs,
       automatic:

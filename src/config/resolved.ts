@@ -3,6 +3,7 @@ import type { Endpoint } from "../access/endpoint.ts";
 import type { PolicyTemplate } from "../access/policy.ts";
 import type { ApprovalRules } from "../continuity/approvals.ts";
 import type { AutomaticRule, ContingencyRules } from "../continuity/contingency-state.ts";
+import type { DrillPlan } from "../continuity/drill/plan.ts";
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { Strategy } from "../routing/strategy.ts";
@@ -46,6 +47,8 @@ export interface ResolvedConfig {
 export interface ContinuityConfig {
   contingency: ContingencyRules;
   approvals: ApprovalRules;
+  /** Failover drills that the file plans. */
+  drills: readonly DrillPlan[];
 }
 
 /** A policy without points in time, and how long a key made from it works. */
@@ -430,6 +433,7 @@ export const DEFAULT_AUTOMATIC: AutomaticRule = {
 export const DEFAULT_CONTINUITY: ContinuityConfig = {
   contingency: { rampMs: 10 * MINUTE, automatic: null, windows: [] },
   approvals: { requests: 100, waitMs: 5 * MINUTE },
+  drills: [],
 };
 
 /** Everything at its default, for programs and tests that need no file. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { CRON_RULE, parseCron } from "../lib/cron.ts";
+import { drill } from "./schema-drills.ts";
 import { configName, count, DAY_MS, duration, MAX_ENTRIES } from "./schema-values.ts";
 
 // `continuity`: what happens when providers or nodes are away.
@@ -68,4 +69,5 @@ export const continuity = z.strictObject({
     .optional()
     .describe("Requests whose policy says `fallback: approval`, while the side that they prefer cannot serve."),
   contingency: contingency.optional().describe("The state in which providers are skipped."),
+  drills: z.record(configName, drill).optional().describe("Failover drills, by name."),
 });

@@ -3,6 +3,7 @@ import type { Keyring } from "../access/keyring.ts";
 import type { ApprovalDesk } from "../admin/approval-admin.ts";
 import type { LiveAlerts, LiveGateway } from "../admin/context.ts";
 import type { Status } from "../admin/contract.ts";
+import type { LiveDrills } from "../admin/live-drills.ts";
 import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { SteeringBook } from "../routing/steering-book.ts";
@@ -27,6 +28,7 @@ export interface LiveParts {
   contingency: ContingencyBook;
   steering: SteeringBook;
   approvals: ApprovalDesk;
+  drills: LiveDrills;
   ledger: Ledger;
   agentPackage: AgentPackageSource;
   alerts: LiveAlerts;
@@ -45,6 +47,7 @@ export function createLiveGateway(parts: LiveParts): LiveGateway {
     contingency: () => parts.contingency,
     steering: () => parts.steering,
     approvals: () => parts.approvals,
+    drills: () => parts.drills,
     models: () => catalogue.views(),
     probeModel: (input, signal) => probeModel(input, signal, catalogue, clock, parts.newId),
     places: () => parts.places.places,

@@ -49,6 +49,7 @@ import { readBreakers, viewBreakers } from "./breakers.ts";
 import { callerAddresses } from "./caller-address.ts";
 import { ConfigReload } from "./config-reload.ts";
 import { ConnectionGuard } from "./connection-guard.ts";
+import { openDrills } from "./drills/open-drills.ts";
 import { createEdge } from "./edge.ts";
 import { loadGatewayIdentity } from "./identity.ts";
 import { viewListeners } from "./listener-views.ts";
@@ -190,11 +191,13 @@ async function compose(
   const health = new TargetHealths(({ targetId, from, to, reason }) => {
     log[to === "open" ? "warn" : "info"]({ target: targetId, from, to, reason }, "breaker");
     pipeline.targetsChanged();
+    drills.breakerChanged(targetId, to);
   });
   const traffic = new TrafficFindings(config.alerts.rules);
   const summaries = new SummaryQueue(clock, (summary) => {
     metrics.ended(summary);
     countForAlerts(traffic, summary, clock.monotonicMs());
+    drills.seen(summary);
     logRequest(log, summary);
   });
   closers.add(() => summaries.flush());
@@ -254,6 +257,22 @@ async function compose(
     random: Math.random,
   });
   catalogue.onChange(() => pipeline.targetsChanged());
+  const drills = await openDrills({
+    config,
+    closers,
+    clock,
+    log,
+    newId,
+    store,
+    faults,
+    catalogue,
+    contingency,
+    keyring,
+    places: livePlaces.places,
+    journal,
+    pipeline,
+    flush: () => summaries.flush(),
+  });
   const proxies = await openProxies({ configs: gateway.trustedProxies, clock, log, closers });
   livePlaces.watch(() => pipeline.recheckPlaces());
   const callers = callerAddresses(proxies);
@@ -370,26 +389,29 @@ async function compose(
 
   const alerts = await openAlerts({
     config: config.alerts,
-    sources: createSources({
-      rules: config.alerts.rules,
-      clock,
-      catalogue,
-      directory,
-      links,
-      requiredModels: config.models.filter(({ isRequired }) => isRequired).map(({ name }) => name),
-      queues: () => pipeline.queueDepths(),
-      directNodes: config.nodes,
-      health,
-      contingency,
-      providers,
-      keyring,
-      keyLimits,
-      store,
-      ledger: journal,
-      certificates: () => listeners.certificates(),
-      traffic,
-      addresses,
-    }),
+    sources: [
+      () => drills.overdue(),
+      ...createSources({
+        rules: config.alerts.rules,
+        clock,
+        catalogue,
+        directory,
+        links,
+        requiredModels: config.models.filter(({ isRequired }) => isRequired).map(({ name }) => name),
+        queues: () => pipeline.queueDepths(),
+        directNodes: config.nodes,
+        health,
+        contingency,
+        providers,
+        keyring,
+        keyLimits,
+        store,
+        ledger: journal,
+        certificates: () => listeners.certificates(),
+        traffic,
+        addresses,
+      }),
+    ],
     store: store.alerts,
     clock,
     random: Math.random,
@@ -439,6 +461,7 @@ async function compose(
         contingency,
         steering,
         approvals: liveApprovals(approvals, clock, () => pipeline.targetsChanged()),
+        drills: drills.live,
         ledger: journal,
         agentPackage,
         alerts: alerts.live,
@@ -461,6 +484,7 @@ async function compose(
       }),
   });
   closers.add(reload.watch());
+  await drills.begin();
   log.info({ publicUrl, adminUrl, version: VERSION, dataFolder: config.dataFolder }, "gateway ready");
 
   let stopping: Promise<void> | null = null;

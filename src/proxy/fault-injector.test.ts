@@ -24,7 +24,7 @@ beforeEach(async () => {
 afterEach(() => plane.close());
 
 const inject = (kind: FaultKind, scope: Partial<FaultScope> = { nodes: ["broken"] }) =>
-  plane.faults.inject({ kind, scope: { ...EVERYTHING, ...scope }, delayMs: 20_000 } satisfies Fault);
+  plane.faults.inject({ kind, scope: { ...EVERYTHING, ...scope }, delayMs: 20_000 } satisfies Fault, 600_000);
 
 const ask = (key = plane.key, stream = false) =>
   fetch(`http://127.0.0.1:${plane.port}/v1/chat/completions`, {
@@ -155,6 +155,16 @@ describe("FaultInjector", () => {
     (await broken.next()).answer(200, ANSWER);
     expect((await foreign).headers.get("x-postern-served-by")).toBe("node/broken");
     expect(injection.counts).toEqual({ injected: 1, reached: 1 });
+  });
+
+  it("plays nothing past its time, although nobody stops it", async () => {
+    const injection = inject("refused");
+    plane.clock.advance(600_000);
+    const response = ask();
+    (await broken.next()).answer(200, ANSWER);
+    expect((await response).status).toBe(200);
+    expect(injection.counts).toEqual({ injected: 0, reached: 0 });
+    expect(plane.faults.isIdle).toBe(true);
   });
 
   it("plays one fault at a time, and none once it is stopped", async () => {

@@ -35,7 +35,7 @@ export interface Injection {
  */
 export class FaultInjector {
   readonly #clock: Clock;
-  #running: { fault: Fault; counts: FaultCounts } | null = null;
+  #running: { fault: Fault; counts: FaultCounts; untilMs: number } | null = null;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -45,10 +45,14 @@ export class FaultInjector {
     return this.#running === null;
   }
 
-  /** Starts to play a fault. One at a time: what two would prove together is not clear. */
-  inject(fault: Fault): Injection {
+  /**
+   * Starts to play a fault. One at a time: what two would prove together is not clear.
+   *
+   * @param lengthMs After that nothing is played any more, whether or not somebody stops it.
+   */
+  inject(fault: Fault, lengthMs: number): Injection {
     if (this.#running !== null) throw new Error("a fault is being played already");
-    const running = { fault, counts: { injected: 0, reached: 0 } };
+    const running = { fault, counts: { injected: 0, reached: 0 }, untilMs: this.#clock.monotonicMs() + lengthMs };
     this.#running = running;
     return {
       fault,
@@ -63,7 +67,11 @@ export class FaultInjector {
   start(target: Target, request: ExchangeRequest, handler: ExchangeHandler, subject: FaultSubject): Exchange {
     const running = this.#running;
     if (running === null) return target.start(request, handler);
-    const { fault, counts } = running;
+    const { fault, counts, untilMs } = running;
+    if (this.#clock.monotonicMs() >= untilMs) {
+      this.#running = null;
+      return target.start(request, handler);
+    }
     const { kind, scope, delayMs } = fault;
     if (!coversBackend(scope, target.backend)) return target.start(request, handler);
     if (!coversRequest(scope, subject) || !isInShare(subject.requestId, scope.share)) {

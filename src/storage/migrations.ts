@@ -24,6 +24,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 9, name: "ceilings of admin tokens", up: addTokenCeilings },
   { version: 10, name: "contingency of requests", up: addContingency },
   { version: 11, name: "tags and localities of nodes", up: addNodeLabels },
+  { version: 12, name: "failover drills", up: createDrills },
 ];
 
 const required = (column: ColumnDefinitionBuilder) => column.notNull();
@@ -266,4 +267,15 @@ async function addContingency(db: Kysely<unknown>): Promise<void> {
     .column("id")
     .where(sql.ref("contingency"), "is not", null)
     .execute();
+}
+
+async function createDrills(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
+  await withSuffix(db.schema.createTable("drills"), types.tableSuffix)
+    .addColumn("id", "text", primary)
+    .addColumn("plan", "text", required)
+    .addColumn("started_at_ms", types.integer, required)
+    .addColumn("ended_at_ms", types.integer)
+    .addColumn("body", "text", required)
+    .execute();
+  await db.schema.createIndex("drills_started").on("drills").columns(["plan", "started_at_ms"]).execute();
 }

@@ -52,6 +52,7 @@ export interface Tables {
     is_ephemeral: number;
   };
   audit: AuditRow;
+  drills: { id: string; plan: string; started_at_ms: number; ended_at_ms: number | null; body: string };
   endpoints: {
     name: string;
     host: string | null;

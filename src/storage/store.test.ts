@@ -108,6 +108,62 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
     });
   });
 
+  describe("drills", () => {
+    const drill = (id: string, plan: string, startedAtMs: number, endedAtMs: number | null, body = "{}") => ({
+      id,
+      plan,
+      startedAtMs,
+      endedAtMs,
+      body,
+    });
+
+    it("are written over, found, and listed newest first; those that are not over survive a restart as such", async () => {
+      await store.drills.put(drill("a", "cloud", 1, null));
+      await store.drills.put(drill("b", "node", 2, 9));
+      await store.drills.put(drill("c", "cloud", 3, null));
+      await store.drills.put(drill("c", "cloud", 3, 8, '{"result":"passed"}'));
+      await reopen();
+      expect((await store.drills.list(null, 2)).map(({ id }) => id)).toEqual(["c", "b"]);
+      expect((await store.drills.list("cloud", 9)).map(({ id }) => id)).toEqual(["c", "a"]);
+      expect(await store.drills.find("c")).toEqual(drill("c", "cloud", 3, 8, '{"result":"passed"}'));
+      expect(await store.drills.find("x")).toBeNull();
+      expect((await store.drills.unfinished()).map(({ id }) => id)).toEqual(["a"]);
+    });
+  });
+
+  describe("counts of requests", () => {
+    it("tell who answered in a time: complete answers only, by the attempt that gave them", async () => {
+      const good = (target: string, index: number) => attempt(1, index, target);
+      const bad = (target: string, index: number) => ({ ...attempt(1, index, target), errorCode: "engine_cut" });
+      await store.usage.ingest(
+        lines([
+          settled(1, { attempts: [bad("provider/cloud", 0), good("node/a", 1)] }),
+          settled(2, { attempts: [good("node/a", 0)] }),
+          settled(3, { attempts: [good("provider/cloud", 0)], outcome: "failed" }),
+          settled(4, { attempts: [good("node/a", 0)], model: "other" }),
+        ]),
+      );
+      const arrivedMs = 0x019000000000;
+      const rows = await store.usage.answered(NOW_MS - 1, arrivedMs + 1);
+      expect(rows.map(({ target, model, requests }) => `${target} ${model} ${requests}`).sort()).toEqual([
+        "node/a demo 2",
+        "node/a other 1",
+      ]);
+      expect(await store.usage.answered(NOW_MS, arrivedMs + 2)).toEqual([]);
+    });
+
+    it("tell the hours of the week", async () => {
+      await store.usage.ingest(lines([settled(1, {}), settled(2, {})]));
+      const { closedAtMs } = settled(1, {}).closed;
+      const date = new Date(closedAtMs);
+      const perHour = await store.usage.perHourOfWeek(0);
+      expect(perHour).toHaveLength(168);
+      expect(perHour[date.getUTCDay() * 24 + date.getUTCHours()]).toBe(2);
+      expect(perHour.reduce((sum, one) => sum + one)).toBe(2);
+      expect((await store.usage.perHourOfWeek(closedAtMs + 10_000)).every((one) => one === 0)).toBe(true);
+    });
+  });
+
   describe("the audit trail", () => {
     const draft = (subject: string, after: unknown = null): AuditDraft => ({
       atMs: NOW_MS,

@@ -21,6 +21,7 @@ export interface Store {
   alerts: AlertStore;
   usage: UsageStore;
   audit: AuditStore;
+  drills: DrillStore;
   /**
    * The parts of the store that can be changed, such that the one change that is made through them and the entry about it are
    * written in one transaction: neither is ever there without the other. A call that changes nothing (its answer is `false` or
@@ -37,7 +38,7 @@ export interface Store {
 /** What people and agents change. */
 export type Changes = Pick<
   Store,
-  "keys" | "nodes" | "places" | "settings" | "tokens" | "users" | "sessions" | "alerts"
+  "keys" | "nodes" | "places" | "settings" | "tokens" | "users" | "sessions" | "alerts" | "drills"
 >;
 
 /** A token of the admin API. */
@@ -250,6 +251,28 @@ export interface SettingStore {
   set(name: string, value: Uint8Array): Promise<void>;
 }
 
+/** A failover drill as it is kept. */
+export interface DrillRow {
+  id: string;
+  /** Name of its plan. */
+  plan: string;
+  startedAtMs: number;
+  /** Set when it is over, whatever became of it. */
+  endedAtMs: number | null;
+  /** Everything else, as `continuity/drill/record.ts` has it, in JSON. */
+  body: string;
+}
+
+export interface DrillStore {
+  /** Writes it down, or what it is by now. */
+  put(drill: DrillRow): Promise<void>;
+  find(id: string): Promise<DrillRow | null>;
+  /** Newest first. @param plan Null: of every plan. */
+  list(plan: string | null, limit: number): Promise<DrillRow[]>;
+  /** Those that are not over: after a start, what the last process left behind. */
+  unfinished(): Promise<DrillRow[]>;
+}
+
 /** What became of a block of journal lines. */
 export interface IngestResult {
   /** Requests that are new in the store. */
@@ -275,6 +298,10 @@ export interface UsageStore {
   request(id: string): Promise<RequestDetail | null>;
   /** Finished requests, newest first. Looks at a bounded number of rows, so that a page may be short and have a next one. */
   requests(query: RequestListQuery): Promise<RequestListPage>;
+  /** Complete answers by who gave them, of attempts that began after `sinceMs` and before `untilMs`. */
+  answered(sinceMs: number, untilMs: number): Promise<AnsweredRow[]>;
+  /** Requests closed since then, by hour of the week: 168 numbers from Sunday 0:00 UTC. */
+  perHourOfWeek(sinceMs: number): Promise<number[]>;
   /**
    * Deletes requests and attempts closed before `beforeMs` in small steps; daily rollups stay. Returns the number deleted.
    * Call it only when the journal has been replayed: a record that is replayed after it was pruned counts twice.
@@ -348,6 +375,15 @@ export interface CaptureStore {
   read(requestId: string): Promise<Capture | null>;
   /** Deletes all that there is of a key. @returns how many those were. */
   forgetKey(keyId: string): Promise<number>;
+}
+
+/** Who answered how many requests of a key for a model. */
+export interface AnsweredRow {
+  /** `node/NAME` or `provider/NAME`. */
+  target: string;
+  keyId: string;
+  model: string;
+  requests: number;
 }
 
 /** Null is no limit. Times are those of arrival, which the ids carry. */

@@ -69,7 +69,7 @@ function within(db: Kysely<Tables>, { before, sinceMs, untilMs, isContingency }:
 }
 
 /** The smallest UUIDv7 of a millisecond (RFC 9562 §5.7). */
-function lowestId(atMs: number): string {
+export function lowestId(atMs: number): string {
   const hex = Math.min(Math.max(0, atMs), 2 ** 48 - 1)
     .toString(16)
     .padStart(12, "0");

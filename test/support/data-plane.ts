@@ -53,6 +53,7 @@ export interface DataPlane {
   readonly keyring: Keyring;
   readonly keyLimits: KeyLimits;
   readonly addresses: AddressRules;
+  readonly catalogue: Catalogue;
   readonly places: Places;
   readonly pipeline: Pipeline;
   readonly faults: FaultInjector;
@@ -93,6 +94,8 @@ export interface DataPlaneOptions {
   prices?: readonly PriceRule[];
   /** What keys had used before. */
   seeds?: Map<string, Seed>;
+  /** Told of every request that is over. */
+  observe?: (summary: RequestSummary) => void;
   /** Ids of opt-in operations that are served. Default none. */
   optedIn?: readonly string[];
   /** Default: nothing is captured. */
@@ -162,7 +165,10 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
       streamEnded() {},
       attemptEnded: (summary) => attempts.push(summary),
       failover() {},
-      ended: (summary) => summaries.push(summary),
+      ended: (summary) => {
+        summaries.push(summary);
+        options.observe?.(summary);
+      },
     },
     limits,
     timeouts,
@@ -207,6 +213,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     keyring,
     keyLimits,
     addresses: places.rules,
+    catalogue,
     places,
     pipeline,
     faults,

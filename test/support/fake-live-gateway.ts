@@ -3,9 +3,12 @@ import { Keyring } from "../../src/access/keyring.ts";
 import { Places } from "../../src/access/places.ts";
 import type { LiveAlerts, LiveGateway } from "../../src/admin/context.ts";
 import type { ModelTargetView, ProbeInput, ProbeResult } from "../../src/admin/contract.ts";
+import type { LiveDrills } from "../../src/admin/live-drills.ts";
 import { DEFAULT_CONTINUITY } from "../../src/config/resolved.ts";
 import { Approvals } from "../../src/continuity/approvals.ts";
 import { ContingencyBook } from "../../src/continuity/contingency-book.ts";
+import type { DrillRecord } from "../../src/continuity/drill/record.ts";
+import { newRecord, toRow } from "../../src/gateway/drills/new-record.ts";
 import { liveApprovals } from "../../src/gateway/open-approvals.ts";
 import { ManualClock } from "../../src/lib/clock.ts";
 import { SteeringBook } from "../../src/routing/steering-book.ts";
@@ -79,6 +82,30 @@ export class FakeGateway implements LiveGateway {
   }
   contingency() {
     return this.#contingency;
+  }
+  /** The drill that "runs". */
+  drill: DrillRecord | null = null;
+  drills(): LiveDrills {
+    return {
+      running: this.drill,
+      start: async (plan, { startedBy, write }) => {
+        this.drill = newRecord(plan, { id: "01a0", startedBy, checks: [], isForced: false }, 1);
+        await write(toRow(this.drill));
+        return this.drill;
+      },
+      abort: (id, reason) => {
+        const running = this.drill;
+        if (running?.id !== id) return null;
+        this.drill = null;
+        return Promise.resolve({ ...running, state: "done", result: "aborted", reason });
+      },
+      note: (id, note) => {
+        if (this.drill?.id !== id) return false;
+        this.drill.notes.push({ atMs: 1, by: note.by, text: note.text });
+        return true;
+      },
+      states: () => [],
+    };
   }
   places() {
     return new Places(null, new Keyring());

@@ -5,6 +5,7 @@ import { accessRoutes } from "./access.ts";
 import { alertRoutes } from "./alerts.ts";
 import { auditRoutes } from "./audit.ts";
 import { continuityRoutes } from "./continuity.ts";
+import { drillRoutes } from "./drills.ts";
 import { endpointRoutes } from "./endpoints.ts";
 import { keyRoutes } from "./keys.ts";
 import { modelRoutes } from "./models.ts";
@@ -42,6 +43,7 @@ export const ROUTES: readonly Route[] = [
   ...nodeRoutes,
   ...modelRoutes,
   ...continuityRoutes,
+  ...drillRoutes,
   ...usageRoutes,
   ...auditRoutes,
   ...alertRoutes,

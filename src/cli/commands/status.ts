@@ -57,6 +57,7 @@ export function renderStatus(status: Status, paint: Paint): string {
       : ([["cloud", renderContingency(status.contingency, paint).replaceAll("\n", `\n${" ".repeat(10)}`)]] as Array<
           [string, string]
         >)),
+    ...drillRows(status, paint),
     ["nodes", `${status.nodes.connected} connected of ${status.nodes.total}${nextStep(nodesStep(status), paint)}`],
     ["keys", `${status.keys.active} active of ${status.keys.total}${nextStep(keysStep(status), paint)}`],
     ["data", status.dataFolder],
@@ -83,6 +84,22 @@ function configRows(gateway: Status["gateway"], paint: Paint): Array<[string, st
       ? []
       : [["restart", paint("yellow", `needs a restart: ${needsRestart.join(", ")}`)] as [string, string]]),
   ];
+}
+
+function drillRows({ drills }: Status, paint: Paint): Array<[string, string]> {
+  const { running, overdue } = drills;
+  const rows: Array<[string, string]> = overdue.map(({ plan, sinceMs }) => [
+    "drill",
+    paint(
+      "yellow",
+      `${harmless(plan)} is overdue since ${new Date(sinceMs).toISOString().slice(0, 10)} (run it: postern drill run ${harmless(plan)})`,
+    ),
+  ]);
+  if (running !== null) {
+    const text = `${harmless(running.plan)} runs (${running.state}); end it: postern drill abort ${running.id}`;
+    rows.unshift(["drill", paint("yellow", text)]);
+  }
+  return rows;
 }
 
 function nextStep(step: string | null, paint: Paint): string {

@@ -33,6 +33,10 @@ export type FaultKind = keyof typeof FAULTS;
 
 export const FAULT_KINDS = Object.keys(FAULTS) as FaultKind[];
 
+export function isFaultKind(text: string): text is FaultKind {
+  return Object.hasOwn(FAULTS, text);
+}
+
 /** Where a fault is played. Each list is of names or globs; null is everything. Providers and nodes form a union, the rest narrows it. */
 export interface FaultScope {
   providers: readonly string[] | null;

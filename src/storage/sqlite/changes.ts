@@ -72,5 +72,11 @@ export function changesOver(call: StoreCall): Changes {
       insertSilence: (silence) => call("alerts.insertSilence", [silence]),
       removeSilence: (id) => call("alerts.removeSilence", [id]),
     },
+    drills: {
+      put: (drill) => call("drills.put", [drill]),
+      find: (id) => call("drills.find", [id]),
+      list: (plan, limit) => call("drills.list", [plan, limit]),
+      unfinished: () => call("drills.unfinished", []),
+    },
   };
 }

@@ -111,6 +111,7 @@ class SqliteStore implements Store {
     this.sessions = changes.sessions;
     // A history may be long: it is read beside the writer.
     this.alerts = { ...changes.alerts, list: (query) => this.#reader.call("alerts.list", [query]) };
+    this.drills = changes.drills;
   }
 
   readonly keys: Store["keys"];
@@ -121,6 +122,7 @@ class SqliteStore implements Store {
   readonly users: Store["users"];
   readonly sessions: Store["sessions"];
   readonly alerts: Store["alerts"];
+  readonly drills: Store["drills"];
 
   readonly usage: Store["usage"] = {
     ingest: (lines) => this.#write("usage.ingest", [lines], movable(lines)),
@@ -128,6 +130,8 @@ class SqliteStore implements Store {
     reportAtStart: (query) => this.#writer.call("usage.report", [query]),
     request: (id) => this.#reader.call("usage.request", [id]),
     requests: (query) => this.#reader.call("usage.requests", [query]),
+    answered: (sinceMs, untilMs) => this.#reader.call("usage.answered", [sinceMs, untilMs]),
+    perHourOfWeek: (sinceMs) => this.#reader.call("usage.perHourOfWeek", [sinceMs]),
     prune: (beforeMs) => this.#prune(beforeMs),
   };
 
@@ -230,6 +234,9 @@ const READS: ReadonlySet<CallName> = new Set<CallName>([
   "alerts.unresolved",
   "alerts.list",
   "alerts.silences",
+  "drills.find",
+  "drills.list",
+  "drills.unfinished",
 ]);
 
 /** A view on a whole buffer moves to the other thread; a part of one is copied, because moving would take its neighbours along. */

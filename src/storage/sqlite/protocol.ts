@@ -4,6 +4,7 @@ import type { AuditDraft } from "../audit-chain.ts";
 import type { KeyPage } from "../key-pages.ts";
 import type {
   AuditStore,
+  DrillStore,
   KeyStore,
   NodeStore,
   PlaceStore,
@@ -61,6 +62,10 @@ export interface StoreCalls {
   "alerts.silences": AlertStore["silences"];
   "alerts.insertSilence": AlertStore["insertSilence"];
   "alerts.removeSilence": AlertStore["removeSilence"];
+  "drills.put": DrillStore["put"];
+  "drills.find": DrillStore["find"];
+  "drills.list": DrillStore["list"];
+  "drills.unfinished": DrillStore["unfinished"];
   "audit.append": AuditStore["append"];
   "audit.list": AuditStore["list"];
   "audit.verify": AuditStore["verify"];
@@ -70,6 +75,8 @@ export interface StoreCalls {
   "usage.report": UsageStore["report"];
   "usage.request": UsageStore["request"];
   "usage.requests": UsageStore["requests"];
+  "usage.answered": UsageStore["answered"];
+  "usage.perHourOfWeek": UsageStore["perHourOfWeek"];
   "usage.pruneStep": (beforeMs: number, limit: number) => Promise<number>;
   /** Writes something, to find out whether that works. */
   probe: () => Promise<void>;

@@ -6,6 +6,7 @@ import { createSessionStore, createTokenStore, createUserStore } from "../admin-
 import { createAlertStore } from "../alert-queries.ts";
 import { appendAudit, listAudit, verifyAudit } from "../audit-queries.ts";
 import { SQLITE_TYPES } from "../column-types.ts";
+import { createDrillStore } from "../drill-queries.ts";
 import { readKeyPage } from "../key-pages.ts";
 import { createKeyStore } from "../key-queries.ts";
 import { migrate } from "../migrate.ts";
@@ -13,6 +14,7 @@ import { createNodeStore } from "../node-queries.ts";
 import { createPlaceStore } from "../place-queries.ts";
 import type { Tables } from "../schema.ts";
 import { createSettingStore } from "../setting-queries.ts";
+import { countAnswered, countPerHourOfWeek } from "../usage-counts.ts";
 import { createIngest } from "../usage-ingest.ts";
 import { findRequest, listRequests, pruneStep } from "../usage-queries.ts";
 import { reportUsage } from "../usage-report.ts";
@@ -42,6 +44,7 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
   const users = createUserStore(db);
   const sessions = createSessionStore(db);
   const alerts = createAlertStore(db);
+  const drills = createDrillStore(db);
   return {
     "keys.insert": keys.insert,
     "keys.page": (afterId) => readKeyPage(db, afterId),
@@ -85,6 +88,10 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
     "alerts.silences": alerts.silences,
     "alerts.insertSilence": alerts.insertSilence,
     "alerts.removeSilence": alerts.removeSilence,
+    "drills.put": drills.put,
+    "drills.find": drills.find,
+    "drills.list": drills.list,
+    "drills.unfinished": drills.unfinished,
     "audit.append": (entry) => appendAudit(db, entry),
     "audit.list": (query) => listAudit(db, query),
     "audit.verify": (anchor) => verifyAudit(db, anchor),
@@ -98,6 +105,8 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
     "usage.report": (query) => reportUsage(db, query),
     "usage.request": (id) => findRequest(db, id),
     "usage.requests": (query) => listRequests(db, query),
+    "usage.answered": (sinceMs, untilMs) => countAnswered(db, sinceMs, untilMs),
+    "usage.perHourOfWeek": (sinceMs) => countPerHourOfWeek(db, sinceMs),
     "usage.pruneStep": (beforeMs, limit) => pruneStep(db, beforeMs, limit),
     probe: () => settings.set("store.probe", new Uint8Array()),
     findDamage: async () => findDamage(database),
