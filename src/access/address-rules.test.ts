@@ -54,6 +54,7 @@ describe("AddressRules", () => {
     expect(made.nextExpiryMs).toBe(1000);
     expect(made.deny("192.0.2.1", "default", 999)?.reason).toBe("denied");
     expect(made.deny("192.0.2.1", "default", 1000)).toBeNull();
+    made.replaceAll(made.rules, 1000);
     expect(made.nextExpiryMs).toBe(Number.POSITIVE_INFINITY);
   });
 

@@ -1,5 +1,6 @@
-import { AddressSet } from "../lib/cidr.ts";
+import { AddressSet, holds, type Prefix, readPrefix } from "../lib/cidr.ts";
 import { canonicalAddress } from "../lib/ip-address.ts";
+import { atOnce, type Pieces } from "../lib/turns.ts";
 import type { AddressRule } from "./address-rule.ts";
 
 /** Why an address was refused. */
@@ -28,13 +29,26 @@ export interface Verdict {
 export class AddressRules {
   #rules: readonly AddressRule[] = [];
   #everywhere: Scope = OPEN;
-  #byEndpoint = new Map<string, Scope>();
+  #byEndpoint: ReadonlyMap<string, Scope> = new Map();
   #nextExpiryMs = Number.POSITIVE_INFINITY;
 
-  /** Takes over what there is now. */
+  /** Takes over what there is now, at once. */
   replaceAll(rules: readonly AddressRule[], nowMs: number): void {
-    this.#rules = rules;
-    this.refresh(nowMs);
+    this.#adopt(atOnce(compileAll(rules, nowMs)));
+  }
+
+  /**
+   * Prepares the same in pieces, so that ten thousand rules keep nobody waiting.
+   *
+   * @param pause Lets others have their turn.
+   * @returns Takes over what was prepared.
+   */
+  async prepare(rules: readonly AddressRule[], nowMs: number, pause: () => Promise<void>): Promise<() => void> {
+    const pieces = compileAll(rules, nowMs);
+    for (let step = pieces.next(); ; step = pieces.next()) {
+      if (step.done === true) return () => this.#adopt(step.value);
+      await pause();
+    }
   }
 
   get rules(): readonly AddressRule[] {
@@ -46,28 +60,15 @@ export class AddressRules {
     return this.#nextExpiryMs;
   }
 
-  /** Drops what has expired by now. `deny` does so by itself; this is for whoever ends what is under way. */
-  refresh(nowMs: number): void {
-    const groups = Map.groupBy(this.#rules, (rule) => rule.endpoint ?? "");
-    this.#everywhere = compile(groups.get("") ?? [], nowMs);
-    groups.delete("");
-    this.#byEndpoint = new Map([...groups].map(([endpoint, rules]) => [endpoint, compile(rules, nowMs)]));
-    this.#nextExpiryMs = this.#rules.reduce(
-      (next, { expiresAtMs }) => (expiresAtMs !== null && expiresAtMs > nowMs ? Math.min(next, expiresAtMs) : next),
-      Number.POSITIVE_INFINITY,
-    );
-  }
-
   /** Why the address may not use the endpoint now, or null where it may. */
   deny(address: string, endpoint: string, nowMs: number): Denial | null {
-    if (nowMs >= this.#nextExpiryMs) this.refresh(nowMs);
     const everywhere = this.#everywhere;
     const here = this.#byEndpoint.get(endpoint) ?? OPEN;
     if (everywhere === OPEN && here === OPEN) return null;
-    const denied = find(everywhere.deny, address) ?? find(here.deny, address);
+    const denied = find(everywhere.deny, address, nowMs) ?? find(here.deny, address, nowMs);
     if (denied !== null) return { reason: "denied", rule: denied };
     if (everywhere.isClosed || here.isClosed) {
-      if (everywhere.allow.set.matches(address) || here.allow.set.matches(address)) return null;
+      if (find(everywhere.allow, address, nowMs) !== null || find(here.allow, address, nowMs) !== null) return null;
       return { reason: canonicalAddress(address) === null ? "unreadable" : "not_listed", rule: null };
     }
     // Nobody can say that a deny rule does not hold what is no address.
@@ -78,23 +79,39 @@ export class AddressRules {
   explain(address: string, endpoint: string, nowMs: number): Verdict {
     const denial = this.deny(address, endpoint, nowMs);
     const here = this.#byEndpoint.get(endpoint) ?? OPEN;
+    const allowed = () => find(here.allow, address, nowMs) ?? find(this.#everywhere.allow, address, nowMs);
     return {
       denial,
-      allowedBy: denial === null ? (find(here.allow, address) ?? find(this.#everywhere.allow, address)) : null,
+      allowedBy: denial === null ? allowed() : null,
       isClosed: this.#everywhere.isClosed || here.isClosed,
     };
   }
 
   /** The ambient rule with the longest range that holds the address, those of the endpoint before those of all. */
   ambient(address: string, endpoint: string, nowMs: number): AddressRule | null {
-    if (nowMs >= this.#nextExpiryMs) this.refresh(nowMs);
-    return find((this.#byEndpoint.get(endpoint) ?? OPEN).ambient, address) ?? find(this.#everywhere.ambient, address);
+    const here = this.#byEndpoint.get(endpoint) ?? OPEN;
+    return find(here.ambient, address, nowMs) ?? find(this.#everywhere.ambient, address, nowMs);
   }
+
+  #adopt({ rules, everywhere, byEndpoint, nextExpiryMs }: CompiledRules): void {
+    this.#rules = rules;
+    this.#everywhere = everywhere;
+    this.#byEndpoint = byEndpoint;
+    this.#nextExpiryMs = nextExpiryMs;
+  }
+}
+
+interface CompiledRules {
+  rules: readonly AddressRule[];
+  everywhere: Scope;
+  byEndpoint: ReadonlyMap<string, Scope>;
+  nextExpiryMs: number;
 }
 
 interface Compiled {
   set: AddressSet;
   rules: readonly AddressRule[];
+  prefixes: readonly Prefix[];
 }
 
 interface Scope {
@@ -105,21 +122,71 @@ interface Scope {
   isClosed: boolean;
 }
 
-const NOTHING: Compiled = { set: AddressSet.of([]), rules: [] };
+/** Ranges that are read in one piece: two milliseconds. */
+const PIECE = 1000;
+const NOTHING: Compiled = { set: AddressSet.of([]), rules: [], prefixes: [] };
 const OPEN: Scope = { allow: NOTHING, deny: NOTHING, ambient: NOTHING, isClosed: false };
 
-function compile(rules: readonly AddressRule[], nowMs: number): Scope {
-  if (rules.length === 0) return OPEN;
-  const isClosed = rules.some(({ effect }) => effect === "allow");
-  const current = rules.filter(({ expiresAtMs }) => expiresAtMs === null || expiresAtMs > nowMs);
-  function only(effect: AddressRule["effect"]): Compiled {
-    const chosen = current.filter((rule) => rule.effect === effect);
-    return chosen.length === 0 ? NOTHING : { set: AddressSet.of(chosen.map(({ range }) => range)), rules: chosen };
+/** Yields between pieces. Leaves out what has expired by then. */
+function* compileAll(rules: readonly AddressRule[], nowMs: number): Pieces<CompiledRules> {
+  const byEndpoint = new Map<string, Scope>();
+  for (const [endpoint, own] of Map.groupBy(rules, (rule) => rule.endpoint ?? "")) {
+    byEndpoint.set(endpoint, yield* compileScope(own, nowMs));
   }
-  return { allow: only("allow"), deny: only("deny"), ambient: only("ambient"), isClosed };
+  const everywhere = byEndpoint.get("") ?? OPEN;
+  byEndpoint.delete("");
+  const nextExpiryMs = rules.reduce(
+    (next, { expiresAtMs }) => (expiresAtMs !== null && expiresAtMs > nowMs ? Math.min(next, expiresAtMs) : next),
+    Number.POSITIVE_INFINITY,
+  );
+  return { rules, everywhere, byEndpoint, nextExpiryMs };
 }
 
-function find({ set, rules }: Compiled, address: string): AddressRule | null {
+function* compileScope(rules: readonly AddressRule[], nowMs: number): Pieces<Scope> {
+  const isClosed = rules.some(({ effect }) => effect === "allow");
+  const current = rules.filter((rule) => !isOver(rule, nowMs));
+  return {
+    allow: yield* compile(current.filter(({ effect }) => effect === "allow")),
+    deny: yield* compile(current.filter(({ effect }) => effect === "deny")),
+    ambient: yield* compile(current.filter(({ effect }) => effect === "ambient")),
+    isClosed,
+  };
+}
+
+function* compile(rules: readonly AddressRule[]): Pieces<Compiled> {
+  if (rules.length === 0) return NOTHING;
+  const prefixes: Prefix[] = [];
+  for (const { range } of rules) {
+    prefixes.push(mustRead(range));
+    if (prefixes.length % PIECE === 0) yield;
+  }
+  return { set: new AddressSet(prefixes), rules, prefixes };
+}
+
+function mustRead(range: string): Prefix {
+  const { prefix, fault } = readPrefix(range);
+  if (prefix === null) throw new RangeError(`"${range}" ${fault}`);
+  return prefix;
+}
+
+function isOver({ expiresAtMs }: AddressRule, nowMs: number): boolean {
+  return expiresAtMs !== null && expiresAtMs <= nowMs;
+}
+
+/**
+ * The rule with the longest range that holds the address and has not expired. Where the longest has, since the rules were compiled,
+ * the others are gone through: that lasts until they are compiled again, and is only for the addresses that it held.
+ */
+function find({ set, rules, prefixes }: Compiled, address: string, nowMs: number): AddressRule | null {
   if (rules.length === 0) return null;
-  return rules[set.find(address)] ?? null;
+  const found = rules[set.find(address)];
+  if (found === undefined || !isOver(found, nowMs)) return found ?? null;
+  const { prefix } = readPrefix(address);
+  let longest = -1;
+  for (const [at, one] of prefixes.entries()) {
+    const rule = rules[at];
+    if (prefix === null || rule === undefined || isOver(rule, nowMs) || !holds(one, prefix)) continue;
+    if (longest === -1 || one.length > (prefixes[longest]?.length ?? 0)) longest = at;
+  }
+  return rules[longest] ?? null;
 }

@@ -22,4 +22,16 @@ export class Places {
     this.endpoints.replaceAll(endpoints);
     this.rules.replaceAll(rules, nowMs);
   }
+
+  /** The same in pieces, for many rules: what there was before holds until all of it is there. */
+  async replaceInTurns(
+    endpoints: readonly Endpoint[],
+    rules: readonly AddressRule[],
+    nowMs: number,
+    pause: () => Promise<void>,
+  ): Promise<void> {
+    const adopt = await this.rules.prepare(rules, nowMs, pause);
+    this.endpoints.replaceAll(endpoints);
+    adopt();
+  }
 }

@@ -1,4 +1,4 @@
-import { readPrefix } from "../lib/cidr.ts";
+import { holds, readPrefix } from "../lib/cidr.ts";
 import { matchesGlob } from "../lib/glob.ts";
 import { DEFAULT_ENDPOINT } from "./endpoint.ts";
 import type { KeyPolicy, PolicyFault } from "./policy.ts";
@@ -80,9 +80,7 @@ function isGlobWithin(one: string, bound: string): boolean {
 function isPrefixWithin(one: string, bound: string): boolean {
   const inner = readPrefix(one).prefix;
   const outer = readPrefix(bound).prefix;
-  if (inner === null || outer === null || inner.version !== outer.version || inner.length < outer.length) return false;
-  const hostBits = BigInt((outer.version === 4 ? 32 : 128) - outer.length);
-  return inner.bits >> hostBits === outer.bits >> hostBits;
+  return inner !== null && outer !== null && holds(outer, inner);
 }
 
 function isTargetsWithin(targets: KeyPolicy["targets"], bounds: KeyPolicy["targets"]): boolean {

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Logger } from "pino";
 import { ambientRisk } from "../access/address-rule.ts";
 import { findTwin } from "../access/endpoint.ts";
@@ -53,23 +54,28 @@ export async function openPlaces(parts: PlacesParts): Promise<LivePlaces> {
     const waitMs = places.rules.nextExpiryMs - clock.nowMs();
     if (isStopped || waitMs === Number.POSITIVE_INFINITY) return;
     timer = clock.after(Math.min(Math.max(waitMs, 0), LOOK_AGAIN_MS), () => {
-      if (places.rules.nextExpiryMs <= clock.nowMs()) {
-        places.rules.refresh(clock.nowMs());
-        endDenied("requests ended: a rule about their address has expired");
-      }
-      arm();
+      if (places.rules.nextExpiryMs > clock.nowMs()) return arm();
+      // The rule matches nothing any more already; what it let in ends, and the others are compiled without it.
+      endDenied("requests ended: a rule about their address has expired");
+      compileAgain().then(arm, (error: unknown) => log.warn({ error: String(error) }, "rules not compiled again"));
     });
+  }
+  function compileAgain(): Promise<void> {
+    return inOrder(() => places.replaceInTurns(places.endpoints.list(), places.rules.rules, clock.nowMs(), nextTurn));
   }
   // One after the other, so that an older state never comes after a newer one.
   let last: Promise<unknown> = Promise.resolve();
-  function load(): Promise<void> {
-    const mine = last.then(async () => {
-      const { endpoints, rules } = await readPlaces(parts);
-      places.replaceAll(endpoints, rules, clock.nowMs());
-      arm();
-    });
+  function inOrder(task: () => Promise<void>): Promise<void> {
+    const mine = last.then(task);
     last = mine.catch(() => {});
     return mine;
+  }
+  function load(): Promise<void> {
+    return inOrder(async () => {
+      const { endpoints, rules } = await readPlaces(parts);
+      await places.replaceInTurns(endpoints, rules, clock.nowMs(), nextTurn);
+      arm();
+    });
   }
 
   await load();
@@ -88,6 +94,10 @@ export async function openPlaces(parts: PlacesParts): Promise<LivePlaces> {
       timer?.cancel();
     },
   };
+}
+
+function nextTurn(): Promise<void> {
+  return setImmediate();
 }
 
 async function readPlaces({ config, store }: Pick<PlacesParts, "config" | "store">) {

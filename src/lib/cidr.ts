@@ -61,6 +61,13 @@ export function formatPrefix({ version, bits, length }: Prefix): string {
   return length === WIDTH[version] ? address : `${address}/${length}`;
 }
 
+/** Whether every address of the inner one is in the outer one. */
+export function holds(outer: Prefix, inner: Prefix): boolean {
+  if (inner.version !== outer.version || inner.length < outer.length) return false;
+  const hostBits = BigInt(WIDTH[outer.version] - outer.length);
+  return inner.bits >> hostBits === outer.bits >> hostBits;
+}
+
 /**
  * A set of prefixes, compiled for asking: a binary search over disjoint ranges, without allocation, whatever overlaps.
  * It never changes.
