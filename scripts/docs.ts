@@ -87,6 +87,7 @@ function renderMetrics(): string {
     queues: () => [],
     contingency: () => [],
     approvals: () => 0,
+    engines: () => [],
   });
   const rows = registry.getMetricsAsArray().map((metric) => {
     // prom-client keeps labels on the metric without a type for them.

@@ -112,6 +112,15 @@ const CASES: Record<string, Case> = {
   },
   "POST /nodes/{node}/drain": { prepare: named("node", "forge"), body: {}, action: "nodes.drain" },
   "POST /nodes/{node}/resume": { prepare: named("node", "forge"), body: {}, action: "nodes.resume" },
+  "PUT /nodes/{node}/wake": {
+    async prepare() {
+      await admin.owner.inviteNode({ name: "anvil" });
+      return { node: "forge" };
+    },
+    body: { wake: { mac: "00:11:22:AA:BB:CC", via: "anvil" } },
+    action: "nodes.set-wake",
+  },
+  "POST /nodes/{node}/wake": { prepare: named("node", "forge"), body: {}, action: "nodes.wake" },
   "POST /models/weights": {
     async prepare() {
       admin.live.targets = [targetView("forge"), targetView("anvil")];

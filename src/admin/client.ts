@@ -24,6 +24,7 @@ import {
   type Status,
   status,
   type UpdateNodeInput,
+  type WakeInput,
   type WeightInput,
 } from "./contract.ts";
 import {
@@ -247,6 +248,14 @@ export class AdminClient {
 
   resumeNode(name: string): Promise<NodeView> {
     return this.#ask("POST", `/nodes/${encodeURIComponent(name)}/resume`, nodeView);
+  }
+
+  setWake(name: string, wake: WakeInput["wake"]): Promise<NodeView> {
+    return this.#ask("PUT", `/nodes/${encodeURIComponent(name)}/wake`, nodeView, { wake });
+  }
+
+  wakeNode(name: string): Promise<NodeView> {
+    return this.#ask("POST", `/nodes/${encodeURIComponent(name)}/wake`, nodeView);
   }
 
   setWeight(input: WeightInput): Promise<ModelView> {

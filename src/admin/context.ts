@@ -18,6 +18,7 @@ import type {
   RollBackInput,
   Status,
   UpdateNodeInput,
+  WakeInput,
   WeightInput,
 } from "./contract.ts";
 import type {
@@ -145,6 +146,10 @@ export interface AdminContext {
   resumeNode(name: string): Promise<NodeView>;
   /** Rejects when no gateway runs. */
   setWeight(input: WeightInput): Promise<ModelView>;
+  /** How a machine is woken by itself when requests wait for it. Null: it is not. */
+  setWake(name: string, setting: WakeInput["wake"]): Promise<NodeView>;
+  /** Has it woken now. Rejects when no gateway runs, and where nobody can be asked. */
+  wakeNode(name: string): Promise<NodeView>;
   /** The weights of before the last change. */
   rollBackWeights(input: RollBackInput): Promise<ModelView>;
   contingency(): Promise<ContingencyView>;
@@ -256,6 +261,10 @@ export interface LiveGateway {
   steering(): SteeringBook;
   approvals(): ApprovalDesk;
   drills(): LiveDrills;
+  /** Has the machine woken, as its setting says; false where that cannot be done now. */
+  wake(nodeId: string): boolean;
+  /** Slots, load and latency of an engine of a node. */
+  engineFacts(nodeId: string, engine: string): Pick<NodeView["engines"][number], "slots" | "busy" | "latency">;
   /** One smallest request to one target of the model, on the way a caller's request takes. Does not reject. */
   probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
   /** The key is as it says from now on; running requests that it does not allow any more end. */

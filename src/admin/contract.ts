@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { CAUSES } from "../continuity/contingency-state.ts";
-import { MAX_WEIGHT } from "../routing/steering.ts";
+import { MAC_SYNTAX, MAX_WEIGHT } from "../routing/steering.ts";
 import { STRATEGIES } from "../routing/strategy.ts";
 import { providerView } from "./contract-providers.ts";
 
@@ -111,6 +111,24 @@ const engineView = z.object({
   load: z
     .object({ running: z.number().nullable(), queued: z.number().nullable(), kvUse: z.number().nullable() })
     .nullable(),
+  /** Requests it runs at once; null where nobody says. */
+  slots: z.number().nullable(),
+  /** Requests there now: the gateway's own, and those that the engine says came past it. */
+  busy: z.number(),
+  /** How long it takes for what it has in memory, measured at both ends; null where it was not asked yet, or has no agent. */
+  latency: z
+    .object({
+      atMs: timestamp,
+      /** There and back through the link, the engine's part included. */
+      throughMs: z.number(),
+      /** The engine's part, as its agent saw it. */
+      engineMs: z.number().nullable(),
+      level: z.enum(["good", "fair", "alarm"]),
+      /** Which side is slow. */
+      side: z.enum(["none", "engine", "network", "agent"]),
+      text: z.string(),
+    })
+    .nullable(),
   /** What is known to be wrong with its version. */
   advisories: z.array(advisoryView),
 });
@@ -132,6 +150,8 @@ export const nodeView = z.object({
   agentVersion: z.string().nullable(),
   /** It gets no new requests. */
   isDrained: z.boolean(),
+  /** How its machine is woken when requests wait for it; null: it is not. `via` is a node on its network. */
+  wake: z.object({ mac: z.string(), via: z.string() }).nullable(),
   hardware: z
     .object({
       platform: z.string(),
@@ -248,6 +268,19 @@ export const weightInput = z.strictObject({
   force,
 });
 export type WeightInput = z.infer<typeof weightInput>;
+
+export const wakeInput = z.strictObject({
+  wake: z
+    .strictObject({
+      mac: z
+        .string()
+        .transform((text) => text.toLowerCase().replaceAll("-", ":"))
+        .pipe(z.string().regex(MAC_SYNTAX, { error: 'must be six bytes like "00:11:22:aa:bb:cc"' })),
+      via: z.string().min(1).max(64),
+    })
+    .nullable(),
+});
+export type WakeInput = z.infer<typeof wakeInput>;
 
 export const rollBackInput = z.strictObject({ model: z.string().min(1).max(256), force });
 export type RollBackInput = z.infer<typeof rollBackInput>;

@@ -2,9 +2,10 @@ import { randomUUID } from "node:crypto";
 import { isLoopback } from "../config/listen-address.ts";
 import { publicUrlOf } from "../config/load.ts";
 import { PosternError, toPosternError } from "../errors.ts";
+import type { WakeSetting } from "../routing/steering.ts";
 import type { InvitationRecord, NodeChanges, NodeRecord } from "../storage/store.ts";
 import type { AdminContext } from "./context.ts";
-import type { InviteNodeInput } from "./contract.ts";
+import type { InviteNodeInput, NodeView } from "./contract.ts";
 import type { CallParts } from "./create-context.ts";
 import { joinLine } from "./join-line.ts";
 import { toDirectNodeView, toInvitationView, toNodeView } from "./node-view.ts";
@@ -23,12 +24,17 @@ export function createNodeAdmin(parts: CallParts): NodeMethods {
         store.nodes.connectors(),
         store.nodes.invitations(),
       ]);
-      const { drained } = (await openSteering(parts)).steering;
+      const { drained, wakes } = (await openSteering(parts)).steering;
+      const nameOf = (id: string) => nodes.find((node) => node.id === id)?.name ?? id;
       const nowMs = clock.nowMs();
       const views = [
         ...nodes.map((node) => toNodeView({ node, connectors, invitations, live, nowMs })),
         ...config.nodes.map((node) => toDirectNodeView(node, live)),
-      ].map((view) => ({ ...view, isDrained: drained.includes(catalogueIdOf(view)) }));
+      ].map((view) => ({
+        ...view,
+        isDrained: drained.includes(catalogueIdOf(view)),
+        wake: wakeOf(wakes[view.id], nameOf),
+      }));
       return views.sort((a, b) => (a.name < b.name ? -1 : 1));
     },
     async showNode(name) {
@@ -154,6 +160,10 @@ export function createNodeAdmin(parts: CallParts): NodeMethods {
     const inFile = config.nodes.find((node) => node.name === name);
     if (inFile !== undefined) refuseFile("node", inFile);
   }
+}
+
+function wakeOf(setting: WakeSetting | undefined, nameOf: (id: string) => string): NodeView["wake"] {
+  return setting === undefined ? null : { mac: setting.mac, via: nameOf(setting.via) };
 }
 
 function noSuchNode(name: string): PosternError {

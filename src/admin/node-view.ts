@@ -12,8 +12,20 @@ interface NodeFacts {
   nowMs: number;
 }
 
+const UNKNOWN_ENGINE: Pick<NodeView["engines"][number], "slots" | "busy" | "latency"> = {
+  slots: null,
+  busy: 0,
+  latency: null,
+};
+
 /** A node of the store, with what a running gateway sees of it. */
-export function toNodeView({ node, connectors, invitations, live, nowMs }: NodeFacts): Omit<NodeView, "isDrained"> {
+export function toNodeView({
+  node,
+  connectors,
+  invitations,
+  live,
+  nowMs,
+}: NodeFacts): Omit<NodeView, "isDrained" | "wake"> {
   const own = connectors.filter((connector) => connector.nodeId === node.id);
   const usable = invitations.filter(
     (one) => one.nodeId === node.id && one.expiresAtMs > nowMs && one.uses < one.maxUses,
@@ -32,7 +44,11 @@ export function toNodeView({ node, connectors, invitations, live, nowMs }: NodeF
     state: stateOf(live, links, own.length, usable.length),
     agentVersion: reports[0]?.agentVersion ?? null,
     hardware: reports[0]?.hardware ?? null,
-    ...mergeReports(reports, (model) => live?.isGranted(node.id, model) ?? false),
+    ...mergeReports(
+      reports,
+      (model) => live?.isGranted(node.id, model) ?? false,
+      (engine) => live?.engineFacts(node.id, engine) ?? UNKNOWN_ENGINE,
+    ),
     connectors: own.map(({ id, createdAtMs, lastSeenAtMs, isEphemeral }) => ({
       id,
       createdAtMs,
@@ -45,7 +61,10 @@ export function toNodeView({ node, connectors, invitations, live, nowMs }: NodeF
 }
 
 /** A node that `postern.yaml` names by URL. */
-export function toDirectNodeView(node: DirectNodeConfig, live: LiveGateway | null): Omit<NodeView, "isDrained"> {
+export function toDirectNodeView(
+  node: DirectNodeConfig,
+  live: LiveGateway | null,
+): Omit<NodeView, "isDrained" | "wake"> {
   const offered = (live?.models() ?? []).flatMap((model) =>
     model.targets.filter((target) => target.node === node.name).map((target) => ({ model, target })),
   );
@@ -70,6 +89,7 @@ export function toDirectNodeView(node: DirectNodeConfig, live: LiveGateway | nul
       ready,
       reason,
       load: said?.load ?? null,
+      ...(live?.engineFacts(`file:${node.name}`, engine) ?? UNKNOWN_ENGINE),
       advisories: said?.advisories ?? [],
     })),
     models: offered.map(({ target }) => ({
@@ -123,12 +143,14 @@ function toLinkView(link: Link): LinkView {
 function mergeReports(
   reports: readonly NodeReport[],
   isGranted: (model: string) => boolean,
+  factsOf: (engine: string) => typeof UNKNOWN_ENGINE,
 ): Pick<NodeView, "engines" | "models"> {
   const engines = new Map<string, NodeView["engines"][number]>();
   const models = new Map<string, NodeView["models"][number]>();
   for (const engine of reports.flatMap((report) => report.engines)) {
     const { name, kind, version, ready, reason, load = null, advisories = [] } = engine;
-    if (!engines.has(name)) engines.set(name, { name, kind, version, ready, reason, load, advisories });
+    if (!engines.has(name))
+      engines.set(name, { name, kind, version, ready, reason, load, ...factsOf(name), advisories });
     for (const model of engine.models) {
       const { contextLength, loaded, sizeBytes, quantization } = model;
       models.set(`${name}\n${model.name}`, {

@@ -6,14 +6,19 @@ import {
   STEERING_SETTING,
   type Steering,
   withDrained,
+  withWake,
   withWeights,
 } from "../routing/steering.ts";
 import { noWeights, SteeringBook } from "../routing/steering-book.ts";
+import { actorOf } from "./caller.ts";
 import type { AdminContext } from "./context.ts";
 import type { ModelView, NodeView } from "./contract.ts";
 import type { CallParts } from "./create-context.ts";
 
-type SteeringMethods = Pick<AdminContext, "drainNode" | "resumeNode" | "setWeight" | "rollBackWeights">;
+type SteeringMethods = Pick<
+  AdminContext,
+  "drainNode" | "resumeNode" | "setWake" | "wakeNode" | "setWeight" | "rollBackWeights"
+>;
 
 /** What the operator says of nodes and weights while the gateway runs. Without one it is written down for the next. */
 export function createSteeringAdmin(parts: CallParts, showNode: (name: string) => Promise<NodeView>): SteeringMethods {
@@ -79,6 +84,33 @@ export function createSteeringAdmin(parts: CallParts, showNode: (name: string) =
   return {
     drainNode: (name, { force }) => drain(name, true, force),
     resumeNode: (name) => drain(name, false, false),
+    async setWake(name, setting) {
+      const node = await showNode(name);
+      const via = setting === null ? null : await showNode(setting.via);
+      if (via !== null && via.id === node.id) throw sleepsItself(node.name);
+      for (const one of [node, via]) if (one?.origin === "file") throw hasNoAgent(one.name);
+      const after = setting === null || via === null ? null : { mac: setting.mac, via: via.id };
+      const book = await openSteering(parts);
+      const before = book.steering.wakes[node.id] ?? null;
+      await book.change(
+        (now) => withWake(now, node.id, after),
+        writing("nodes.set-wake", `node ${node.name}`, before, after),
+      );
+      return showNode(name);
+    },
+    async wakeNode(name) {
+      const node = await showNode(name);
+      const entry = { action: "nodes.wake", subject: `node ${node.name}`, before: null, after: node.wake };
+      await parts.store.audit.append({ atMs: parts.clock.nowMs(), actor: actorOf(parts.caller), ...entry });
+      if ((live ?? needsGateway()).wake(node.id)) return node;
+      throw new PosternError("invalid_input", {
+        message: `Nobody can wake "${node.name}" now`,
+        hint:
+          node.wake === null
+            ? `Say how first: postern nodes wake ${node.name} --mac 00:11:22:aa:bb:cc --via NODE.`
+            : `Its packet is sent by the agent of "${node.wake.via}", which is away, or the machine did not come after several packets.`,
+      });
+    },
     async setWeight({ model: name, target, weight, force }) {
       const model = modelOf(name);
       refuseOtherStrategy(model);
@@ -151,6 +183,20 @@ function targetsNamed({ name, targets }: ModelView, wanted: string): string[] {
   throw new PosternError("not_found", {
     message: `"${name}" has no target "${wanted}"`,
     hint: known.length === 0 ? "Nobody offers it now." : `It has ${known.join(", ")}; node or model name them.`,
+  });
+}
+
+function sleepsItself(name: string): PosternError {
+  return new PosternError("invalid_input", {
+    message: `"${name}" cannot be woken by its own agent, which sleeps with it`,
+    hint: "Name another node on the same network with --via.",
+  });
+}
+
+function hasNoAgent(name: string): PosternError {
+  return new PosternError("invalid_input", {
+    message: `"${name}" is a node by URL; waking is for nodes with an agent`,
+    hint: "Invite an agent for it: postern nodes invite NAME.",
   });
 }
 

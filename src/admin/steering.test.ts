@@ -85,3 +85,23 @@ describe("models weight", () => {
     expect((await saved())?.weights).toEqual({ m: { "id-forge/e/m": 0 } });
   });
 });
+
+describe("nodes wake", () => {
+  const wake = { mac: "00-11-22-AA-BB-CC", via: "anvil" };
+
+  it("keeps how a machine is woken, and wakes it on request", async () => {
+    await expect(admin.owner.wakeNode("forge")).rejects.toThrow(/Nobody can wake "forge" now/);
+    expect((await admin.owner.setWake("forge", wake)).wake).toEqual({ mac: "00:11:22:aa:bb:cc", via: "anvil" });
+    expect((await admin.owner.wakeNode("forge")).name).toBe("forge");
+    expect((await admin.owner.setWake("forge", null)).wake).toBeNull();
+    await expect(admin.owner.wakeNode("forge")).rejects.toMatchObject({ code: "invalid_input" });
+  });
+
+  it("refuses what cannot work: its own agent, a node that nobody knows, an odd address", async () => {
+    await expect(admin.owner.setWake("forge", { ...wake, via: "forge" })).rejects.toThrow(/sleeps with it/);
+    await expect(admin.owner.setWake("forge", { ...wake, via: "nobody" })).rejects.toMatchObject({ code: "not_found" });
+    await expect(admin.owner.setWake("forge", { ...wake, mac: "00:11" })).rejects.toMatchObject({
+      code: "invalid_input",
+    });
+  });
+});

@@ -58,6 +58,7 @@ const CONFIG: AgentConfig = {
   gateway: null,
   node: null,
   discover: false,
+  wakeOnLan: false,
   engines: [],
   started: [],
   embedded: { mode: "none", modelPath: null },

@@ -16,6 +16,7 @@ import { EngineWatch } from "./engine-watch.ts";
 import { Guard } from "./guard.ts";
 import { basicHardware, readGpus } from "./hardware.ts";
 import type { AgentLog } from "./log.ts";
+import { sendMagicPacket } from "./magic-packet.ts";
 import type { AgentOptions, AgentStatus, RunningAgent } from "./main.ts";
 import { whyNoModels } from "./models-reason.ts";
 import { buildReport } from "./report.ts";
@@ -153,6 +154,7 @@ export class Agent implements RunningAgent, AttemptEvents {
       tables: TABLES,
       nextEpoch: async (floor) => this.#state.nextEpoch(floor),
       onAttempt: (attempt) => serveAttempt(attempt, guard, this),
+      onEngineProbe: async (engine) => (await this.#watch.find(engine)?.ask()) ?? null,
       clock: this.#clock,
       events: {
         onState: (connection) => {
@@ -167,9 +169,21 @@ export class Agent implements RunningAgent, AttemptEvents {
         onLinkOpen: (slot, carrier) => this.#log.info({ slot, carrier }, "link_open"),
         onLinkClosed: (slot, detail) => this.#log.info({ slot, detail }, "link_closed"),
         onGatewayFingerprint: (gatewayFingerprint) => this.#onRotation(gatewayFingerprint),
+        onWake: (mac) => this.#wake(mac),
         onModels: (granted, refused) => this.#log.info({ granted, refused }, "models_granted"),
       },
     });
+  }
+
+  #wake(mac: string): void {
+    if (!this.#options.config.wakeOnLan) {
+      this.#log.warn({ mac, hint: "Set agent.wakeOnLan to allow it." }, "wake_refused");
+      return;
+    }
+    sendMagicPacket(mac).then(
+      () => this.#log.info({ mac }, "wake_sent"),
+      (error: unknown) => this.#log.warn({ mac, reason: String(error) }, "wake_failed"),
+    );
   }
 
   #createStarted(config: StartedEngineConfig): EngineSupervisor {

@@ -10,6 +10,7 @@ import { type OpenProbe, openProbe } from "../engines/probe.ts";
 import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Secret } from "../lib/secret.ts";
+import type { EngineProbeAnswer } from "../tunnel/engine-probe.ts";
 import type { EngineKind, EngineReport } from "../tunnel/link.ts";
 import { isServed } from "./tables.ts";
 
@@ -35,12 +36,18 @@ const AWAY: EngineState = unready("it does not answer");
 /** After this many readings the engine is asked again what it is: it may have been replaced between two of them. */
 const READINGS_PER_IDENTITY = 30;
 
+/** Least time between two questions that a gateway may have put to the engine. */
+const ASK_INTERVAL_MS = 1_000;
+
 /** One engine of this node: how it is reached, what it said last, and the connections that attempts use. */
 export class WatchedEngine {
   readonly name: string;
   readonly settings: EngineSettings;
   readonly #ca: string | null;
   readonly #probe: OpenProbe;
+  readonly #clock: Clock;
+  #asked: Promise<EngineProbeAnswer> | null = null;
+  #askedMs = 0;
   #connections: EngineConnections | null = null;
   #identified: IdentifiedEngine | null = null;
   #state: EngineState = AWAY;
@@ -53,6 +60,7 @@ export class WatchedEngine {
   constructor(settings: EngineSettings, clock: Clock) {
     this.name = settings.name;
     this.settings = settings;
+    this.#clock = clock;
     this.#ca = settings.caFile === null ? null : readAuthority(settings.caFile, settings.name);
     this.#probe = openProbe({
       url: settings.url,
@@ -103,6 +111,29 @@ export class WatchedEngine {
     );
     // Whoever answers next at this address may be another program.
     if (!this.#state.ready && this.#state.models.length === 0) this.#readings = 0;
+  }
+
+  /**
+   * Asks the engine for what it answers from memory, now. Questions that come together, or within `ASK_INTERVAL_MS`, get one answer.
+   * Does not reject.
+   */
+  ask(): Promise<EngineProbeAnswer> {
+    const nowMs = this.#clock.monotonicMs();
+    if (this.#asked === null || nowMs - this.#askedMs >= ASK_INTERVAL_MS) {
+      this.#askedMs = nowMs;
+      this.#asked = this.#ask(nowMs);
+    }
+    return this.#asked;
+  }
+
+  async #ask(startedMs: number): Promise<EngineProbeAnswer> {
+    const path = this.#identified?.adapter.healthPath ?? "/v1/models";
+    try {
+      const { status } = await this.#probe.get(path);
+      return { ok: status < 500, ms: this.#clock.monotonicMs() - startedMs };
+    } catch {
+      return { ok: false, ms: this.#clock.monotonicMs() - startedMs };
+    }
   }
 
   /**

@@ -154,6 +154,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
       gateway: raw.agent?.gateway ?? null,
       node: raw.agent?.node ?? null,
       discover: raw.agent?.discover ?? base.agent.discover,
+      wakeOnLan: raw.agent?.wakeOnLan ?? base.agent.wakeOnLan,
       engines: Object.entries(raw.agent?.engines ?? {}).flatMap(([name, { url, start, ...engine }]) =>
         url === undefined || start !== undefined
           ? []

@@ -310,6 +310,8 @@ export interface AgentConfig {
   node: string | null;
   /** Whether engines on their usual loopback ports are looked for, besides `engines`. */
   discover: boolean;
+  /** Whether the gateway may have Wake-on-LAN packets sent from here. */
+  wakeOnLan: boolean;
   engines: readonly EngineConfig[];
   /** Engines that the agent starts itself. */
   started: readonly StartedEngineConfig[];
@@ -471,6 +473,7 @@ export function defaultConfig(dataFolder: string): ResolvedConfig {
       gateway: null,
       node: null,
       discover: true,
+      wakeOnLan: false,
       engines: [],
       started: [],
       embedded: { mode: "auto", modelPath: null },

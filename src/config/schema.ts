@@ -225,6 +225,10 @@ const agent = z.strictObject({
     .optional()
     .describe("The gateway to dial. Left out: the one that was joined."),
   node: configName.optional().describe("Name of this machine. Left out: its host name."),
+  wakeOnLan: z
+    .boolean()
+    .optional()
+    .describe("Whether the gateway may have this machine wake others on its network (a UDP broadcast). Left out: no."),
   discover: z.boolean().optional().describe("Whether engines on their usual loopback ports are looked for."),
   engines: z
     .record(

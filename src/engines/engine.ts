@@ -47,6 +47,8 @@ export interface EngineAdapter {
   readonly kind: EngineKind;
   /** Ports where a fresh install listens on loopback. */
   readonly defaultPorts: readonly number[];
+  /** What it answers from memory at any time, without a model: its time is the engine's own (S0-24). */
+  readonly healthPath: string;
   /** Decides whether the server behind the probe is of this kind, by what it says. Null when it is not. Does not throw on odd answers. */
   identify(probe: EngineProbe): Promise<EngineIdentity | null>;
   /** Readiness, models, loaded state and load. Never loads a model, and never keeps one from going to sleep. Does not throw. */

@@ -1,6 +1,7 @@
 import type { ModelTargetView } from "../admin/contract.ts";
 import type { ListedModel } from "../dialects/listed-model.ts";
 import type { CatalogueEntry, Target } from "../proxy/target.ts";
+import type { Strategy } from "../routing/strategy.ts";
 import type { ModelReport } from "../tunnel/link.ts";
 
 /** A target as the gateway's own parts see it: what the data plane needs, and what operators are shown. */
@@ -19,6 +20,28 @@ export interface LiveEntry extends CatalogueEntry {
 export interface ProviderOffer {
   name: string | null;
   target: CatalogueTarget;
+}
+
+/** A public name of the configuration. */
+export interface Alias {
+  /** With `*`: every name like it that nobody offers. */
+  name: string;
+  isHidden: boolean;
+  /** Empty: the name stands for itself. */
+  targets: readonly AliasTarget[];
+  strategy?: Strategy | null;
+  /** Operators want to hear when nobody serves it. */
+  isRequired?: boolean;
+}
+
+/** What it stands for. */
+export interface AliasTarget {
+  model: string;
+  /** Null: any. */
+  node: string | null;
+  /** Null: any. With one, `model` may also be the provider's own name. */
+  provider: string | null;
+  weight?: number | null;
 }
 
 /** A model as callers see it: of several targets what the best one offers. */

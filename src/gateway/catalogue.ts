@@ -3,9 +3,15 @@ import { ollamaNameVariants } from "../dialects/ollama/model-names.ts";
 import { matchesGlob } from "../lib/glob.ts";
 import type { Catalogue, CatalogueEntry } from "../proxy/target.ts";
 import { NO_STEERING, type Steering } from "../routing/steering.ts";
-import type { Strategy } from "../routing/strategy.ts";
 import type { EngineReport, ModelReport, NodeReport } from "../tunnel/link.ts";
-import { type CatalogueTarget, type LiveEntry, listedModel, type ProviderOffer } from "./catalogue-entry.ts";
+import {
+  type Alias,
+  type AliasTarget,
+  type CatalogueTarget,
+  type LiveEntry,
+  listedModel,
+  type ProviderOffer,
+} from "./catalogue-entry.ts";
 import { BusyEngines } from "./engine-busy.ts";
 import type { ModelOwners } from "./model-owners.ts";
 import { type RoutingWish, routingOf } from "./model-routing.ts";
@@ -15,26 +21,6 @@ import { rememberModels } from "./remember-models.ts";
 
 /** Most models that one node may bring in. A hostile agent must not fill the catalogue. */
 export const MAX_MODELS_PER_NODE = 2000;
-
-interface Alias {
-  /** With `*`: every name like it that nobody offers. */
-  name: string;
-  isHidden: boolean;
-  /** Empty: the name stands for itself. */
-  targets: readonly AliasTarget[];
-  strategy?: Strategy | null;
-  /** Operators want to hear when nobody serves it. */
-  isRequired?: boolean;
-}
-
-interface AliasTarget {
-  model: string;
-  /** Null: any. */
-  node: string | null;
-  /** Null: any. With one, `model` may also be the provider's own name. */
-  provider: string | null;
-  weight?: number | null;
-}
 
 /**
  * Which models there are and where, from what connectors report, what their nodes were granted, what providers offer, and
@@ -108,6 +94,17 @@ export class LiveCatalogue implements Catalogue {
       for (const target of new Set(offers.map((one) => one.target))) yield target;
   }
 
+  /** How busy an engine is, and how much it can do at once. */
+  loadOf(nodeId: string, engine: string): { slots: number | null; busy: number } {
+    const { slots, busy } = this.#busy.of(nodeId, engine);
+    return { slots, busy };
+  }
+
+  /** Those on nodes. */
+  nodeTargets(): Iterable<NodeTarget> {
+    return this.#targets.values();
+  }
+
   /** Models that a node reports and may not serve. Shown, never routed. */
   get offered(): ReadonlyArray<{ nodeId: string; model: string }> {
     return this.#offered;
@@ -148,7 +145,7 @@ export class LiveCatalogue implements Catalogue {
   /** What the operator says of nodes and weights from now on. */
   setSteering(steering: Steering): void {
     this.#steering = steering;
-    for (const [id, backend] of this.#backends) backend.isDrained = steering.drained.includes(id);
+    for (const backend of this.#backends.values()) backend.obey(steering);
     this.#rebuild();
   }
 
@@ -305,7 +302,7 @@ export class LiveCatalogue implements Catalogue {
     let backend = this.#backends.get(node.id);
     if (backend === undefined) {
       backend = new NodeBackend(node);
-      backend.isDrained = this.#steering.drained.includes(node.id);
+      backend.obey(this.#steering);
       this.#backends.set(node.id, backend);
     }
     return backend;

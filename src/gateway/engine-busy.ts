@@ -10,6 +10,8 @@ import type { EngineReport } from "../tunnel/link.ts";
 export class EngineBusy {
   /** Requests it runs at once, over all connectors that report it; null where one of them does not say. */
   slots: number | null = null;
+  /** Requests that wait inside it, as it says; null where it does not. */
+  queued: number | null = null;
   #own = 0;
   /** Most of our own since the last report. */
   #peak = 0;
@@ -44,11 +46,14 @@ export class EngineBusy {
     else this.#reports.set(connectorId, report);
     let slots: number | null = this.#reports.size === 0 ? null : 0;
     let counted = 0;
+    let queued: number | null = null;
     for (const one of this.#reports.values()) {
       slots = slots === null || one.slots === null ? null : slots + one.slots;
+      if (one.load?.queued != null) queued = (queued ?? 0) + one.load.queued;
       counted += (one.load?.running ?? 0) + (one.load?.queued ?? 0);
     }
     this.slots = slots;
+    this.queued = queued;
     this.#outside = Math.max(0, counted - this.#peak);
     this.#peak = this.#own;
   }

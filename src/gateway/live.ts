@@ -12,8 +12,10 @@ import type { Ledger } from "../usage/record.ts";
 import type { AgentPackageSource } from "./agent-package.ts";
 import type { LiveCatalogue } from "./catalogue.ts";
 import type { Directory } from "./directory.ts";
+import type { EngineHealth } from "./engine-health.ts";
 import type { LivePlaces } from "./places.ts";
 import { probeModel } from "./probe-model.ts";
+import type { Waker } from "./waker.ts";
 
 /** What the live part of the admin contract is made of. */
 export interface LiveParts {
@@ -29,6 +31,8 @@ export interface LiveParts {
   steering: SteeringBook;
   approvals: ApprovalDesk;
   drills: LiveDrills;
+  waker: Waker;
+  engineHealth: EngineHealth;
   ledger: Ledger;
   agentPackage: AgentPackageSource;
   alerts: LiveAlerts;
@@ -48,6 +52,11 @@ export function createLiveGateway(parts: LiveParts): LiveGateway {
     steering: () => parts.steering,
     approvals: () => parts.approvals,
     drills: () => parts.drills,
+    wake: (nodeId) => parts.waker.wake(nodeId),
+    engineFacts: (nodeId, engine) => ({
+      ...catalogue.loadOf(nodeId, engine),
+      latency: parts.engineHealth.latencyOf(nodeId, engine),
+    }),
     models: () => catalogue.views(),
     probeModel: (input, signal) => probeModel(input, signal, catalogue, clock, parts.newId),
     places: () => parts.places.places,

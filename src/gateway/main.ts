@@ -36,6 +36,7 @@ import { Acceptor } from "../tunnel/accept.ts";
 import { CONNECT_PATH } from "../tunnel/constants.ts";
 import { refusal } from "../tunnel/handshake.ts";
 import { createInvitation } from "../tunnel/invitation.ts";
+import type { Link } from "../tunnel/link.ts";
 import { Prices } from "../usage/price.ts";
 import { logRequest } from "./access-log.ts";
 import { Challenges } from "./acme/challenges.ts";
@@ -51,6 +52,7 @@ import { ConfigReload } from "./config-reload.ts";
 import { ConnectionGuard } from "./connection-guard.ts";
 import { openDrills } from "./drills/open-drills.ts";
 import { createEdge } from "./edge.ts";
+import { EngineHealth } from "./engine-health.ts";
 import { loadGatewayIdentity } from "./identity.ts";
 import { viewListeners } from "./listener-views.ts";
 import { openListeners } from "./listeners.ts";
@@ -69,6 +71,7 @@ import { readSpending } from "./read-spending.ts";
 import { reloadableSections } from "./reloadable.ts";
 import { keepRetention } from "./retention.ts";
 import { SummaryQueue } from "./summary-queue.ts";
+import { Waker } from "./waker.ts";
 
 const TOO_MANY_LINKS = refusal("busy", "This gateway has as many links as it may have", { retryAfterSeconds: 30 });
 
@@ -175,6 +178,7 @@ async function compose(
     log,
     closers,
     onAgentAddress: (connectorId, node, address) => addresses.seen(connectorId, node, address),
+    onNodeReady: (nodeId) => waker.arrived(nodeId),
   });
 
   // The data plane.
@@ -187,6 +191,7 @@ async function compose(
     links: () => links.all().map((link) => ({ node: directory.nodeName(link.id.nodeId) ?? "", state: link.state })),
     breakers: () => readBreakers(catalogue.targets(), health),
     queues: () => pipeline.queueDepths(),
+    engines: () => engineHealth.latencies(),
   });
   const health = new TargetHealths(({ targetId, from, to, reason }) => {
     log[to === "open" ? "warn" : "info"]({ target: targetId, from, to, reason }, "breaker");
@@ -247,6 +252,7 @@ async function compose(
     limits: gateway.limits,
     timeouts: gateway.timeouts,
     queue: gateway.queue,
+    wake: (nodeId) => waker.wake(nodeId),
     fields: gateway.fields,
     faults,
     contingency,
@@ -273,6 +279,22 @@ async function compose(
     pipeline,
     flush: () => summaries.flush(),
   });
+  const waker = new Waker({
+    clock,
+    log,
+    steering: () => steering.steering,
+    send: (via, mac) => links.wake(via, mac),
+    nodeName: (id) => directory.nodeName(id),
+  });
+  const engineHealth = new EngineHealth({
+    clock,
+    log,
+    health,
+    targets: () => [...catalogue.nodeTargets()].filter(({ backend }) => directory.nodeName(backend.id) !== null),
+    pingMs: (nodeId) => quickestPing(links.ofNode(nodeId)),
+  });
+  closers.add(() => engineHealth.stop());
+  engineHealth.start();
   const proxies = await openProxies({ configs: gateway.trustedProxies, clock, log, closers });
   livePlaces.watch(() => pipeline.recheckPlaces());
   const callers = callerAddresses(proxies);
@@ -462,6 +484,8 @@ async function compose(
         steering,
         approvals: liveApprovals(approvals, clock, () => pipeline.targetsChanged()),
         drills: drills.live,
+        waker,
+        engineHealth,
         ledger: journal,
         agentPackage,
         alerts: alerts.live,
@@ -521,6 +545,11 @@ function refuseUnsafe(refusal: ListenRefusal | null): void {
   const { reason, hint, risk } = refusal;
   const way = risk === null ? "" : ` To listen all the same: --accept-risk=${risk}.`;
   throw new PosternError("listen_unsafe", { message: reason, hint: `${hint}${way}` });
+}
+
+function quickestPing(ofNode: readonly Link[]): number | null {
+  const pings = ofNode.map((link) => link.stats().lastPingMs).filter((ms) => ms !== null);
+  return pings.length === 0 ? null : Math.min(...pings);
 }
 
 function portOf(server: Server): number {

@@ -65,6 +65,7 @@ it("Metrics counts tokens by type, cached and reasoning ones apart as parts of t
     contingency: () => [],
     approvals: () => 0,
     queues: () => [],
+    engines: () => [],
   });
   ended(metrics, { tokensReasoning: 5 });
   ended(metrics, { tokensReasoning: null });

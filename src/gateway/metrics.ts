@@ -23,6 +23,8 @@ export interface GaugeReadings {
   approvals(): number;
   /** Requests that wait, by model. */
   queues(): Iterable<{ model: string; depth: number }>;
+  /** Engines that were asked over links. */
+  engines(): Iterable<{ node: string; engine: string; latency: { throughMs: number; engineMs: number | null } }>;
 }
 
 /**
@@ -144,6 +146,19 @@ export class Metrics {
       registers: [this.registry],
       collect() {
         this.set(readings.approvals());
+      },
+    });
+    new Gauge({
+      name: "postern_engine_probe_seconds",
+      help: "How long an engine takes for what it has in memory: `through` the link, and `engine` as its agent saw it.",
+      labelNames: ["node", "engine", "side"],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { node, engine, latency } of readings.engines()) {
+          this.set({ node, engine, side: "through" }, latency.throughMs / 1000);
+          if (latency.engineMs !== null) this.set({ node, engine, side: "engine" }, latency.engineMs / 1000);
+        }
       },
     });
     new Gauge({

@@ -2,6 +2,7 @@ import { modelOperations } from "../engines/model-operations.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
 import type { Backend } from "../routing/backend.ts";
 import { hashText } from "../routing/hash.ts";
+import type { Steering } from "../routing/steering.ts";
 import type { EngineKind, EngineReport, ModelReport } from "../tunnel/link.ts";
 import type { CatalogueTarget } from "./catalogue-entry.ts";
 import type { EngineBusy } from "./engine-busy.ts";
@@ -36,10 +37,18 @@ export class NodeBackend implements Backend {
   tags: readonly string[] = [];
   /** The operator wants no new requests there. */
   isDrained = false;
+  /** The operator has said how the machine is woken. */
+  canWake = false;
 
   constructor(node: CatalogueNode) {
     this.id = node.id;
     this.learn(node);
+  }
+
+  /** What the operator says of it. */
+  obey({ drained, wakes }: Steering): void {
+    this.isDrained = drained.includes(this.id);
+    this.canWake = Object.hasOwn(wakes, this.id);
   }
 
   learn({ name, locality, tags }: CatalogueNode): void {
@@ -153,7 +162,7 @@ export class NodeTarget implements CatalogueTarget {
   }
 
   get isAsleep(): boolean {
-    return false;
+    return this.backend.canWake && !this.backend.isDrained && !this.#reach.canAccept();
   }
 
   get busy(): number {
@@ -162,6 +171,11 @@ export class NodeTarget implements CatalogueTarget {
 
   get slots(): number | null {
     return this.#busy.slots;
+  }
+
+  /** Requests that wait inside its engine, where it says so. */
+  get queued(): number | null {
+    return this.#busy.queued;
   }
 
   began(): void {

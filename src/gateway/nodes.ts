@@ -28,6 +28,8 @@ export interface NodesParts {
   closers: Closers;
   /** An agent is there, from this address. Must not throw. */
   onAgentAddress(connectorId: string, node: string, address: string): void;
+  /** A link of a node takes attempts. */
+  onNodeReady(nodeId: string): void;
 }
 
 /** Where models run, as the rest of the gateway sees it. */
@@ -47,7 +49,7 @@ export interface Nodes {
  * Rejects with `store_*` codes, and with `config_invalid` where a name is in the file and in the store.
  */
 export async function openNodes(parts: NodesParts): Promise<Nodes> {
-  const { config, store, prices, clock, log, closers, onAgentAddress } = parts;
+  const { config, store, prices, clock, log, closers, onAgentAddress, onNodeReady } = parts;
   function warn(what: string) {
     return (error: unknown) => log.warn({ error: toPosternError(error).message }, what);
   }
@@ -76,6 +78,7 @@ export async function openNodes(parts: NodesParts): Promise<Nodes> {
       const node = directory.nodeName(link.id.nodeId);
       log.info({ node, slot: link.id.slot, from: link.remoteAddress }, "link ready");
       onAgentAddress(link.id.connectorId, node ?? "", link.remoteAddress);
+      onNodeReady(link.id.nodeId);
     },
     onReport: (nodeId, connectorId, report) => {
       catalogue.setReport(nodeId, connectorId, report);

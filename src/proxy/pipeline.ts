@@ -50,7 +50,7 @@ import { resolveModel, visibleModels } from "./resolve-model.ts";
 import { beginRun, familyOfRun, policiesOf, type Run } from "./run.ts";
 import { type SettleDeps, settleLocal, settleRelayed } from "./settle.ts";
 import { Sweeper } from "./sweeper.ts";
-import type { Catalogue, CatalogueEntry } from "./target.ts";
+import type { Catalogue, CatalogueEntry, Target } from "./target.ts";
 import { makeWaiter } from "./waiter.ts";
 import { type QueueDepth, type Waiter, WaitingRoom } from "./waiting-room.ts";
 
@@ -72,6 +72,8 @@ export interface PipelineDeps {
   limits: LimitConfig;
   timeouts: TimeoutConfig;
   queue: QueueConfig;
+  /** Has a sleeping node woken, at most as often as is good; false where nobody can. Asked several times a second. */
+  wake(nodeId: string): boolean;
   fields: FieldPolicy;
   faults: FaultInjector;
   /** Whether providers are skipped; see `Contingency.verdict`. */
@@ -447,10 +449,17 @@ export class Pipeline {
       nowMs: clock.monotonicMs(),
     };
     const plan = planFor(policies, facts, judgesFor(run, policies, this.#deps));
+    if (plan.wait === "asleep" && !this.#wakeAny(plan.targets))
+      throw new PosternError("no_target", { retryAfterSeconds: 60 });
     if (plan.wait !== null) return plan.wait;
     const first = prepareAttempt(source, plan.targets);
     if (first === null) throw new PosternError("no_target");
     return { first, targets: plan.targets, contingency: plan.contingency, fallback: plan.fallback };
+  }
+
+  /** Whether one of them is being woken; the first that policy wants is. */
+  #wakeAny(targets: readonly Target[]): boolean {
+    return targets.some(({ backend }) => this.#deps.wake(backend.id));
   }
 
   /** Answers from the catalogue, filtered by what the key may use. */

@@ -220,3 +220,48 @@ describe("a request for a model whose every slot is taken", () => {
     waiting.socket.destroy();
   });
 });
+
+describe("a request for a model whose only machine sleeps", () => {
+  it("has it woken, waits for it, and is told so in its stream (B-19)", async () => {
+    const woken: string[] = [];
+    plane = await startDataPlane({ wake: (nodeId) => woken.push(nodeId) > 0 });
+    [target] = plane.serve("llama", "forge") as [PlayedTarget];
+    target.isAccepting = false;
+    target.isAsleep = true;
+    const stream = await ask(plane.key, { stream: true });
+    expect(woken[0]).toBe("id-forge");
+    plane.clock.advance(11_000);
+    plane.clock.advance(16_000);
+    await stream.until(": the machine is being woken: ");
+    expect(target.attempts).toHaveLength(0);
+    target.isAccepting = true;
+    target.isAsleep = false;
+    plane.clock.advance(SWEEP_MS);
+    const attempt = await target.next();
+    attempt.streamHead();
+    attempt.token("good morning");
+    attempt.finish();
+    await stream.until("[DONE]");
+    expect(plane.closed).toMatchObject([{ outcome: "ok" }]);
+    stream.socket.destroy();
+  });
+
+  it("is refused at once where nobody can wake it, and after its time where it does not come", async () => {
+    let canWake = false;
+    plane = await startDataPlane({ wake: () => canWake, queue: { wakeMs: 60_000 } });
+    [target] = plane.serve("llama", "forge") as [PlayedTarget];
+    target.isAccepting = false;
+    target.isAsleep = true;
+    const refused = plane.raw(chatRequest(plane.key, chatBody("llama")));
+    await refused.until("}}");
+    expect(refused.text).toContain("no_target");
+    canWake = true;
+    const waiting = await ask();
+    plane.clock.advance(60_000 + SWEEP_MS);
+    await waiting.until("}}");
+    expect(waiting.status).toBe(503);
+    expect(waiting.text).toContain("no_target");
+    refused.socket.destroy();
+    waiting.socket.destroy();
+  });
+});

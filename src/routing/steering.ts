@@ -6,8 +6,18 @@ export interface Steering {
   readonly drained: readonly string[];
   /** By public name of the model: the weight of each target that was given one, by its id. They count before the file's. */
   readonly weights: Readonly<Record<string, ModelWeights>>;
+  /** How machines are woken, by the node's id. */
+  readonly wakes: Readonly<Record<string, WakeSetting>>;
   /** What `weights` said before the last change of a model; null: nothing. */
   readonly previous: Readonly<Record<string, ModelWeights | null>>;
+}
+
+/** A machine that can be woken by a packet on its network. */
+export interface WakeSetting {
+  /** Six bytes in lower-case hexadecimal, with colons. */
+  readonly mac: string;
+  /** Id of a node on the same network, whose agent sends the packet. */
+  readonly via: string;
 }
 
 export type ModelWeights = Readonly<Record<string, number>>;
@@ -20,7 +30,10 @@ export const MAX_WEIGHT = 1000;
 const MAX_MODELS = 1000;
 const MAX_TARGETS = 1000;
 
-export const NO_STEERING: Steering = { drained: [], weights: {}, previous: {} };
+export const NO_STEERING: Steering = { drained: [], weights: {}, wakes: {}, previous: {} };
+
+/** As network cards' addresses are kept. */
+export const MAC_SYNTAX = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/;
 
 const weights = z
   .record(z.string(), z.int().min(0).max(MAX_WEIGHT))
@@ -28,6 +41,7 @@ const weights = z
 const saved = z.object({
   drained: z.array(z.string()),
   weights: z.record(z.string(), weights),
+  wakes: z.record(z.string(), z.object({ mac: z.string().regex(MAC_SYNTAX), via: z.string() })).default({}),
   previous: z.record(z.string(), weights.nullable()),
 });
 
@@ -48,6 +62,12 @@ export function writeSteering(steering: Steering): Uint8Array {
 export function withDrained(steering: Steering, nodeId: string, isDrained: boolean): Steering {
   const others = steering.drained.filter((id) => id !== nodeId);
   return { ...steering, drained: isDrained ? [...others, nodeId] : others };
+}
+
+/** @param setting Null: the machine is not woken. */
+export function withWake(steering: Steering, nodeId: string, setting: WakeSetting | null): Steering {
+  const { [nodeId]: _before, ...others } = steering.wakes;
+  return { ...steering, wakes: setting === null ? others : { ...others, [nodeId]: setting } };
 }
 
 /** Null where too many models have weights already. */

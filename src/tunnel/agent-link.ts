@@ -1,14 +1,23 @@
 import type { Duplex } from "node:stream";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { LiveSet } from "../lib/live-set.ts";
-import { DRAIN_MS, HANDSHAKE_TIMEOUT_MS, PROBE_PATH, PROMPT_WINDOW_BYTES, RESERVED_STREAMS } from "./constants.ts";
+import {
+  DRAIN_MS,
+  ENGINE_HEADER,
+  ENGINE_PROBE_PATH,
+  HANDSHAKE_TIMEOUT_MS,
+  PROBE_PATH,
+  PROMPT_WINDOW_BYTES,
+  RESERVED_STREAMS,
+} from "./constants.ts";
 import { type AgentMessage, ControlChannel, type GatewayMessage, readGatewayLine } from "./control.ts";
+import { type AskEngine, answerEngineProbe } from "./engine-probe.ts";
 import { STREAM_SLOTS } from "./frames.ts";
 import { readRequestHead } from "./heads.ts";
 import type { NodeReport } from "./link.ts";
 import { Liveness } from "./liveness.ts";
 import { conformReport } from "./report.ts";
-import { Attempt, type AttemptHandler, type BodyBudget, ownAnswer } from "./serve.ts";
+import { Attempt, type AttemptHandler, type BodyBudget, ownAnswer, ownAnswerLater } from "./serve.ts";
 import { Session } from "./session.ts";
 
 /** How long a polite end of the session may take before the socket is destroyed. */
@@ -23,6 +32,8 @@ export interface AgentLinkOptions {
   capacity: number;
   budget: BodyBudget;
   onAttempt: AttemptHandler;
+  /** Asks an engine of this node how it is. */
+  onEngineProbe?: AskEngine | undefined;
   clock: Clock;
   events: {
     /** The gateway's settings have come: the link is in use. */
@@ -153,6 +164,10 @@ export class AgentLink {
     const head = readRequestHead(payload);
     if (head === null || isLast !== (head.bodyBytes === 0)) return this.#session.violate("an unacceptable request");
     if (head.path === PROBE_PATH) return ownAnswer(this.#session, id, isLast, 200, "ok");
+    if (head.path === ENGINE_PROBE_PATH) {
+      const answer = answerEngineProbe(head.headers[ENGINE_HEADER] ?? "", this.#options.onEngineProbe ?? nobody);
+      return ownAnswerLater(this.#session, id, isLast, answer);
+    }
     if (head.path.startsWith("/.postern/")) return ownAnswer(this.#session, id, isLast, 404, "");
     const isFull = this.#running.size >= this.#capacity;
     const attempt = new Attempt(head, this.#options.budget, (ended) => {
@@ -190,3 +205,6 @@ export class AgentLink {
     this.#options.events.onClosed(detail);
   }
 }
+
+/** Of an agent that has no engines to ask. */
+const nobody: AskEngine = async () => null;

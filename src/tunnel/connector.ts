@@ -7,6 +7,7 @@ import { DEFAULT_CAPACITY, DEFAULT_LINKS, DIRECT_RETRY_MS, DRAIN_MS, MAX_LINKS }
 import type { GatewayMessage } from "./control.ts";
 import { type Dialled, dial } from "./dial.ts";
 import type { DialFailure } from "./dial-failure.ts";
+import type { AskEngine } from "./engine-probe.ts";
 import type { Acceptance } from "./handshake.ts";
 import type { Identity } from "./identity.ts";
 import type { NodeReport } from "./link.ts";
@@ -35,6 +36,8 @@ export interface ConnectorOptions {
    */
   nextEpoch(floor: number): Promise<number>;
   onAttempt: AttemptHandler;
+  /** Asks an engine of this node how it is. Left out: there is none. */
+  onEngineProbe?: AskEngine;
   clock: Clock;
   /** In [0, 1). Default `Math.random`. */
   random?: () => number;
@@ -51,6 +54,8 @@ export interface ConnectorEvents {
   /** The gateway's identity was rotated: remember this fingerprint instead. */
   onGatewayFingerprint?(fingerprint: string): void;
   /** Which reported models may be used. */
+  /** The gateway wants a machine on this network woken. */
+  onWake?(mac: string): void;
   onModels?(granted: string[], refused: Array<{ name: string; reason: string }>): void;
 }
 
@@ -213,6 +218,7 @@ export class Connector {
       capacity,
       budget: this.#budget,
       onAttempt: this.#options.onAttempt,
+      onEngineProbe: this.#options.onEngineProbe,
       clock: this.#clock,
       events: {
         onOpen: () => {
@@ -258,6 +264,9 @@ export class Connector {
     switch (message.type) {
       case "drain":
         return this.#replace(slot, link, Math.round(this.#random() * message.spreadMs));
+      case "wake":
+        this.#options.events?.onWake?.(message.mac);
+        return;
       case "models":
         this.#options.events?.onModels?.(message.granted, message.refused);
         return;

@@ -10,6 +10,8 @@ export const PROTOCOL_MAX = 1;
 export const CONNECT_PATH = "/.postern/connect";
 /** The data-path probe (a stream on the link). */
 export const PROBE_PATH = "/.postern/probe";
+/** A question to one engine, asked by the agent: how long it takes there, and through the link. */
+export const ENGINE_PROBE_PATH = "/.postern/engine";
 
 /** `Upgrade` tokens: frames on the bare socket, or inside WebSocket messages. */
 export const UPGRADE_DIRECT = "postern-link";

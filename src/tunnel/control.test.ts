@@ -102,6 +102,10 @@ describe("readAgentLine() and readGatewayLine()", () => {
     expect(readGatewayLine('{"type":"drain","reason":"r","spreadMs":5}')).toEqual({
       message: { type: "drain", reason: "r", spreadMs: 5 },
     });
+    expect(readGatewayLine('{"type":"wake","mac":"00:11:22:aa:bb:cc"}')).toEqual({
+      message: { type: "wake", mac: "00:11:22:aa:bb:cc" },
+    });
+    expect(readGatewayLine('{"type":"wake","mac":"eth0; reboot"}')).toEqual({ trouble: "bad_message" });
     expect(readAgentLine('{"type":"drain","reason":"r","spreadMs":5}')).toEqual({ ignored: "drain" });
   });
 

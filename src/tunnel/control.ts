@@ -11,6 +11,8 @@ export type GatewayMessage =
   | { type: "drain"; reason: string; spreadMs: number }
   /** Which of the reported models this node may serve. For people: the gateway enforces it anyway. */
   | { type: "models"; granted: string[]; refused: Array<{ name: string; reason: string }> }
+  /** Send a Wake-on-LAN packet for this address. For agents whose operator allows it; others do nothing. */
+  | { type: "wake"; mac: string }
   /** The link is about to end. */
   | { type: "bye"; reason: string; permanent: boolean; retryAfterSeconds: number }
   | Unsupported;
@@ -32,6 +34,9 @@ interface Unsupported {
 /** Why a control channel is given up. */
 export type ControlTrouble = "not_json" | "bad_message" | "bad_report" | "too_many_lines" | "unsupported";
 
+/** Six bytes in lower-case hexadecimal, with colons. */
+export const MAC_SYNTAX = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/;
+
 const shortText = z.string().max(300);
 const envelopeSchema = z.object({ type: z.string().min(1).max(64), required: z.boolean().optional() });
 const unsupportedSchema = z.object({ type: z.literal("unsupported"), of: z.string().max(64), hint: shortText });
@@ -42,6 +47,7 @@ const gatewaySchema = z.discriminatedUnion("type", [
     granted: z.array(z.string().max(256)).max(2048),
     refused: z.array(z.object({ name: z.string().max(256), reason: shortText })).max(2048),
   }),
+  z.object({ type: z.literal("wake"), mac: z.string().regex(MAC_SYNTAX) }),
   z.object({
     type: z.literal("bye"),
     reason: shortText,
@@ -55,7 +61,7 @@ const agentSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("draining") }),
   unsupportedSchema,
 ]);
-const GATEWAY_TYPES = new Set(["drain", "models", "bye", "unsupported"]);
+const GATEWAY_TYPES = new Set(["drain", "models", "wake", "bye", "unsupported"]);
 const AGENT_TYPES = new Set(["report", "draining", "unsupported"]);
 
 /** One message of the control channel as it was understood. */

@@ -183,6 +183,11 @@ export class GatewayLink implements Link, ExchangeOwner {
     this.#control.send(message);
   }
 
+  /** Asks the agent to wake a machine on its network. Whether it does is its operator's to say; there is no answer. */
+  wake(mac: string): void {
+    this.#control.send({ type: "wake", mac });
+  }
+
   #makeControl(): ControlChannel<GatewayMessage, AgentMessage> {
     return new ControlChannel((line) => this.#session.control(line), this.#clock, readAgentLine, {
       onMessage: (message) => {

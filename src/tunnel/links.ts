@@ -128,6 +128,17 @@ export class Links {
     for (const link of this.#byNode.get(nodeId) ?? []) link.tellModels(granted, refused);
   }
 
+  /** Asks the agents of a node to wake a machine on their network. Whether there was anybody to ask. */
+  wake(nodeId: string, mac: string): boolean {
+    const connectors = new Set<string>();
+    for (const link of this.#byNode.get(nodeId) ?? []) {
+      if (link.state === "draining" || connectors.has(link.id.connectorId)) continue;
+      connectors.add(link.id.connectorId);
+      link.wake(mac);
+    }
+    return connectors.size > 0;
+  }
+
   /** Drains every link (see `Link.drain`) and resolves when all are closed. */
   async drain(drainMs?: number): Promise<void> {
     await Promise.all(this.all().map((link) => link.drain(drainMs)));

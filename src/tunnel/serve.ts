@@ -245,6 +245,33 @@ export function ownAnswer(session: Session, id: number, isLast: boolean, status:
   if (body.length > 0) stream.send(Buffer.from(body), true);
 }
 
+/** The same for an answer that takes a while. What comes too late is dropped. */
+export function ownAnswerLater(
+  session: Session,
+  id: number,
+  isLast: boolean,
+  answer: Promise<{ status: number; body: string }>,
+): void {
+  let isOver = false;
+  const end = (): void => {
+    isOver = true;
+  };
+  const nobody: StreamOwner = { onHead() {}, onBody() {}, onBodyEnd() {}, onReset: end, onLinkEnd: end, onDrain() {} };
+  const stream = session.accept(id, isLast, nobody);
+  answer
+    .catch(() => ({ status: 500, body: "" }))
+    .then(({ status, body }) => {
+      if (isOver) return;
+      stream.sendHead(
+        FRAME.head,
+        writeAnswerHead(status, { "content-length": String(body.length) }),
+        body.length === 0,
+      );
+      if (body.length > 0) stream.send(Buffer.from(body, "latin1"), true);
+    })
+    .catch(() => {});
+}
+
 function readRequest({ method, path, headers }: RequestHead): AttemptRequest {
   return {
     method,

@@ -13,6 +13,7 @@ describe("SPEC.md", () => {
   test.each([
     names.CONNECT_PATH,
     names.PROBE_PATH,
+    names.ENGINE_PROBE_PATH,
     names.UPGRADE_DIRECT,
     names.UPGRADE_WEBSOCKET,
     names.HELLO_HEADER,

@@ -86,6 +86,8 @@ export interface DataPlaneOptions {
   limits?: Partial<LimitConfig>;
   timeouts?: Partial<TimeoutConfig>;
   queue?: Partial<QueueConfig>;
+  /** Default: nobody can be woken. */
+  wake?: (nodeId: string) => boolean;
   publicHost?: string;
   endpoints?: readonly Endpoint[];
   rules?: readonly AddressRule[];
@@ -173,6 +175,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     limits,
     timeouts,
     queue: { ...DEFAULT_QUEUE, ...options.queue },
+    wake: options.wake ?? (() => false),
     fields: DEFAULT_FIELD_POLICY,
     faults,
     contingency,

@@ -80,6 +80,12 @@ export class FakeGateway implements LiveGateway {
   approvals() {
     return liveApprovals(this.approvalBook, this.#clock, () => this.calls.push("targetsChanged"));
   }
+  wake(nodeId: string) {
+    return this.#steering.steering.wakes[nodeId] !== undefined;
+  }
+  engineFacts() {
+    return { slots: 4, busy: 1, latency: null };
+  }
   contingency() {
     return this.#contingency;
   }

@@ -7,6 +7,7 @@ import {
   nodeView,
   removedNode,
   updateNodeInput,
+  wakeInput,
 } from "../contract.ts";
 import { route } from "./route.ts";
 
@@ -70,6 +71,25 @@ export const nodeRoutes = [
     summary: "Sends a drained node requests again.",
     answer: nodeView,
     handle: (context, { params }) => context.resumeNode(params.node),
+  }),
+  route({
+    method: "PUT",
+    path: "/nodes/{node}/wake",
+    resource: "nodes",
+    role: "operator",
+    summary: "Says how a node's machine is woken when requests wait for it.",
+    body: wakeInput,
+    answer: nodeView,
+    handle: (context, { params, body }) => context.setWake(params.node, body.wake),
+  }),
+  route({
+    method: "POST",
+    path: "/nodes/{node}/wake",
+    resource: "nodes",
+    role: "operator",
+    summary: "Has a node's machine woken now.",
+    answer: nodeView,
+    handle: (context, { params }) => context.wakeNode(params.node),
   }),
   route({
     method: "DELETE",

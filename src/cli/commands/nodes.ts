@@ -23,7 +23,7 @@ interface UpdateOptions {
 /** Uses of a `--reusable` invitation without `--max`. */
 const REUSABLE_USES = 10;
 
-/** `nodes invite|list|show|update|drain|resume|remove`. */
+/** `nodes invite|list|show|update|drain|resume|wake|remove`. */
 export function addNodesCommand(program: Command, commands: CommandSet): void {
   const nodes = program.command("nodes").description("Machines where models run.");
 
@@ -128,6 +128,38 @@ export function addNodesCommand(program: Command, commands: CommandSet): void {
     },
   );
 
+  commands.finish<{ mac?: string; via?: string; off?: boolean }>(
+    nodes
+      .command("wake <node>")
+      .description("Wake a node's machine now (Wake-on-LAN); or say how it is woken whenever requests wait for it.")
+      .option("--mac <address>", "the machine's network card: from now on it is woken when requests wait for it")
+      .option("--via <node>", "a node on the same network, whose agent sends the packet (agent.wakeOnLan there)")
+      .option("--off", "it is not woken any more"),
+    [
+      ["postern nodes wake forge --mac 00:11:22:aa:bb:cc --via pi", "requests for its models wait while it comes up"],
+      ["postern nodes wake forge", "now"],
+      ["postern nodes wake forge --off", "let it sleep"],
+    ],
+    async ({ options, args, output }) => {
+      const name = args[0] ?? "";
+      const { mac, via } = options;
+      if ((mac === undefined) !== (via === undefined)) throw usageError("--mac and --via go together");
+      const setting = mac === undefined || via === undefined ? null : { mac, via };
+      if (setting !== null && options.off === true) throw usageError("--off takes no --mac");
+      const { withAdmin } = await import("../admin-session.ts");
+      const isNow = setting === null && options.off !== true;
+      const node = await withAdmin(options, (admin) => (isNow ? admin.wakeNode(name) : admin.setWake(name, setting)));
+      output.result(node, () =>
+        isNow
+          ? `Asked "${node.wake?.via}" to wake "${node.name}". It shows in \`postern nodes list\` when it is there.`
+          : node.wake === null
+            ? `"${node.name}" is not woken any more.`
+            : `"${node.name}" is woken through "${node.wake.via}" when requests wait for it.`,
+      );
+      return undefined;
+    },
+  );
+
   commands.finish<{ force?: boolean }>(
     nodes
       .command("remove <node>")
@@ -221,6 +253,7 @@ function renderNode(node: NodeView, paint: Paint): string {
     ["locality", node.locality],
     ["tags", node.tags.length === 0 ? null : node.tags.join(" ")],
     ["agent", node.agentVersion],
+    ["woken via", node.wake === null ? null : `${node.wake.via} (${node.wake.mac})`],
     ["hardware", node.hardware === null ? null : describeHardware(node.hardware)],
   ];
   const head = facts
@@ -232,9 +265,20 @@ function renderNode(node: NodeView, paint: Paint): string {
       { title: "NAME", value: (one) => one.name },
       { title: "KIND", value: (one) => one.kind },
       { title: "VERSION", value: (one) => one.version },
+      { title: "SLOTS", value: (one) => (one.slots === null ? null : `${one.busy}/${one.slots}`) },
       { title: "LOAD", value: (one) => describeLoad(one.load) },
+      { title: "THROUGH", value: (one) => inMs(one.latency?.throughMs), align: "right" },
+      { title: "AT ENGINE", value: (one) => inMs(one.latency?.engineMs), align: "right" },
+      {
+        title: "LATENCY",
+        value: (one) => one.latency?.level ?? null,
+        style: (one) => (one.latency?.level === "alarm" ? "red" : "green"),
+      },
       { title: "STATE", value: (one) => (one.ready ? "ready" : (one.reason ?? "not ready")) },
     ]),
+    ...node.engines
+      .filter((one) => one.latency?.level === "alarm")
+      .map((one) => paint("red", `${harmless(one.name)} is slow: ${one.latency?.text}`)),
     section(
       "Known faults",
       node.engines.flatMap((engine) => engine.advisories.map((one) => ({ ...one, engine: engine.name }))),
@@ -277,6 +321,10 @@ function renderNode(node: NodeView, paint: Paint): string {
   function section<Row>(title: string, rows: readonly Row[], columns: Parameters<typeof renderTable<Row>>[0]): string {
     return rows.length === 0 ? "" : `${paint("underline", title)}\n${renderTable(columns, rows, paint)}`;
   }
+}
+
+function inMs(ms: number | null | undefined): string | null {
+  return ms == null ? null : `${Math.round(ms)} ms`;
 }
 
 /** `3 running, 2 queued, cache 41 %`, as far as it is known. */

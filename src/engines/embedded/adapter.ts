@@ -13,6 +13,7 @@ const health = z.object({ slots: count, running: some, queued: some });
 export const embeddedAdapter: EngineAdapter = {
   kind: "embedded",
   defaultPorts: [],
+  healthPath: "/health",
 
   async identify(probe: EngineProbe): Promise<EngineIdentity | null> {
     const isOurs = isOwnedBy(readListedModels(await tryGet(probe, "/v1/models")), "postern");

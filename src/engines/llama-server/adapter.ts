@@ -49,6 +49,7 @@ const VERSION_WITH_MEDIA_MARKER = "b9000";
 export const llamaServerAdapter: EngineAdapter = {
   kind: "llama-server",
   defaultPorts: [8080, 9931],
+  healthPath: "/health",
 
   async identify(probe: EngineProbe): Promise<EngineIdentity | null> {
     if (!isOwnedBy(readListedModels(await tryGet(probe, "/v1/models"), nameOf), "llamacpp")) return null;

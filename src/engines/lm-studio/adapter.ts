@@ -52,6 +52,7 @@ const VERSION_WITH_OLDER_LIST = "0.3.6";
 export const lmStudioAdapter: EngineAdapter = {
   kind: "lm-studio",
   defaultPorts: [1234],
+  healthPath: "/v1/models",
 
   async identify(probe: EngineProbe): Promise<EngineIdentity | null> {
     if (readCurrent(readJson(await tryGet(probe, "/api/v1/models"), currentList)) !== null) {

@@ -31,6 +31,7 @@ const list = z.object({ models: z.array(z.unknown()).nullish() });
 export const ollamaAdapter: EngineAdapter = {
   kind: "ollama",
   defaultPorts: [11434],
+  healthPath: "/api/tags",
 
   async identify(probe: EngineProbe): Promise<EngineIdentity | null> {
     const said = readJson(await tryGet(probe, "/api/version"), version);

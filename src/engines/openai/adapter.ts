@@ -8,6 +8,7 @@ import { refusalReason, tryGet } from "../read-answer.ts";
 export const openaiAdapter: EngineAdapter = {
   kind: "openai",
   defaultPorts: [],
+  healthPath: "/v1/models",
 
   async identify(probe: EngineProbe): Promise<EngineIdentity | null> {
     const models = readListedModels(await tryGet(probe, "/v1/models"));

@@ -19,6 +19,7 @@ const LOAD_METRICS = {
 export const sglangAdapter: EngineAdapter = {
   kind: "sglang",
   defaultPorts: [30000],
+  healthPath: "/v1/models",
 
   async identify(probe: EngineProbe): Promise<EngineIdentity | null> {
     if (readJson(await tryGet(probe, "/get_model_info"), modelInfo) === null) return null;

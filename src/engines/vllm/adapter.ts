@@ -21,6 +21,7 @@ const LOAD_METRICS = {
 export const vllmAdapter: EngineAdapter = {
   kind: "vllm",
   defaultPorts: [8000],
+  healthPath: "/health",
 
   async identify(probe: EngineProbe): Promise<EngineIdentity | null> {
     const said = readJson(await tryGet(probe, "/version"), version);
