@@ -45,7 +45,7 @@ import { AgentPackageSource } from "./agent-package.ts";
 import { AgentAddresses } from "./alerts/agent-addresses.ts";
 import { countForAlerts } from "./alerts/count-request.ts";
 import { openAlerts } from "./alerts/open-alerts.ts";
-import { createSources } from "./alerts/sources.ts";
+import { createSources, type WatchedParts } from "./alerts/sources.ts";
 import { readBreakers, viewBreakers } from "./breakers.ts";
 import { callerAddresses } from "./caller-address.ts";
 import { ConfigReload } from "./config-reload.ts";
@@ -387,11 +387,43 @@ async function compose(
   closers.add(() => links.stop());
   gateway.listen = { host: gateway.listen.host, port: portOf(listeners.public.server) };
   const publicUrl = publicUrlOf(config);
+  const watched: WatchedParts = {
+    clock,
+    catalogue,
+    directory,
+    links,
+    requiredModels: () => config.models.filter(({ isRequired }) => isRequired).map(({ name }) => name),
+    queues: () => pipeline.queueDepths(),
+    directNodes: config.nodes,
+    health,
+    contingency,
+    providers,
+    keyring,
+    keyLimits,
+    store,
+    ledger: journal,
+    certificates: () => listeners.certificates(),
+    traffic,
+    addresses,
+  };
+  const alerts = await openAlerts({
+    config: config.alerts,
+    sources: (rules) => [() => drills.overdue(), ...createSources(watched, rules)],
+    store: store.alerts,
+    clock,
+    random: Math.random,
+    newId,
+    log,
+    closers,
+    gateway: publicUrl,
+    isWell: () => notReady().length === 0,
+  });
+
   const reload = new ConfigReload({
     live: config,
     started,
     load,
-    sections: reloadableSections({ config, places: livePlaces, listeners, catalogue, prices, edge }),
+    sections: reloadableSections({ config, places: livePlaces, listeners, catalogue, prices, edge, alerts }),
     clock,
     log,
     audit: (entry) => store.audit.append(entry),
@@ -408,41 +440,6 @@ async function compose(
     if (ledger.state === "failing" && ledger.reason !== null) reasons.push(ledger.reason);
     return reasons;
   }
-
-  const alerts = await openAlerts({
-    config: config.alerts,
-    sources: [
-      () => drills.overdue(),
-      ...createSources({
-        rules: config.alerts.rules,
-        clock,
-        catalogue,
-        directory,
-        links,
-        requiredModels: config.models.filter(({ isRequired }) => isRequired).map(({ name }) => name),
-        queues: () => pipeline.queueDepths(),
-        directNodes: config.nodes,
-        health,
-        contingency,
-        providers,
-        keyring,
-        keyLimits,
-        store,
-        ledger: journal,
-        certificates: () => listeners.certificates(),
-        traffic,
-        addresses,
-      }),
-    ],
-    store: store.alerts,
-    clock,
-    random: Math.random,
-    newId,
-    log,
-    closers,
-    gateway: publicUrl,
-    isWell: () => notReady().length === 0,
-  });
 
   // Seeing it and steering it.
   const { adminUrl, socketPath } = await openAdmin({

@@ -17,6 +17,7 @@ test("every setting that a running gateway takes over is one of the file, and th
     catalogue: { setAliases() {} },
     prices: new Prices([]),
     edge: createEdge(config.gateway),
+    alerts: { reload: async () => {} },
   });
   const known = listConfigSettings().map(({ path }) => path);
   const page = readPage("docs/reference/config.md");

@@ -1,5 +1,6 @@
 import type { ResolvedConfig } from "../config/resolved.ts";
 import type { Prices } from "../usage/price.ts";
+import type { OpenedAlerts } from "./alerts/open-alerts.ts";
 import type { LiveCatalogue } from "./catalogue.ts";
 import type { ReloadableSection } from "./config-reload.ts";
 import type { Edge } from "./edge.ts";
@@ -15,6 +16,7 @@ export interface ReloadParts {
   catalogue: Pick<LiveCatalogue, "setAliases">;
   prices: Prices;
   edge: Edge;
+  alerts: Pick<OpenedAlerts, "reload">;
 }
 
 /**
@@ -22,7 +24,7 @@ export interface ReloadParts {
  * its paths as they stand in the file, and what to do, if it is not read in its place each time.
  */
 export function reloadableSections(parts: ReloadParts): ReloadableSection[] {
-  const { config, places, listeners, catalogue, prices, edge } = parts;
+  const { config, places, listeners, catalogue, prices, edge, alerts } = parts;
   return [
     {
       paths: ["endpoints", "access.rules"],
@@ -34,6 +36,7 @@ export function reloadableSections(parts: ReloadParts): ReloadableSection[] {
     { paths: ["access.templates"] },
     { paths: ["models"], apply: () => catalogue.setAliases(config.models) },
     { paths: ["prices"], apply: () => prices.replaceAll(config.prices) },
+    { paths: ["alerts"], apply: () => alerts.reload(config.alerts) },
     { paths: ["gateway.cors"], apply: () => edge.setCors(config.gateway.cors) },
     { paths: ["storage.requestRetention"] },
     { paths: LIMITS.map((name) => `gateway.limits.${name}`) },

@@ -26,31 +26,32 @@ export type IsFiring = (rule: RuleName, key: string) => boolean;
  * few additions, and memory does not grow with the traffic.
  */
 export class TrafficFindings {
-  readonly #rules: AlertRules;
-  readonly #all: SlottedCounts;
-  readonly #byModel: NamedCounts;
-  readonly #firstTokens: NamedCounts;
-  readonly #failovers: NamedCounts;
+  #rules: AlertRules;
+  #counts: Counts;
 
   constructor(rules: AlertRules) {
     this.#rules = rules;
-    this.#all = new SlottedCounts(rules["error-ratio"].windowMs, 2);
-    this.#byModel = new NamedCounts(rules["error-ratio"].windowMs, 2, MAX_NAMES);
-    this.#firstTokens = new NamedCounts(rules["slow-first-token"].windowMs, EDGES_MS.length + 1, MAX_NAMES);
-    this.#failovers = new NamedCounts(rules.failovers.windowMs, 1, MAX_NAMES);
+    this.#counts = countsFor(rules);
+  }
+
+  /** Other thresholds from now on. Where a window has another length, counting begins anew. */
+  setRules(rules: AlertRules): void {
+    const hasOtherWindows = WINDOWED.some((rule) => rules[rule].windowMs !== this.#rules[rule].windowMs);
+    if (hasOtherWindows) this.#counts = countsFor(rules);
+    this.#rules = rules;
   }
 
   ended({ model, isFailure, firstTokenMs }: TrafficRequest, monotonicMs: number): void {
     const column = isFailure ? 1 : 0;
-    this.#all.add(column, monotonicMs);
+    this.#counts.all.add(column, monotonicMs);
     if (model === null) return;
-    this.#byModel.add(model, column, monotonicMs);
-    if (firstTokenMs !== null) this.#firstTokens.add(model, binOf(firstTokenMs), monotonicMs);
+    this.#counts.byModel.add(model, column, monotonicMs);
+    if (firstTokenMs !== null) this.#counts.firstTokens.add(model, binOf(firstTokenMs), monotonicMs);
   }
 
   /** @param from The target that the request left. */
   failover(from: string, monotonicMs: number): void {
-    this.#failovers.add(from, 0, monotonicMs);
+    this.#counts.failovers.add(from, 0, monotonicMs);
   }
 
   *find(isFiring: IsFiring, monotonicMs: number): Generator<Finding> {
@@ -61,8 +62,8 @@ export class TrafficFindings {
 
   *#findErrors(isFiring: IsFiring, monotonicMs: number): Generator<Finding> {
     const { threshold, minRequests, windowMs } = this.#rules["error-ratio"];
-    const whole = { name: "", sums: this.#all.sums(monotonicMs) };
-    for (const { name, sums } of [whole, ...this.#byModel.sums(monotonicMs)]) {
+    const whole = { name: "", sums: this.#counts.all.sums(monotonicMs) };
+    for (const { name, sums } of [whole, ...this.#counts.byModel.sums(monotonicMs)]) {
       const [good = 0, failed = 0] = sums;
       const requests = good + failed;
       if (requests < minRequests || failed / requests <= limitOf(threshold, isFiring("error-ratio", name))) continue;
@@ -78,7 +79,7 @@ export class TrafficFindings {
 
   *#findSlow(isFiring: IsFiring, monotonicMs: number): Generator<Finding> {
     const { threshold, minRequests, windowMs } = this.#rules["slow-first-token"];
-    for (const { name, sums } of this.#firstTokens.sums(monotonicMs)) {
+    for (const { name, sums } of this.#counts.firstTokens.sums(monotonicMs)) {
       const requests = sums.reduce((total, count) => total + count, 0);
       if (requests < minRequests) continue;
       const p95Ms = percentile(sums, requests, 0.95);
@@ -94,7 +95,7 @@ export class TrafficFindings {
 
   *#findFailovers(isFiring: IsFiring, monotonicMs: number): Generator<Finding> {
     const { threshold, windowMs } = this.#rules.failovers;
-    for (const { name, sums } of this.#failovers.sums(monotonicMs)) {
+    for (const { name, sums } of this.#counts.failovers.sums(monotonicMs)) {
       const [count = 0] = sums;
       if (count <= limitOf(threshold, isFiring("failovers", name))) continue;
       yield {
@@ -105,6 +106,25 @@ export class TrafficFindings {
       };
     }
   }
+}
+
+const WINDOWED = ["error-ratio", "slow-first-token", "failovers"] as const;
+
+interface Counts {
+  all: SlottedCounts;
+  byModel: NamedCounts;
+  firstTokens: NamedCounts;
+  failovers: NamedCounts;
+}
+
+function countsFor(rules: AlertRules): Counts {
+  const errorsMs = rules["error-ratio"].windowMs;
+  return {
+    all: new SlottedCounts(errorsMs, 2),
+    byModel: new NamedCounts(errorsMs, 2, MAX_NAMES),
+    firstTokens: new NamedCounts(rules["slow-first-token"].windowMs, EDGES_MS.length + 1, MAX_NAMES),
+    failovers: new NamedCounts(rules.failovers.windowMs, 1, MAX_NAMES),
+  };
 }
 
 /** The threshold, lower while it fires, so that a value at its edge does not make it come and go. */

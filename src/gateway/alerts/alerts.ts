@@ -119,6 +119,11 @@ export class Alerts implements AlertSink {
     this.#lookSoon();
   }
 
+  /** What was raised and not resolved. */
+  get raised(): readonly Finding[] {
+    return [...this.#raised.values()];
+  }
+
   resolve(rule: RuleName, key: string): void {
     if (this.#raised.delete(`${rule}\n${key}`)) this.#lookSoon();
   }
@@ -197,7 +202,7 @@ export class Alerts implements AlertSink {
     const isQuiet = (alert: Alert): boolean => silenceOf(alert, this.#silences, at.nowMs) !== null;
     for (const notification of this.#grouping.due(firing, isQuiet, at)) this.#tell(notification);
     this.#refresh(firing, at);
-    void this.#history.write();
+    this.#history.write();
   }
 
   #next(): void {

@@ -22,7 +22,8 @@ export class AlertHistory {
   readonly #parts: HistoryParts;
   readonly #alerts = new Map<string, Alert>();
   #deliveries: AlertDeliveryRecord[] = [];
-  #isWriting = false;
+  /** Under way; null: none is. */
+  #writing: Promise<void> | null = null;
   #timer: Timer;
 
   constructor(parts: HistoryParts) {
@@ -42,10 +43,15 @@ export class AlertHistory {
     this.#deliveries.push(delivery);
   }
 
-  /** Writes what waits. Resolves when it was tried; does not reject. */
-  async write(): Promise<void> {
-    if (this.#isWriting || (this.#alerts.size === 0 && this.#deliveries.length === 0)) return;
-    this.#isWriting = true;
+  /** Writes what waits, one write at a time. Does not throw. */
+  write(): void {
+    if (this.#writing !== null || (this.#alerts.size === 0 && this.#deliveries.length === 0)) return;
+    this.#writing = this.#write().finally(() => {
+      this.#writing = null;
+    });
+  }
+
+  async #write(): Promise<void> {
     const alerts = [...this.#alerts.values()];
     const deliveries = this.#deliveries;
     this.#alerts.clear();
@@ -57,15 +63,16 @@ export class AlertHistory {
       // What changed meanwhile is newer.
       for (const alert of alerts) if (!this.#alerts.has(alert.id)) this.changed(alert);
       this.#deliveries = [...deliveries, ...this.#deliveries].slice(-MAX_WAITING);
-    } finally {
-      this.#isWriting = false;
     }
   }
 
-  /** Writes what waits, once more. */
+  /** Writes what waits, once more. Does not reject. */
   async stop(): Promise<void> {
     this.#timer.cancel();
-    await this.write();
+    // What came while a write was under way is not in it.
+    await this.#writing;
+    this.write();
+    await this.#writing;
   }
 
   #prune(): void {

@@ -1,16 +1,19 @@
 import type { Logger } from "pino";
 import type { LiveAlerts } from "../../admin/context.ts";
 import type { AlertsConfig } from "../../config/alerts.ts";
+import type { AlertRules } from "../../continuity/alerts/rules.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Closers } from "../../lib/closers.ts";
 import type { AlertStore } from "../../storage/alert-store.ts";
 import { type AlertSink, Alerts, type AlertsParts } from "./alerts.ts";
+import type { Channel } from "./channel.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { openChannels } from "./open-channels.ts";
 
 export interface OpenAlertsParts {
   config: AlertsConfig;
-  sources: AlertsParts["sources"];
+  /** What is asked what is wrong, as the rules are. */
+  sources(rules: AlertRules): AlertsParts["sources"];
   store: AlertStore;
   clock: Clock;
   random: () => number;
@@ -23,59 +26,88 @@ export interface OpenAlertsParts {
   isWell(): boolean;
 }
 
-/** Alerts of a running gateway: where they are raised, and how they are seen. */
+/** Alerts of a running gateway: where they are raised, how they are seen, and how they are changed. */
 export interface OpenedAlerts {
   sink: AlertSink;
   live: LiveAlerts;
+  /**
+   * Other rules, channels and heartbeat. What fires goes on firing; what waits to be sent is told anew. Rejects, with all as it was,
+   * where an authority's file cannot be read.
+   */
+  reload(config: AlertsConfig): Promise<void>;
+}
+
+interface Running {
+  alerts: Alerts;
+  heartbeat: Heartbeat | null;
 }
 
 /** Opens the channels and begins to look. Rejects with `store_*` codes, and for a certificate authority's file that cannot be read. */
 export async function openAlerts(parts: OpenAlertsParts): Promise<OpenedAlerts> {
-  const { config, clock, log, closers, gateway } = parts;
+  const { config, clock, gateway } = parts;
+  let current = await start(parts, config, openChannels(config.channels, clock, gateway));
+  parts.closers.add(() => stop(current));
+  return {
+    sink: {
+      raise: (finding) => current.alerts.raise(finding),
+      resolve: (rule, key) => current.alerts.resolve(rule, key),
+    },
+    live: toLive(() => current),
+    async reload(next) {
+      const channels = openChannels(next.channels, clock, gateway);
+      await stop(current);
+      const { raised } = current.alerts;
+      current = await start(parts, next, channels);
+      for (const finding of raised) current.alerts.raise(finding);
+    },
+  };
+}
+
+async function start(parts: OpenAlertsParts, config: AlertsConfig, channels: Channel[]): Promise<Running> {
+  const { clock, log, gateway, isWell } = parts;
   const alerts = new Alerts({
     ...parts,
-    channels: openChannels(config.channels, clock, gateway),
+    config,
+    channels,
+    sources: parts.sources(config.rules),
     onFiring: ({ rule, key, severity, summary }) => log.warn({ rule, key, severity, summary }, "alert fires"),
     onResolved: ({ rule, key, summary }) => log.info({ rule, key, summary }, "alert resolved"),
     onTrouble: (what, detail) => log.warn(detail, what),
   });
-  closers.add(() => alerts.stop());
   await alerts.start();
-  const heartbeat =
-    config.heartbeat === null
-      ? null
-      : new Heartbeat({
-          config: config.heartbeat,
-          clock,
-          gateway,
-          isWell: parts.isWell,
-          onTrouble: (detail) => log.warn({ detail }, "heartbeat not delivered"),
-        });
-  if (heartbeat !== null) {
-    closers.add(() => heartbeat.stop());
-    heartbeat.start();
-  }
-  return { sink: alerts, live: toLive(alerts, heartbeat) };
+  if (config.heartbeat === null) return { alerts, heartbeat: null };
+  const onTrouble = (detail: string): void => log.warn({ detail }, "heartbeat not delivered");
+  const heartbeat = new Heartbeat({ config: config.heartbeat, clock, gateway, isWell, onTrouble });
+  heartbeat.start();
+  return { alerts, heartbeat };
 }
 
-function toLive(alerts: Alerts, heartbeat: Heartbeat | null): LiveAlerts {
+async function stop({ alerts, heartbeat }: Running): Promise<void> {
+  heartbeat?.stop();
+  await alerts.stop();
+}
+
+function toLive(current: () => Running): LiveAlerts {
   return {
-    view: () => ({
-      firing: alerts.firing().map(({ alert, silence }) => ({ ...alert, silencedBy: silence?.id ?? null })),
-      pending: alerts.pending().map(({ rule, key, summary, sinceMs }) => ({ rule, key, summary, sinceMs })),
-      channels: alerts
-        .channels()
-        .map((channel) => ({ ...channel, rules: channel.rules === null ? null : [...channel.rules] })),
-      heartbeat: heartbeat?.view() ?? null,
-    }),
+    view() {
+      const { alerts, heartbeat } = current();
+      return {
+        firing: alerts.firing().map(({ alert, silence }) => ({ ...alert, silencedBy: silence?.id ?? null })),
+        pending: alerts.pending().map(({ rule, key, summary, sinceMs }) => ({ rule, key, summary, sinceMs })),
+        channels: alerts
+          .channels()
+          .map((channel) => ({ ...channel, rules: channel.rules === null ? null : [...channel.rules] })),
+        heartbeat: heartbeat?.view() ?? null,
+      };
+    },
     test: async (channel, signal) =>
-      (await alerts.test(channel, signal)).map(({ outcome, ...rest }) => ({
+      (await current().alerts.test(channel, signal)).map(({ outcome, ...rest }) => ({
         ...rest,
         isDelivered: outcome.isDelivered,
         detail: outcome.detail,
         nextStep: outcome.isDelivered ? null : outcome.nextStep,
       })),
-    silencesChanged: () => alerts.silencesChanged(),
-    acknowledged: (id, ack) => alerts.acknowledged(id, ack),
+    silencesChanged: () => current().alerts.silencesChanged(),
+    acknowledged: (id, ack) => current().alerts.acknowledged(id, ack),
   };
 }

@@ -34,13 +34,12 @@ import { StoreWatch } from "./store-watch.ts";
 
 /** The parts of a gateway in which something may be wrong. */
 export interface WatchedParts {
-  rules: AlertRules;
   clock: Clock;
   catalogue: LiveCatalogue;
   directory: Directory;
   links: Links;
   /** Models that must be able to answer. */
-  requiredModels: readonly string[];
+  requiredModels(): readonly string[];
   /** Requests that wait, by model. */
   queues(): Iterable<{ model: string; depth: number }>;
   /** Those that the gateway reaches by URL. */
@@ -59,17 +58,21 @@ export interface WatchedParts {
 }
 
 /** Everything that is asked, every few seconds, what it finds wrong. In memory all of it, but for the store's own word. */
-export function createSources(parts: WatchedParts): Array<(isFiring: IsFiring) => Iterable<Finding>> {
-  const { rules, clock, catalogue, health, contingency, traffic, addresses } = parts;
+export function createSources(
+  parts: WatchedParts,
+  rules: AlertRules,
+): Array<(isFiring: IsFiring) => Iterable<Finding>> {
+  const { clock, catalogue, health, contingency, traffic, addresses } = parts;
   const budgets = new KeyBudgets(parts.keyring, parts.keyLimits);
   const writing = new StoreWatch(
     () => parts.store.health(),
     () => parts.ledger.health(),
   );
+  traffic.setRules(rules);
   return [
     () => findAwayNodes(readNodes(parts)),
     () =>
-      findMissingModels(parts.requiredModels, (name) => {
+      findMissingModels(parts.requiredModels(), (name) => {
         const entry = catalogue.find(name) ?? catalogue.match(name);
         return entry?.targets.some((target) => target.canAccept()) ?? false;
       }),
