@@ -34,6 +34,7 @@ const HIDDEN = new RegExp(
   "gi",
 );
 const MASK = "[hidden]";
+const NOTHING = Buffer.from("{}");
 
 /** Members beside the message in which providers tell of accounts, requests and the hosts behind them. */
 const DROPPED = ["request_id", "user_id", "metadata", "innererror", "provider", "trace_id"] as const;
@@ -52,21 +53,21 @@ export interface ToldError {
  * the provider's own request ids. What helps the caller stays word for word: content policies, contexts that are full, fields
  * that are wrong (Anthropic's clients match its wording).
  *
- * @param body Of an answer with a status from 400. What is not JSON is never passed on, and stays as it is.
+ * @param body Of an answer with a status from 400. What is no JSON object is not told at all.
  * @param host The provider's, hidden wherever it stands.
  */
 export function tellProviderError(status: number, body: Buffer, host: string): ToldError {
   const tree = parse(body);
   switch (matterOf(status, tree)) {
     case "account":
-      return { status: ACCOUNT_STATUS, body: Buffer.from("{}"), isAccount: true };
+      return { status: ACCOUNT_STATUS, body: NOTHING, isAccount: true };
     case "rate":
       return { status, body: rateBody(tree), isAccount: false };
     case "request":
       // 403 is never told; a moderator's is as good as a 400.
       return {
         status: status === 403 ? 400 : status,
-        body: tree === null ? body : hideNames(body, tree, host),
+        body: tree === null ? NOTHING : hideNames(body, tree, host),
         isAccount: false,
       };
   }

@@ -27,14 +27,14 @@ type Planned = Plan<Target> & PlanReasons;
 
 /**
  * Step 9 within the policies of key and endpoint: the targets that both may reach, first those that the key prefers, then those
- * that the endpoint does. What needs an approval is left out without one; where nothing else can serve, the request waits for it.
+ * that the endpoint does; one's own first where neither says. What needs an approval is left out without one; where nothing else can serve, the request waits for it.
  *
  * @throws PosternError `no_target`, and what `planInContingency` and the judges throw.
  */
 export function planFor(policies: Policies, given: PlanForFacts, judges: PlanJudges): Planned {
   const mayLeave = given.mayLeave && policies.every((policy) => policy.mayLeave);
   if (!policies.some((policy) => policy.hasTargetRules))
-    return planInContingency({ ...given, mayLeave, prefers: null }, judges.verdict, false);
+    return planInContingency({ ...given, mayLeave, prefers: usualOrder(policies, given) }, judges.verdict, false);
   const targets = given.targets.filter((target) => policies.every((policy) => policy.mayReach(target)));
   if (targets.length === 0 && given.targets.length > 0) {
     throw new PosternError("no_target", {
@@ -42,12 +42,27 @@ export function planFor(policies: Policies, given: PlanForFacts, judges: PlanJud
     });
   }
   const [key, endpoint] = policies;
-  const prefers = (a: Target, b: Target) => key.compare(a, b) || endpoint.compare(a, b);
+  const usual = usualOrder(policies, given);
+  const prefers = (a: Target, b: Target) => key.compare(a, b) || endpoint.compare(a, b) || (usual?.(a, b) ?? 0);
   const wantsLocal = policies.some(({ document }) => document.prefer === "local");
   const facts = { ...given, targets, mayLeave, prefers };
   const isOther = (target: Target) => policies.some((policy) => policy.needsApproval(target));
   if (!targets.some(isOther)) return planInContingency(facts, judges.verdict, wantsLocal);
   return planWithApproval(facts, isOther, judges, wantsLocal);
+}
+
+/**
+ * Where nobody says which side comes first, one's own machines do: a cloud costs, and sees what is asked. Who gives targets an order
+ * or weights says it, and so does a key with `prefer`, be it `none`. Null: all are the same.
+ */
+function usualOrder([key, endpoint]: Policies, { targets, routing }: PlanForFacts): typeof ownFirst | null {
+  if (routing.strategy === "priority" || routing.strategy === "weighted") return null;
+  if (key.document.prefer !== undefined || (endpoint.document.prefer ?? "none") !== "none") return null;
+  return targets.some((target) => target.leaves) ? ownFirst : null;
+}
+
+function ownFirst(a: Target, b: Target): number {
+  return Number(a.leaves) - Number(b.leaves);
 }
 
 function planWithApproval(
