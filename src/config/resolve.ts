@@ -129,7 +129,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
       ...resolveEngine(resolving, ["nodes", name], node, forGateway),
     })),
     providers: resolveProviders(resolving, resolvedTimeouts, forGateway),
-    models: Object.entries(raw.models ?? {}).map(([name, { targets, hidden, strategy, required }]) => ({
+    models: Object.entries(raw.models ?? {}).map(([name, { targets, hidden, strategy, required, rescue }]) => ({
       name,
       targets: (targets ?? []).map((target) => ({
         model: target.model,
@@ -140,6 +140,7 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
       isHidden: hidden ?? false,
       strategy: strategy ?? null,
       isRequired: required ?? false,
+      isRescued: rescue ?? false,
     })),
     keyTemplates: new Map(Object.entries(raw.access?.templates ?? {}).map(resolveTemplate)),
     prices: Object.entries(raw.prices ?? {}).map(([model, { input, output, cached }]) => ({

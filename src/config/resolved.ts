@@ -290,6 +290,8 @@ interface ModelConfig {
   strategy: Strategy | null;
   /** Changes that would leave it without a ready target are refused. */
   isRequired: boolean;
+  /** Another target goes on with a stream that breaks off. */
+  isRescued: boolean;
 }
 
 interface ModelTarget {

@@ -170,8 +170,16 @@ const model = z
       .boolean()
       .optional()
       .describe("Changes that would leave it without a target that is ready are refused, unless they are forced."),
+    rescue: z
+      .boolean()
+      .optional()
+      .describe(
+        "When a stream breaks off, another target goes on with the text, where its engine can (docs/reference/faults.md).",
+      ),
   })
-  .refine((one) => Object.keys(one).length > 0, { error: "needs `targets`, `hidden`, `strategy` or `required`" });
+  .refine((one) => Object.keys(one).length > 0, {
+    error: "needs `targets`, `hidden`, `strategy`, `required` or `rescue`",
+  });
 
 /** What the agent itself says to a program that it starts. */
 const AGENTS_OWN_ARGUMENTS = /^(--host|--port|--api-key|--api-key-file)(=|$)/;

@@ -4,7 +4,7 @@ import type { ValueKind } from "../lib/json-scan.ts";
  * Version of the field tables. Gateway and agent enforce the same ones at versions of their own; the number goes up with
  * every change of a table, and the agent reports it.
  */
-export const FIELDS_VERSION = 2;
+export const FIELDS_VERSION = 3;
 
 /** What is known of one member of a request body. */
 export interface FieldRule {

@@ -1,15 +1,11 @@
-import { anthropicConversation } from "./anthropic/conversation.ts";
 import type { AttemptFormat } from "./attempt-format.ts";
 import { createCodecs } from "./codecs.ts";
-import type { ConversationDialect } from "./conversation.ts";
+import { CONVERSATIONS } from "./conversations.ts";
 import type { DialectCodec } from "./dialect.ts";
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "./field-policy.ts";
-import { ollamaChatConversation, ollamaGenerateConversation } from "./ollama/conversation.ts";
 import { embeddingsTranslation } from "./ollama/embeddings-translation.ts";
-import { openAiChatConversation } from "./openai/conversation.ts";
 import { type Operation, operationById } from "./operations.ts";
 import { passThrough } from "./pass-through.ts";
-import { responsesConversation } from "./responses/conversation.ts";
 import { translation } from "./translation.ts";
 
 /**
@@ -26,15 +22,6 @@ const PREFERENCES: ReadonlyMap<string, readonly string[]> = new Map([
   ["anthropic.messages", ["openai.chat", "ollama.chat"]],
   ["ollama.chat", ["openai.chat", "anthropic.messages"]],
   ["ollama.generate", ["openai.chat", "anthropic.messages"]],
-]);
-
-/** The dialects of conversations, by operation. Any two of them can be joined. */
-const CONVERSATIONS: ReadonlyMap<string, ConversationDialect> = new Map([
-  ["openai.chat", openAiChatConversation],
-  ["openai.responses", responsesConversation],
-  ["anthropic.messages", anthropicConversation],
-  ["ollama.chat", ollamaChatConversation],
-  ["ollama.generate", ollamaGenerateConversation],
 ]);
 
 /** Makes a format between two operations that are no conversations, for one request. */

@@ -8,6 +8,7 @@ const EMPTY = Buffer.alloc(0);
 
 /** Turns an engine's stream into the caller's: one record read, one written, one buffer for all that a chunk brings. */
 export class TranslatedStream implements StreamTap {
+  readonly holdsErrors: boolean;
   readonly #reader: AnswerReader;
   readonly #writer: AnswerWriter;
   readonly #requestBytes: number;
@@ -21,7 +22,9 @@ export class TranslatedStream implements StreamTap {
   #deltas = 0;
   #textLength = 0;
 
-  constructor(reader: AnswerReader, writer: AnswerWriter, requestBytes: number) {
+  /** @param holdsErrors Whether an error of the engine's is left to `inBandError`, because the answer may yet go on. */
+  constructor(reader: AnswerReader, writer: AnswerWriter, requestBytes: number, holdsErrors = false) {
+    this.holdsErrors = holdsErrors;
     this.#reader = reader;
     this.#writer = writer;
     this.#requestBytes = requestBytes;
@@ -85,7 +88,8 @@ export class TranslatedStream implements StreamTap {
     for (const event of events) {
       if (event.type === "error") {
         this.#hasFailed = true;
-        return out + this.#writer.error(event.error);
+        this.#said = event.error;
+        return this.holdsErrors ? out : out + this.#writer.error(event.error);
       }
       out += this.#take(event);
     }

@@ -32,6 +32,8 @@ export interface Alias {
   strategy?: Strategy | null;
   /** Operators want to hear when nobody serves it. */
   isRequired?: boolean;
+  /** Another target goes on with a stream that breaks off. Default no. */
+  isRescued?: boolean;
 }
 
 /** What it stands for. */

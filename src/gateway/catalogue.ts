@@ -316,7 +316,8 @@ export class LiveCatalogue implements Catalogue {
     }
     const firstSeenMs = createdAtMs;
     const routing = routingOf(wish, this.#steering.weights[name]);
-    return { name, targets, routing, listed: () => listedModel(name, firstSeenMs, targets) };
+    const isRescued = this.#aliases.some((alias) => alias.name === name && alias.isRescued === true);
+    return { name, targets, routing, isRescued, listed: () => listedModel(name, firstSeenMs, targets) };
   }
 
   #aliasOf(name: string): Alias | undefined {

@@ -34,7 +34,13 @@ beforeEach(async () => {
 afterEach(() => closers.close());
 
 function feed(times: number, node: PlayedTarget, target: PlayedTarget, verdict: "ok" | "failed" | "abandoned"): void {
-  const entry = { name: "m", targets: [node, target], routing: DEFAULT_ROUTING, listed: () => expect.unreachable() };
+  const entry = {
+    name: "m",
+    targets: [node, target],
+    routing: DEFAULT_ROUTING,
+    isRescued: false,
+    listed: () => expect.unreachable(),
+  };
   for (let time = 0; time < times; time++) feedContingency(book, { list: () => [entry] }, { target, verdict });
 }
 

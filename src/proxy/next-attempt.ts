@@ -1,57 +1,84 @@
+import type { StreamTap } from "../dialects/dialect.ts";
 import { isContextOverflow } from "../dialects/told-error.ts";
+import type { ErrorCode } from "../errors.ts";
 import type { AttemptFailure } from "../routing/classify-failure.ts";
 import { planRetry } from "../routing/retry.ts";
 import type { Attempt } from "./attempt.ts";
 import type { AttemptTrail } from "./attempt-trail.ts";
-import { type AttemptSource, type PreparedAttempt, prepareAttempt } from "./prepare-attempt.ts";
+import { type PreparedAttempt, prepareAttempt } from "./prepare-attempt.ts";
+import type { RelayHost, RelayJob } from "./relay-contract.ts";
+import type { Rescue } from "./rescue.ts";
 import type { Target } from "./target.ts";
 
-/** What is tried next, and after what wait. */
+/** What is tried next, after what wait, and what that makes of the attempt before it. */
 export interface NextAttempt {
   prepared: PreparedAttempt;
   waitMs: number;
-}
-
-export interface RetryBounds {
-  maxAttempts: number;
-  elapsedMs: number;
-  remainingMs: number;
-  /** From 0 to 1, by chance. */
-  draw: number;
+  verdict: "failed" | "refused";
+  code: ErrorCode;
 }
 
 /** Finds what may be tried after an attempt, among the targets of a plan. `planRetry` decides; this knows the targets. */
 export class NextAttempts {
-  readonly #source: AttemptSource;
+  readonly #job: RelayJob;
+  readonly #host: RelayHost;
   readonly #trail: AttemptTrail;
+  readonly #rescue: Rescue | null;
   /** In the order of the plan; set once there is one. */
   targets: readonly Target[] = [];
 
-  constructor(source: AttemptSource, trail: AttemptTrail) {
-    this.#source = source;
+  constructor(job: RelayJob, host: RelayHost, trail: AttemptTrail, rescue: Rescue | null) {
+    this.#job = job;
+    this.#host = host;
     this.#trail = trail;
+    this.#rescue = rescue;
   }
 
   /** After a failure before any content; null where there is nothing more to do. */
-  after(attempt: Attempt, failure: AttemptFailure, bounds: RetryBounds): NextAttempt | null {
+  after(attempt: Attempt, failure: AttemptFailure): NextAttempt | null {
     if (!failure.isCurable) return null;
     const { target } = attempt;
     const next = this.#next(() => true);
+    const elapsedMs = this.#host.monotonicMs() - this.#job.startedMs;
     const retry = planRetry(failure, {
+      maxAttempts: this.#job.maxAttempts,
       hasContent: false,
       attempts: this.#trail.count,
       attemptsHere: this.#trail.triesOf(target),
       pauseMs: attempt.pauseMs,
       next: next === null ? "none" : isAlike(next.target, target) ? "alike" : "other",
-      ...bounds,
+      elapsedMs,
+      remainingMs: this.#job.timeouts.totalMs - elapsedMs,
+      draw: this.#host.random(),
     });
-    if (retry === null) return null;
-    const prepared = retry.to === "next" ? next : this.#again(attempt);
-    return prepared === null ? null : { prepared, waitMs: retry.waitMs };
+    const prepared = retry?.to === "same" ? this.#again(attempt) : next;
+    if (retry === null || prepared === null) return null;
+    return { prepared, waitMs: retry.waitMs, verdict: "failed", code: failure.code };
+  }
+
+  /** After content: the attempt that goes on with what the caller has. @param tap Of the stream so far. */
+  goingOn(
+    attempt: Attempt,
+    code: ErrorCode,
+    detail: Record<string, unknown> | null,
+    tap: StreamTap | null,
+  ): NextAttempt | null {
+    const left = this.targets.filter((one) => !this.#trail.hasTried(one) && one.canAccept());
+    const prepared = this.#rescue?.next(attempt, { code, detail }, tap, left) ?? null;
+    return prepared === null ? null : { prepared, waitMs: 0, verdict: "failed", code };
+  }
+
+  /** After an error that is about the request as it was asked there: whether it is asked otherwise. */
+  otherwise(attempt: Attempt, status: number, body: Buffer): NextAttempt | null {
+    const plainer = this.#withoutUsage(attempt, status, body);
+    const prepared = plainer ?? this.#larger(attempt, status, body);
+    if (prepared === null) return null;
+    const code = plainer === null ? "context_length_exceeded" : "engine_failed";
+    return { prepared, waitMs: 0, verdict: "refused", code };
   }
 
   /** A prompt that is too long for one model may go to one with a larger window, once, and nowhere else. */
-  larger(attempt: Attempt, status: number, body: Buffer): PreparedAttempt | null {
+  #larger(attempt: Attempt, status: number, body: Buffer): PreparedAttempt | null {
     const window = attempt.target.contextLength;
     if (window === null || this.#trail.count > 1 || !isContextOverflow(status, body)) return null;
     return this.#next((one) => (one.contextLength ?? 0) > window);
@@ -61,7 +88,7 @@ export class NextAttempts {
    * Some servers refuse a stream that is asked for its usage, which is our doing and not the caller's: the same target is asked
    * without (reference: engine-apis §8, 1). That it answers then shows that nothing else was wrong.
    */
-  withoutUsage(attempt: Attempt, status: number, body: Buffer): PreparedAttempt | null {
+  #withoutUsage(attempt: Attempt, status: number, body: Buffer): PreparedAttempt | null {
     const isRefusal = status === 400 || status === 422;
     if (!isRefusal || !attempt.prepared.isUsageForced) return null;
     if (!/stream_options|include_usage/.test(body.toString("latin1"))) return null;
@@ -80,7 +107,7 @@ export class NextAttempts {
 
   #prepare(targets: readonly Target[], asksUsage = true): PreparedAttempt | null {
     try {
-      return prepareAttempt(this.#source, targets, asksUsage);
+      return prepareAttempt(this.#job.source, targets, asksUsage);
     } catch {
       // Why it failed at the first target says more than that it cannot be said to the others.
       return null;

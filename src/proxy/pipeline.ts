@@ -352,6 +352,7 @@ export class Pipeline {
         overheadMs,
         timeouts,
         maxAttempts: limits.attempts,
+        isRescued: entry.isRescued,
         answerCopy: run.capture,
       },
       {

@@ -4,7 +4,7 @@ import { type Plan, type PlanFacts, planAttempts } from "../routing/plan.ts";
 import type { Target } from "./target.ts";
 
 /** Why a request is not served where it otherwise would be. */
-export type FallbackReason = "contingency" | "nodes_away" | "approved";
+export type FallbackReason = "contingency" | "nodes_away" | "approved" | "rescued";
 
 /** What the caller and the record are told about a choice of targets. */
 export interface PlanReasons {

@@ -42,6 +42,8 @@ export interface RelayJob {
   timeouts: TimeoutConfig;
   /** Most attempts, the first included. */
   maxAttempts: number;
+  /** Another target goes on with a stream that breaks off, where it can. */
+  isRescued: boolean;
   /** Shown what the caller gets; null: nobody. */
   answerCopy: AnswerCopy | null;
 }

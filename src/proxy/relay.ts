@@ -12,9 +12,10 @@ import { Attempt } from "./attempt.ts";
 import type { AttemptEvents } from "./attempt-events.ts";
 import { AttemptTrail } from "./attempt-trail.ts";
 import { CallerAnswer, type CallerEvents } from "./caller-answer.ts";
-import { NextAttempts } from "./next-attempt.ts";
+import { type NextAttempt, NextAttempts } from "./next-attempt.ts";
 import type { PreparedAttempt } from "./prepare-attempt.ts";
 import type { RelayHost, RelayJob, RelayPlan } from "./relay-contract.ts";
+import { Rescue } from "./rescue.ts";
 import type { Watched } from "./sweeper.ts";
 import type { Target } from "./target.ts";
 import { NO_USAGE, usageSoFar } from "./usage-so-far.ts";
@@ -38,6 +39,7 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
   readonly #trail = new AttemptTrail();
   readonly #nexts: NextAttempts;
   readonly #headers: AnswerHeaders;
+  readonly #rescue: Rescue | null;
   #record: OpenRecord | null = null;
   #plan: RelayPlan | null;
   #attempt: Attempt | null = null;
@@ -46,15 +48,15 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
   /** Of the attempt that answers, or answered last. */
   #tap: StreamTap | null = null;
   #firstTokenMs: number | null = null;
-  #isBodyDropped = false;
   #isSettled = false;
 
   constructor(job: RelayJob, host: RelayHost) {
     this.#job = job;
     this.#plan = job.plan;
     this.#host = host;
-    this.#nexts = new NextAttempts(job.source, this.#trail);
     this.#headers = new AnswerHeaders(job, host, this.#trail);
+    this.#rescue = Rescue.begin(job);
+    this.#nexts = new NextAttempts(job, host, this.#trail, this.#rescue);
     this.#caller = new CallerAnswer(job.response, host.sweeper, this, job.answerCopy);
   }
 
@@ -107,7 +109,7 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
     this.#nexts.targets = this.#plan?.targets ?? [];
     const { source, requestBytes, context } = this.#job;
     const attempt = new Attempt(prepared, this.#trail.count, this.#job, this.#host, this, ({ format }) => {
-      this.#tap = format.tap(source.facts, requestBytes, context);
+      this.#tap = this.#rescue?.tap(prepared) ?? format.tap(source.facts, requestBytes, context);
       return this.#tap;
     });
     this.#trail.began(prepared.target);
@@ -133,7 +135,7 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
   onContent(out: Buffer): void {
     if (this.#firstTokenMs === null) {
       this.#firstTokenMs = this.#host.monotonicMs() - this.#job.startedMs;
-      this.#dropBody();
+      if (this.#rescue === null) this.#job.body.release();
       if (this.#caller.isCommitted) this.#writeHeld();
       else this.#commit();
     }
@@ -155,9 +157,10 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
   }
 
   onErrorAnswer(status: number, type: string, body: Buffer): void {
-    if (this.#retryOtherwise(status, body)) return;
     const failure = classifyAnswer(status);
-    if (this.#retry(failure)) return;
+    const attempt = this.#attempt;
+    if (attempt === null || this.#firstTokenMs !== null) return this.onTrouble(failure, { status }, null);
+    if (this.#goOn(this.#nexts.otherwise(attempt, status, body) ?? this.#nexts.after(attempt, failure))) return;
     this.#close(failure.isCurable ? "failed" : "refused", failure.code);
     if (failure.isCurable && this.#trail.failedTargets > 1) return this.#end(failure.code, "failed", { status });
     // The engine's own words are what its client's author needs to see.
@@ -165,13 +168,13 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
       const told = isPassableError(status, type, body) ? toldError(status, body) : null;
       return this.#end(failure.code, "failed", { status }, told);
     }
-    const reply = this.#attempt?.prepared.format.readError(status, type, body, this.#job.context) ?? null;
+    const reply = attempt.prepared.format.readError(status, type, body, this.#job.context);
     if (reply === null) return this.#end(failure.code, "failed", { status });
     this.#respondWhole(reply.status, reply.body, failure.code, NO_USAGE, "application/json");
   }
 
   onTrouble(failure: AttemptFailure, detail: Record<string, unknown> | null, lastWords: Buffer | null): void {
-    if (this.#retry(failure)) return;
+    if (this.#goOn(this.#afterTrouble(failure, detail))) return;
     if (lastWords === null || !this.#caller.isCommitted) return this.#end(failure.code, "failed", detail);
     this.#close("failed", failure.code);
     this.#settle("failed", failure.code, this.#usageSoFar("failed"), detail, () =>
@@ -181,41 +184,25 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
 
   // Going on
 
-  #retry(failure: AttemptFailure): boolean {
+  #afterTrouble(failure: AttemptFailure, detail: Record<string, unknown> | null): NextAttempt | null {
     const attempt = this.#attempt;
-    if (attempt === null || this.#isBodyDropped || this.#firstTokenMs !== null) return false;
-    const elapsedMs = this.#host.monotonicMs() - this.#job.startedMs;
-    const remainingMs = this.#job.timeouts.totalMs - elapsedMs;
-    const { maxAttempts } = this.#job;
-    const draw = this.#host.random();
-    const next = this.#nexts.after(attempt, failure, { maxAttempts, elapsedMs, remainingMs, draw });
-    if (next === null) return false;
-    this.#close("failed", failure.code);
-    this.#goOn(next.prepared, failure.code, next.waitMs);
-    return true;
+    if (attempt === null) return null;
+    if (this.#firstTokenMs === null) return this.#nexts.after(attempt, failure);
+    return this.#nexts.goingOn(attempt, failure.code, detail, this.#tap);
   }
 
-  /** After an error that is about the request as it was asked there: whether it is asked otherwise. */
-  #retryOtherwise(status: number, body: Buffer): boolean {
-    const attempt = this.#attempt;
-    if (attempt === null || this.#isBodyDropped) return false;
-    const plainer = this.#nexts.withoutUsage(attempt, status, body);
-    const next = plainer ?? this.#nexts.larger(attempt, status, body);
-    if (next === null) return false;
-    const code = plainer === null ? "context_length_exceeded" : "engine_failed";
-    this.#close("refused", code);
-    this.#goOn(next, code, 0);
-    return true;
-  }
-
-  #goOn(prepared: PreparedAttempt, code: ErrorCode, waitMs: number): void {
-    const from = this.#attempt?.target.backend.label ?? "none";
-    const to = prepared.target.backend.label;
-    if (prepared.target.id !== this.#attempt?.target.id) this.#host.failover(from, to, code);
+  /** @returns Whether there is something to go on with. */
+  #goOn(next: NextAttempt | null): boolean {
+    const from = this.#attempt?.target;
+    if (next === null || from === undefined) return false;
+    const { prepared, waitMs, verdict, code } = next;
+    this.#close(verdict, code);
+    if (prepared.target.id !== from.id) this.#host.failover(from.backend.label, prepared.target.backend.label, code);
     this.#attempt = null;
-    this.#tap = null;
-    if (waitMs <= 0) return this.#try(prepared);
-    this.#next = { prepared, atMs: this.#host.monotonicMs() + waitMs };
+    if (this.#firstTokenMs === null) this.#tap = null;
+    if (waitMs <= 0) this.#try(prepared);
+    else this.#next = { prepared, atMs: this.#host.monotonicMs() + waitMs };
+    return true;
   }
 
   // The answer
@@ -296,6 +283,8 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
     told: PosternError | null = null,
   ): void {
     this.#close(outcome === "failed" ? "failed" : "abandoned", code);
+    const loss = this.#rescue?.loss ?? null;
+    if (outcome === "failed" && loss !== null && loss.code !== code) return this.#end(loss.code, outcome, loss.detail);
     const isOfTargets = outcome === "failed" && this.#firstTokenMs === null;
     const error = told ?? (isOfTargets ? this.#trail : NOTHING_TRIED).error(code, detail);
     const recorded = told === null ? error.code : code;
@@ -310,11 +299,6 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
     this.#settle(outcome, recorded, this.#usageSoFar(outcome), detail, () =>
       this.#caller.breakOff(lastWords, this.#job.codec.isErrorAnEnd === true),
     );
-  }
-
-  #dropBody(): void {
-    this.#isBodyDropped = true;
-    this.#job.body.release();
   }
 
   #usageSoFar(outcome: Outcome): Usage {
@@ -332,7 +316,7 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
     this.#isSettled = true;
     this.#host.sweeper.unwatch(this);
     this.#caller.giveSocketBack();
-    this.#dropBody();
+    this.#job.body.release();
     const { records } = this.#trail;
     this.#host.settle(
       this.#record,
@@ -344,7 +328,7 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
         timeToFirstTokenMs: this.#firstTokenMs,
         attempts: records,
         contingency: this.#plan?.contingency ?? null,
-        fallback: this.#plan?.fallback ?? null,
+        fallback: outcome === "ok" && this.#rescue?.loss ? "rescued" : (this.#plan?.fallback ?? null),
         servedBy: records.at(-1)?.target ?? null,
         bytesOut: this.#caller.bytesOut,
         detail,

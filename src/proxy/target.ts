@@ -64,6 +64,8 @@ export interface CatalogueEntry {
   name: string;
   targets: readonly Target[];
   routing: ModelRouting;
+  /** Another target goes on with a stream that breaks off, where it can. */
+  isRescued: boolean;
   /** What callers are told of it. */
   listed(): ListedModel;
 }

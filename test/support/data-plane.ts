@@ -38,6 +38,7 @@ import type { Backend } from "../../src/routing/backend.ts";
 import { hashText } from "../../src/routing/hash.ts";
 import { DEFAULT_ROUTING, type ModelRouting } from "../../src/routing/strategy.ts";
 import { TargetHealths } from "../../src/routing/target-health.ts";
+import type { EngineKind } from "../../src/tunnel/link.ts";
 import { type PriceRule, Prices } from "../../src/usage/price.ts";
 import type { Ledger, RequestClosed, RequestOpened } from "../../src/usage/record.ts";
 import { keyRecord } from "./key-record.ts";
@@ -104,6 +105,8 @@ export interface DataPlaneOptions {
   captures?: Captures;
   /** How the models are routed. Default as where the operator says nothing. */
   routing?: ModelRouting;
+  /** Whether streams that break off are gone on with. Default no. */
+  isRescued?: boolean;
 }
 
 export async function startDataPlane(options: DataPlaneOptions = {}): Promise<DataPlane> {
@@ -242,7 +245,14 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
       const createdAtMs = clock.nowMs();
       const facts = { sizeBytes: null, contextLength: null, quantization: null, capabilities: [], isLoaded: true };
       const routing = options.routing ?? DEFAULT_ROUTING;
-      entries.set(model, { name: model, targets, routing, listed: () => ({ id: model, createdAtMs, ...facts }) });
+      const isRescued = options.isRescued ?? false;
+      entries.set(model, {
+        name: model,
+        targets,
+        routing,
+        isRescued,
+        listed: () => ({ id: model, createdAtMs, ...facts }),
+      });
       return targets;
     },
     raw: (bytes) => new RawConnection(port, bytes),
@@ -260,7 +270,7 @@ export class PlayedTarget implements Target {
   readonly hash: number;
   readonly backend: Backend;
   readonly engine = "played";
-  readonly engineKind = "vllm";
+  engineKind: EngineKind = "vllm";
   readonly engineModel: string;
   isLoaded: boolean | null = true;
   sizeBytes: number | null = null;

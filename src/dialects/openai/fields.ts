@@ -41,6 +41,9 @@ const COMMON: Record<string, FieldRule> = {
   mirostat_tau: EXTRA,
   mirostat_eta: EXTRA,
   min_tokens: { only: ["vllm", "sglang"] },
+  // Sent by the gateway, to go on with an answer that another target has begun.
+  continue_final_message: { kinds: ["true", "false", "null"], only: ["vllm", "sglang"] },
+  add_generation_prompt: { kinds: ["true", "false", "null"], only: ["vllm", "sglang"] },
   stop_token_ids: { only: ["vllm", "sglang"] },
   skip_special_tokens: { only: ["vllm", "sglang"] },
   timings_per_token: { only: ["llama-server", "embedded"] },

@@ -45,13 +45,17 @@ export class ChatTemplate {
   }
 
   /**
-   * The prompt for these messages, ending where the assistant's answer begins.
+   * The prompt for these messages, ending where the assistant's answer begins; or within it, where the last message is the
+   * assistant's: what llama-server does too.
    *
    * @throws PosternError `body_invalid` when the template refuses the messages (roles that must alternate, for example).
    */
   render(messages: readonly ChatMessage[]): PromptPart[] {
     const names: string[] = [];
-    const safe = messages.map(({ role, content }) => ({ role, content: this.#hideControlNames(content, names) }));
+    const last = messages.at(-1);
+    const begun = last?.role === "assistant" ? last : null;
+    const asked = begun === null ? messages : messages.slice(0, -1);
+    const safe = asked.map(({ role, content }) => ({ role, content: this.#hideControlNames(content, names) }));
     let text: string;
     try {
       text = this.#template.render({
@@ -68,7 +72,7 @@ export class ChatTemplate {
         cause,
       });
     }
-    return this.#split(text, names);
+    return this.#split(begun === null ? text : text + this.#hideControlNames(begun.content, names), names);
   }
 
   #hideControlNames(content: string, names: string[]): string {
