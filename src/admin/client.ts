@@ -70,8 +70,10 @@ import {
   type ContingencyOffInput,
   type ContingencyOnInput,
   type ContingencyView,
+  type ContinuityReview,
   contingencyOff,
   contingencyView,
+  continuityReview,
   type GrantApprovalInput,
 } from "./contract-continuity.ts";
 import {
@@ -276,6 +278,10 @@ export class AdminClient {
 
   contingencyOff(input: Input<ContingencyOffInput>): Promise<ContingencyOff> {
     return this.#ask("POST", "/contingency/off", contingencyOff, input);
+  }
+
+  reviewContinuity(): Promise<ContinuityReview> {
+    return this.#ask("GET", "/continuity", continuityReview);
   }
 
   approvals(): Promise<ApprovalsView> {

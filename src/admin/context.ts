@@ -2,6 +2,7 @@ import type { KeyRecord } from "../access/key.ts";
 import type { Places } from "../access/places.ts";
 import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import type { DrillRecord } from "../continuity/drill/record.ts";
+import type { ReviewModel } from "../continuity/single-points.ts";
 import type { SteeringBook } from "../routing/steering-book.ts";
 import type { NodeRecord } from "../storage/store.ts";
 import type { Link, NodeReport } from "../tunnel/link.ts";
@@ -58,6 +59,7 @@ import type {
   ContingencyOffInput,
   ContingencyOnInput,
   ContingencyView,
+  ContinuityReview,
   GrantApprovalInput,
 } from "./contract-continuity.ts";
 import type {
@@ -157,6 +159,8 @@ export interface AdminContext {
   contingencyOn(input: ContingencyOnInput): Promise<ContingencyView>;
   /** Idempotent. */
   contingencyOff(input: ContingencyOffInput): Promise<ContingencyOff>;
+  /** Rejects when no gateway runs. */
+  reviewContinuity(): Promise<ContinuityReview>;
   listApprovals(): Promise<ApprovalsView>;
   /** Answers one request that waits. With `forMs` an approval covers its workflow, or its key where it has none, for that long. */
   decideApproval(id: string, isApproved: boolean, forMs: number | null): Promise<ApprovalsView>;
@@ -265,6 +269,8 @@ export interface LiveGateway {
   wake(nodeId: string): boolean;
   /** Slots, load and latency of an engine of a node. */
   engineFacts(nodeId: string, engine: string): Pick<NodeView["engines"][number], "slots" | "busy" | "latency">;
+  /** Every model with its targets, as far as their loss matters. */
+  reviewModels(): ReviewModel[];
   /** One smallest request to one target of the model, on the way a caller's request takes. Does not reject. */
   probeModel(input: ProbeInput, signal: AbortSignal): Promise<ProbeResult>;
   /** The key is as it says from now on; running requests that it does not allow any more end. */

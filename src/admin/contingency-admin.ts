@@ -1,13 +1,15 @@
+import { LiveKey } from "../access/live-key.ts";
 import { MAX_SCOPES } from "../continuity/contingency.ts";
 import { CONTINGENCY_SETTING, ContingencyBook } from "../continuity/contingency-book.ts";
 import type { ScopeView } from "../continuity/contingency-state.ts";
+import { reviewModels } from "../continuity/single-points.ts";
 import { PosternError } from "../errors.ts";
 import { labelOf } from "./caller.ts";
 import { checkWorkflow } from "./check-workflow.ts";
 import type { AdminContext } from "./context.ts";
 import type { CallParts } from "./create-context.ts";
 
-type ContingencyMethods = Pick<AdminContext, "contingency" | "contingencyOn" | "contingencyOff">;
+type ContingencyMethods = Pick<AdminContext, "reviewContinuity" | "contingency" | "contingencyOn" | "contingencyOff">;
 
 /** Orders to skip providers. Without a gateway they are written down for the next one. */
 export function createContingencyAdmin(parts: CallParts): ContingencyMethods {
@@ -37,6 +39,24 @@ export function createContingencyAdmin(parts: CallParts): ContingencyMethods {
   }
 
   return {
+    async reviewContinuity() {
+      if (live === null) {
+        throw new PosternError("gateway_unreachable", {
+          message: "Only a running gateway knows which targets are there, and none runs on this data folder",
+          hint: "Start it with `postern up` or `postern gateway`.",
+        });
+      }
+      const nowMs = clock.nowMs();
+      const keys = (await store.keys.list())
+        .map((key) => new LiveKey(key))
+        .filter((key) => key.refusalAt(nowMs) === null);
+      return {
+        models: reviewModels(
+          live.reviewModels(),
+          keys.map((key) => key.policy),
+        ),
+      };
+    },
     contingency: async () => ({ scopes: (await openBook()).view() }),
     async contingencyOn({ workflow, reason, forMs }) {
       if (workflow !== null) await checkWorkflow(workflow, parts);

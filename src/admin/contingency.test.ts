@@ -111,6 +111,16 @@ describe("contingency over the admin API", () => {
     await expect(admin.owner.contingencyOn({ reason: "" })).rejects.toMatchObject({ code: "invalid_input" });
   });
 
+  test("comes with a review: what is lost with what, by the policies of the keys that work", async () => {
+    admin = await startAdmin();
+    await admin.owner.createKey({ name: "a" });
+    await admin.owner.createKey({ name: "b", policy: { version: 1, models: ["other"] } });
+    const gone = await admin.owner.createKey({ name: "c" });
+    await admin.owner.revokeKey(gone.key.id);
+    const { models } = await admin.owner.reviewContinuity();
+    expect(models).toMatchObject([{ model: "m", keys: 1, singlePoints: ["node/forge", "every link", "the gateway"] }]);
+  });
+
   test("may be seen by a viewer and switched by an operator", async () => {
     admin = await startAdmin();
     const viewer = admin.remote(await admin.token("viewer"));

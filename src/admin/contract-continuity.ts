@@ -70,3 +70,27 @@ export const grantApprovalInput = z.strictObject({
   forMs: grantMs,
 });
 export type GrantApprovalInput = z.infer<typeof grantApprovalInput>;
+
+const lossView = z.object({
+  /** `node/NAME`, `provider/NAME`, `every link`, `every provider`, `the gateway`. */
+  what: z.string(),
+  /** Who could serve then. */
+  left: z.array(z.string()),
+  served: z.int(),
+  waiting: z.int(),
+  refused: z.int(),
+});
+
+export const continuityReview = z.object({
+  models: z.array(
+    z.object({
+      model: z.string(),
+      targets: z.array(z.object({ label: z.string(), isReady: z.boolean() })),
+      /** Keys that may use it, and that somebody serves now. */
+      keys: z.int(),
+      losses: z.array(lossView),
+      singlePoints: z.array(z.string()),
+    }),
+  ),
+});
+export type ContinuityReview = z.infer<typeof continuityReview>;

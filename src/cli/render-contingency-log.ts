@@ -29,7 +29,7 @@ export function renderContingencyLog({ requests, next }: RequestPage, paint: Pai
     paint,
   );
   const more = next === null ? "" : "; there are more: --limit";
-  return `${table}\n${paint("dim", `${formatCount(requests.length)} requests${more}`)}`;
+  return `${table}\n${paint("dim", `${formatCount(requests.length)} ${requests.length === 1 ? "request" : "requests"}${more}`)}`;
 }
 
 /** The same as CSV (RFC 4180) with a header. */

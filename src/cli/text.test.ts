@@ -9,6 +9,7 @@ import { renderCsv, renderUsage } from "./commands/usage.ts";
 import { formatBytes, formatRelative } from "./format.ts";
 import { localNodeName } from "./local-node-name.ts";
 import { readCount, readMoment } from "./read-options.ts";
+import { renderContinuity } from "./render-continuity.ts";
 import { harmless, renderTable } from "./table.ts";
 import { curlLine, renderServing } from "./up-result.ts";
 
@@ -239,4 +240,39 @@ test("renderStatus() says who can reach each listener and what they need, and wh
   );
   expect(text).toMatch(/reach +admin 127\.0\.0\.1:8401: this machine alone, no TLS; needs nothing/);
   expect(text).toMatch(/trouble +certificate of public not renewed: refused/);
+});
+
+test("renderContinuity() marks what stands alone, and says for how many keys somebody stands in", () => {
+  const loss = (what: string, left: string[], served: number, waiting = 0, refused = 0) => {
+    return { what, left, served, waiting, refused };
+  };
+  const text = renderContinuity(
+    {
+      models: [
+        {
+          model: "chat",
+          targets: [
+            { label: "node/forge", isReady: true },
+            { label: "provider/cloud", isReady: true },
+            { label: "node/attic", isReady: false },
+          ],
+          keys: 3,
+          losses: [
+            loss("node/forge", ["provider/cloud"], 1, 1, 1),
+            loss("provider/cloud", ["node/forge"], 3),
+            loss("the gateway", [], 0, 0, 3),
+          ],
+          singlePoints: ["node/forge", "the gateway"],
+        },
+        { model: "gone", targets: [], keys: 0, losses: [], singlePoints: [] },
+      ],
+    },
+    plain,
+  );
+  expect(text).toContain("chat: node/forge, provider/cloud, node/attic (away); 3 keys can use it now");
+  expect(text).toMatch(
+    /without node\/forge +provider\/cloud: 1 key served, 1 key must wait for an approval, 1 key refused/,
+  );
+  expect(text).toMatch(/without the gateway +nobody is served: run a second one/);
+  expect(text).toContain("nothing serves it now");
 });

@@ -57,6 +57,17 @@ export function createLiveGateway(parts: LiveParts): LiveGateway {
       ...catalogue.loadOf(nodeId, engine),
       latency: parts.engineHealth.latencyOf(nodeId, engine),
     }),
+    reviewModels: () =>
+      [...catalogue.list()].map(({ name, targets }) => ({
+        model: name,
+        targets: targets.map((target) => ({
+          backend: target.backend,
+          label: target.backend.label,
+          leaves: target.leaves,
+          isReady: target.canAccept(),
+          isTunnelled: target.backend.kind === "node" && directory.nodeName(target.backend.id) !== null,
+        })),
+      })),
     models: () => catalogue.views(),
     probeModel: (input, signal) => probeModel(input, signal, catalogue, clock, parts.newId),
     places: () => parts.places.places,

@@ -33,6 +33,8 @@ export async function openContingency(parts: ContingencyParts): Promise<Continge
     onFailure: (error) => log.warn({ error: toPosternError(error).message }, "the state of contingency is not saved"),
   });
   if (!book.isReadable) log.warn("what was saved of contingency is not readable: it begins in the normal state");
+  for (const { workflow, state, causes } of book.view())
+    log.warn({ workflow: workflow ?? "all", causes }, `contingency: ${state} since before the start`);
   book.start();
   closers.add(() => book.stop());
   return book;

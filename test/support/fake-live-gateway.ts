@@ -86,6 +86,11 @@ export class FakeGateway implements LiveGateway {
   engineFacts() {
     return { slots: 4, busy: 1, latency: null };
   }
+  reviewModels() {
+    const backend = { kind: "node" as const, name: "forge", tags: [] };
+    const target = { backend, label: "node/forge", leaves: false, isReady: true, isTunnelled: true };
+    return [{ model: "m", targets: [target] }];
+  }
   contingency() {
     return this.#contingency;
   }

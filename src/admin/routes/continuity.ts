@@ -5,12 +5,22 @@ import {
   contingencyOffInput,
   contingencyOnInput,
   contingencyView,
+  continuityReview,
   grantApprovalInput,
 } from "../contract-continuity.ts";
 import { route } from "./route.ts";
 
-/** `/contingency`: whether providers are skipped. `/approvals`: requests that ask to be served elsewhere. */
+/** `/continuity`: single points of failure. `/contingency`: whether providers are skipped. `/approvals`: requests that ask to be served elsewhere. */
 export const continuityRoutes = [
+  route({
+    method: "GET",
+    path: "/continuity",
+    resource: "continuity",
+    role: "viewer",
+    summary: "For each model, what is lost when a node, the tunnel, a provider or the gateway is away.",
+    answer: continuityReview,
+    handle: (context) => context.reviewContinuity(),
+  }),
   route({
     method: "GET",
     path: "/contingency",

@@ -10,22 +10,37 @@ import { renderContingency } from "./contingency.ts";
 
 /** `status`. Exit code 1 when something needs attention. */
 export function addStatusCommand(program: Command, commands: CommandSet): void {
-  commands.finish<{ exposure?: boolean }>(
+  commands.finish<{ exposure?: boolean; continuity?: boolean }>(
     program
       .command("status")
       .description("What runs here and whether it is well. Exit code 1 when it is not.")
-      .option("--exposure", "also what somebody gets who steals a part of it"),
+      .option("--exposure", "also what somebody gets who steals a part of it")
+      .option("--continuity", "also what is lost, for each model, when a machine, the tunnel or a provider is away"),
     [
       ["postern status", "for people"],
       ["postern status --exposure", "who can reach what, and what a stolen part is worth"],
+      ["postern status --continuity", "single points of failure, model by model"],
       ["postern status --json", "for programs"],
     ],
     async ({ options, output }) => {
       const { withAdmin } = await import("../admin-session.ts");
-      const status = await withAdmin(options, (admin) => admin.status());
+      const { status, continuity } = await withAdmin(options, async (admin) => ({
+        status: await admin.status(),
+        continuity: options.continuity === true ? await admin.reviewContinuity() : null,
+      }));
       const parts = options.exposure === true ? (await import("../stolen-parts.ts")).STOLEN_PARTS : [];
-      output.result(options.exposure === true ? { ...status, stolenParts: parts } : status, (paint) =>
-        [renderStatus(status, paint), ...parts.map((part) => renderStolenPart(part, paint))].join("\n\n"),
+      const { renderContinuity } = await import("../render-continuity.ts");
+      const shown = {
+        ...status,
+        ...(options.exposure === true ? { stolenParts: parts } : {}),
+        ...(continuity === null ? {} : { continuity: continuity.models }),
+      };
+      output.result(shown, (paint) =>
+        [
+          renderStatus(status, paint),
+          ...parts.map((part) => renderStolenPart(part, paint)),
+          ...(continuity === null ? [] : [renderContinuity(continuity, paint)]),
+        ].join("\n\n"),
       );
       return isWell(status) ? 0 : 1;
     },
