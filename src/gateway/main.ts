@@ -396,6 +396,7 @@ async function compose(
     queues: () => pipeline.queueDepths(),
     directNodes: config.nodes,
     health,
+    engineHealth,
     contingency,
     providers,
     keyring,

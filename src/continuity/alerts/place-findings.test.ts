@@ -56,19 +56,21 @@ test("findOpenBreakers() finds each, with why", () => {
 });
 
 describe("findSlowEngines()", () => {
-  const reading = (engineMs: number, linkMs: number | null) => [{ node: "forge", engine: "ollama", engineMs, linkMs }];
+  const reading = (throughMs: number, engineMs: number | null = null) => [
+    { node: "forge", engine: "ollama", throughMs, engineMs, why: "the way to the node takes 400 ms" },
+  ];
 
-  test("judges engine and way together, and says how much each took", () => {
-    const [finding] = findSlowEngines(reading(300, 250), 500, () => false);
+  test("judges the whole way, and says how much of it the engine took and which side is slow", () => {
+    const [finding] = findSlowEngines(reading(550, 20), 500, () => false);
     expect(finding).toMatchObject({ rule: "slow-engine", key: "forge/ollama" });
     expect(finding?.summary).toBe(
-      "Engine ollama on node forge takes 300 ms to say what it serves there, and the way to it 250 ms",
+      "Engine ollama on node forge takes 550 ms to answer, 20 ms of them in the engine: the way to the node takes 400 ms",
     );
-    expect([...findSlowEngines(reading(300, 150), 500, () => false)]).toEqual([]);
+    expect([...findSlowEngines(reading(500), 500, () => false)]).toEqual([]);
   });
 
   test("what fires is over only well below the threshold", () => {
-    expect([...findSlowEngines(reading(480, null), 500, () => true)]).toHaveLength(1);
-    expect([...findSlowEngines(reading(440, null), 500, () => true)]).toEqual([]);
+    expect([...findSlowEngines(reading(480), 500, () => true)]).toHaveLength(1);
+    expect([...findSlowEngines(reading(440), 500, () => true)]).toEqual([]);
   });
 });

@@ -51,14 +51,16 @@ export function* findOpenBreakers(breakers: Iterable<BreakerReading>): Generator
   }
 }
 
-/** How long an engine took to say what it serves, at both ends. */
+/** How long an engine takes to answer a question of memory, measured at both ends. */
 export interface EngineLatencyReading {
   node: string;
   engine: string;
-  /** As its agent, or the gateway itself for a node by URL, measured it. */
-  engineMs: number;
-  /** Round trip of the link; null: there is none. */
-  linkMs: number | null;
+  /** There and back through the link, the engine's part included. */
+  throughMs: number;
+  /** The engine's part, as its agent saw it; null where nobody says. */
+  engineMs: number | null;
+  /** Which side is slow, in words. */
+  why: string;
 }
 
 export function* findSlowEngines(
@@ -66,15 +68,14 @@ export function* findSlowEngines(
   threshold: number,
   isFiring: IsFiring,
 ): Generator<Finding> {
-  for (const { node, engine, engineMs, linkMs } of readings) {
+  for (const { node, engine, throughMs, engineMs, why } of readings) {
     const key = `${node}/${engine}`;
-    const totalMs = engineMs + (linkMs ?? 0);
-    if (totalMs <= limitOf(threshold, isFiring("slow-engine", key))) continue;
-    const way = linkMs === null ? "" : ` there, and the way to it ${inWords(linkMs)}`;
+    if (throughMs <= limitOf(threshold, isFiring("slow-engine", key))) continue;
+    const ends = engineMs === null ? "" : `, ${inWords(engineMs)} of them in the engine`;
     yield {
       rule: "slow-engine",
       key,
-      summary: `Engine ${engine} on node ${node} takes ${inWords(engineMs)} to say what it serves${way}`,
+      summary: `Engine ${engine} on node ${node} takes ${inWords(throughMs)} to answer${ends}: ${why}`,
       labels: { node, engine },
     };
   }

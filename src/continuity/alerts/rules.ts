@@ -122,12 +122,12 @@ export const RULES = {
   },
   "slow-engine": {
     ...simple,
-    meaning: "An engine takes longer than the threshold to say what it serves, which takes no inference.",
+    meaning: "An engine takes longer than the threshold to answer what it has in memory, measured through the link.",
     severity: "warning",
     forMs: MINUTE,
     resolveAfterMs: MINUTE,
     threshold: { unit: "duration", value: 500 },
-    nextStep: "Look at that machine's load, and at the link's round trip: `postern nodes show NODE`.",
+    nextStep: "See which side is slow, engine, network or agent: `postern nodes show NODE`.",
   },
   budget: {
     ...simple,

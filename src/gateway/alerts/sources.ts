@@ -3,9 +3,11 @@ import type { Keyring } from "../../access/keyring.ts";
 import type { DirectNodeConfig } from "../../config/resolved.ts";
 import type { Finding } from "../../continuity/alerts/alert-book.ts";
 import {
+  type EngineLatencyReading,
   findAwayNodes,
   findMissingModels,
   findOpenBreakers,
+  findSlowEngines,
   type NodeReading,
 } from "../../continuity/alerts/place-findings.ts";
 import type { AlertRules } from "../../continuity/alerts/rules.ts";
@@ -27,6 +29,7 @@ import { viewBreakers } from "../breakers.ts";
 import type { LiveCatalogue } from "../catalogue.ts";
 import type { CertificateState } from "../certificate-state.ts";
 import type { Directory } from "../directory.ts";
+import type { EngineHealth } from "../engine-health.ts";
 import type { Providers } from "../providers.ts";
 import type { AgentAddresses } from "./agent-addresses.ts";
 import { KeyBudgets, readProviderBudgets } from "./budget-readings.ts";
@@ -45,6 +48,7 @@ export interface WatchedParts {
   /** Those that the gateway reaches by URL. */
   directNodes: readonly DirectNodeConfig[];
   health: TargetHealths;
+  engineHealth: Pick<EngineHealth, "latencies">;
   contingency: { view(): readonly ScopeView[] };
   /** Null: none is configured. */
   providers: Pick<Providers, "views"> | null;
@@ -77,6 +81,7 @@ export function createSources(
         return entry?.targets.some((target) => target.canAccept()) ?? false;
       }),
     () => findOpenBreakers(viewBreakers(catalogue.targets(), health, clock)),
+    (isFiring) => findSlowEngines(readLatencies(parts.engineHealth), rules["slow-engine"].threshold, isFiring),
     (isFiring) => traffic.find(isFiring, clock.monotonicMs()),
     (isFiring) => findDeepQueue(parts.queues(), rules["queue-depth"].threshold, isFiring),
     () => findContingency(contingency.view()),
@@ -86,6 +91,12 @@ export function createSources(
     () => findStoreTrouble(writing.read(clock.monotonicMs())),
     () => addresses.take(),
   ];
+}
+
+function* readLatencies(engineHealth: WatchedParts["engineHealth"]): Generator<EngineLatencyReading> {
+  for (const { node, engine, latency } of engineHealth.latencies()) {
+    yield { node, engine, throughMs: latency.throughMs, engineMs: latency.engineMs, why: latency.text };
+  }
 }
 
 function* readNodes({ directory, links, directNodes, catalogue }: WatchedParts): Generator<NodeReading> {
