@@ -4,6 +4,7 @@ import type { SettingStore } from "../storage/store.ts";
 import type { NodeReport } from "../tunnel/link.ts";
 import { LiveCatalogue } from "./catalogue.ts";
 import { ModelOwners } from "./model-owners.ts";
+import { retarget } from "./reloadable.ts";
 import { ProviderSpending } from "./provider-spending.ts";
 import { ProviderTarget } from "./provider-target.ts";
 
@@ -336,5 +337,21 @@ describe("LiveCatalogue", () => {
     expect(views.get("blue")).toMatchObject({ required: true, source: "node", ready: true });
     expect(views.get("lost")).toMatchObject({ required: true, ready: false, targets: [] });
     expect(views.get("chat")?.targets.map(({ id, weight }) => [id, weight])).toContainEqual(["a/ollama/blue", 0]);
+  });
+
+  it("refuses names of a changed file that leave a required model with nobody, and takes others", async () => {
+    const catalogue = await make();
+    catalogue.setNode({ id: "a", name: "forge", grants: ["*"] });
+    catalogue.setReport("a", "c1", report(["blue"]));
+    const any = { node: null, provider: null, weight: null };
+    const chat = (model: string, isRequired = true) => [
+      { name: "chat", isHidden: false, strategy: null, isRequired, targets: [{ model, ...any }] },
+    ];
+    retarget(catalogue, chat("blue"));
+    expect(() => retarget(catalogue, chat("green"))).toThrow(/nobody who serves "chat"/);
+    retarget(catalogue, chat("blue"));
+    retarget(catalogue, chat("green", false));
+    // What nobody served before is not made worse.
+    retarget(catalogue, chat("green"));
   });
 });

@@ -14,7 +14,7 @@ test("every setting that a running gateway takes over is one of the file, and th
     config,
     places: { places: new Places(null, new Keyring()), reload: async () => 0, watch() {}, stop() {} },
     listeners: { setEndpoints() {} },
-    catalogue: { setAliases() {} },
+    catalogue: { setAliases() {}, views: () => [] },
     prices: new Prices([]),
     edge: createEdge(config.gateway),
     alerts: { reload: async () => {} },

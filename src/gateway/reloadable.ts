@@ -1,4 +1,5 @@
 import type { ResolvedConfig } from "../config/resolved.ts";
+import { PosternError } from "../errors.ts";
 import type { Prices } from "../usage/price.ts";
 import type { OpenedAlerts } from "./alerts/open-alerts.ts";
 import type { LiveCatalogue } from "./catalogue.ts";
@@ -13,7 +14,7 @@ export interface ReloadParts {
   config: ResolvedConfig;
   places: LivePlaces;
   listeners: Pick<Listeners, "setEndpoints">;
-  catalogue: Pick<LiveCatalogue, "setAliases">;
+  catalogue: Pick<LiveCatalogue, "setAliases" | "views">;
   prices: Prices;
   edge: Edge;
   alerts: Pick<OpenedAlerts, "reload">;
@@ -34,7 +35,7 @@ export function reloadableSections(parts: ReloadParts): ReloadableSection[] {
       },
     },
     { paths: ["access.templates"] },
-    { paths: ["models"], apply: () => catalogue.setAliases(config.models) },
+    { paths: ["models"], apply: () => retarget(catalogue, config.models) },
     { paths: ["prices"], apply: () => prices.replaceAll(config.prices) },
     { paths: ["alerts"], apply: () => alerts.reload(config.alerts) },
     { paths: ["gateway.cors"], apply: () => edge.setCors(config.gateway.cors) },
@@ -42,6 +43,23 @@ export function reloadableSections(parts: ReloadParts): ReloadableSection[] {
     { paths: LIMITS.map((name) => `gateway.limits.${name}`) },
     { paths: TIMEOUTS.map((name) => `gateway.timeouts.${name}`) },
   ];
+}
+
+/**
+ * Names stand for what the file says now.
+ *
+ * @throws PosternError `required_model` where a model that is required was served before and is not any more (S0-22); the names are
+ *   as the file says then, and whoever called puts them back.
+ */
+export function retarget(catalogue: ReloadParts["catalogue"], models: ResolvedConfig["models"]): void {
+  const served = new Set(catalogue.views().flatMap(({ name, ready }) => (ready ? [name] : [])));
+  catalogue.setAliases(models);
+  const lost = catalogue.views().filter(({ name, required, ready }) => required && !ready && served.has(name));
+  if (lost.length === 0) return;
+  throw new PosternError("required_model", {
+    message: `The file would leave nobody who serves ${lost.map(({ name }) => `"${name}"`).join(", ")}, which it says is required`,
+    hint: "Let another target serve it first, or take `required` away from it.",
+  });
 }
 
 /** Those that are asked for each request; others are given to the listeners when they open. */
