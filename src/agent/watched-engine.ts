@@ -22,6 +22,8 @@ export interface EngineSettings {
   /** Null: found out from what the server says. */
   kind: EngineKind | null;
   apiKey: Secret | null;
+  /** Requests it runs at once, whatever it says. Null or left out: what it says. */
+  slots?: number | null;
   /** Value of the `Host` header; null: as the kind needs it. */
   host: string | null;
   /** PEM file of the authority that signed the engine's certificate; null: the system's. */
@@ -150,7 +152,7 @@ export class WatchedEngine {
       reason: this.#state.reason,
       operations: [...this.#operations],
       models: this.#state.models.filter((model) => !model.remote || remoteModels.has(model.name)),
-      slots: this.#state.slots,
+      slots: this.settings.slots ?? this.#state.slots,
       isLoading: this.#state.isLoading,
       load: this.#state.load,
       advisories: this.#identified === null ? [] : advisoriesFor(this.#identified.identity),

@@ -260,6 +260,7 @@ function resolveEngine(resolving: Resolving, path: string[], raw: RawEngineAddre
   return {
     url: raw.url,
     kind: raw.kind ?? null,
+    slots: raw.slots ?? null,
     apiKey: raw.apiKey === undefined || !isOurs ? null : readSecret(resolving, [...path, "apiKey"], raw.apiKey),
     host: raw.host ?? null,
     caFile: raw.ca === undefined ? null : locateFile(resolving, [...path, "ca"], raw.ca, isOurs),

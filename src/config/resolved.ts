@@ -265,6 +265,8 @@ export interface EngineAddress {
   /** Null: found out from what the server says. */
   kind: EngineKind | null;
   apiKey: Secret | null;
+  /** Requests it runs at once. Null or left out: what it says itself. */
+  slots?: number | null;
   /** Value of the `Host` header; null: as the engine kind needs it. */
   host: string | null;
   /** PEM file of the authority that signed the engine's certificate, absolute; null: the system's. */

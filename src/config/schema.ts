@@ -27,6 +27,9 @@ const engineAddress = {
   url: engineUrl().describe("The engine's address, like `http://127.0.0.1:11434`."),
   kind: engineKind.optional().describe("What the server is. Left out: found out from what it answers."),
   apiKey: secret("The engine's own key").optional(),
+  slots: count(1, 100_000)
+    .optional()
+    .describe("Requests it runs at once; others wait in the gateway. Left out: what it says itself, if anything."),
   host: z
     .string()
     .regex(/^[^\s/@?#\p{Cc}]{1,255}$/u, { error: 'must be a host with an optional port, like "localhost:11434"' })
@@ -214,7 +217,7 @@ const startedEngine = z.strictObject({
 });
 
 /** Fields that say how to reach an engine, which the agent knows of one that it starts. */
-const ADDRESS_FIELDS = ["url", "apiKey", "host", "ca", "serverName", "exposureAccepted"] as const;
+const ADDRESS_FIELDS = ["url", "apiKey", "slots", "host", "ca", "serverName", "exposureAccepted"] as const;
 
 function checkStart(engine: Record<string, unknown>, context: z.RefinementCtx): void {
   const fault = (field: string, message: string) => context.addIssue({ code: "custom", path: [field], message });

@@ -4,9 +4,9 @@ import type { SettingStore } from "../storage/store.ts";
 import type { NodeReport } from "../tunnel/link.ts";
 import { LiveCatalogue } from "./catalogue.ts";
 import { ModelOwners } from "./model-owners.ts";
-import { retarget } from "./reloadable.ts";
 import { ProviderSpending } from "./provider-spending.ts";
 import { ProviderTarget } from "./provider-target.ts";
+import { retarget } from "./reloadable.ts";
 
 class MemorySettings implements SettingStore {
   readonly values = new Map<string, Uint8Array>();
@@ -345,7 +345,7 @@ describe("LiveCatalogue", () => {
     catalogue.setReport("a", "c1", report(["blue"]));
     const any = { node: null, provider: null, weight: null };
     const chat = (model: string, isRequired = true) => [
-      { name: "chat", isHidden: false, strategy: null, isRequired, targets: [{ model, ...any }] },
+      { name: "chat", isHidden: false, strategy: null, isRequired, isRescued: false, targets: [{ model, ...any }] },
     ];
     retarget(catalogue, chat("blue"));
     expect(() => retarget(catalogue, chat("green"))).toThrow(/nobody who serves "chat"/);

@@ -116,7 +116,8 @@ export class DirectNode {
       const operations = [...adapter.operations(identity)];
       // Nobody has allowed them here: what the engine hands on to somebody else's cloud is not served.
       const models = state.models.filter((model) => !model.remote);
-      return { ...away, kind, version, ...state, models, operations, advisories: advisoriesFor(identity) };
+      const slots = this.#config.slots ?? state.slots;
+      return { ...away, kind, version, ...state, slots, models, operations, advisories: advisoriesFor(identity) };
     } catch {
       return away;
     } finally {

@@ -1,10 +1,12 @@
 import type { Duplex } from "node:stream";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeCertificate } from "../../test/support/certificate.ts";
+import { systemClock } from "../lib/clock.ts";
 import type { Exchange } from "../lib/exchange.ts";
 import { makeConnector, post, run, TestGateway } from "./__fixtures__/tunnel-pair.ts";
 import type { Connector, ConnectorOptions } from "./connector.ts";
 import { ANSWER_WINDOW_BYTES } from "./constants.ts";
+import { type EngineProbeResult, probeEngine } from "./engine-probe.ts";
 import type { Link } from "./link.ts";
 import { type Attempt, type AttemptHandler, BodyBudget } from "./serve.ts";
 
@@ -44,6 +46,38 @@ function echo(attempt: Attempt): void {
     attempt.end();
   });
 }
+
+test("an engine is asked through a link, and its part told apart; an agent that knows no such question says so", async () => {
+  const asked: string[] = [];
+  const knowing = await linked(echo, {
+    connector: {
+      onEngineProbe: async (engine) => {
+        asked.push(engine);
+        return engine === "ollama" ? { ok: true, ms: 1.25 } : null;
+      },
+    },
+  });
+  const ask = (link: Link, engine: string) =>
+    new Promise<EngineProbeResult | null>((resolve) => probeEngine(link, engine, systemClock, resolve));
+  const result = await ask(knowing.link, "ollama");
+  expect(result?.engine).toEqual({ ok: true, ms: 1.3 });
+  expect(result?.throughMs).toBeGreaterThan(0);
+  expect((await ask(knowing.link, "gone"))?.engine).toBeNull();
+  expect(asked).toEqual(["ollama", "gone"]);
+  const older = await linked(echo);
+  expect((await ask(older.link, "ollama"))?.engine).toBeNull();
+  await older.gateway.stop();
+  expect(await ask(older.link, "ollama")).toBeNull();
+});
+
+test("an agent hears which machine to wake", async () => {
+  const heard = Promise.withResolvers<string>();
+  const { gateway } = await linked(echo, { connector: { events: { onWake: heard.resolve } } });
+  const [link] = gateway.links.all();
+  expect(gateway.links.wake(link?.id.nodeId ?? "", "00:11:22:aa:bb:cc")).toBe(true);
+  expect(await heard.promise).toBe("00:11:22:aa:bb:cc");
+  expect(gateway.links.wake("nobody", "00:11:22:aa:bb:cc")).toBe(false);
+});
 
 describe.each(["tls", "plain", "websocket"] as const)("a link over %s", (carrier) => {
   test("carries a request and its answer, both ways whole", async () => {
