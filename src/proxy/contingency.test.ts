@@ -120,6 +120,40 @@ describe("in contingency", () => {
     expect(cloud.attempts).toHaveLength(0);
   });
 
+  // A plan that was made before has the provider in it; nothing may begin there once contingency is on.
+  test("that comes while a node is asked, the provider that stood next is not asked any more", async () => {
+    const { node, cloud } = await setUp();
+    const key = plane.addKey(null, { prefer: "local" });
+    const caller = ask(key.key);
+    const attempt = await node.next();
+    await skipProviders();
+    attempt.handler.onFailure({ kind: "unreachable", phase: "connect", detail: "refused" });
+    expect(await refusal(caller)).toMatch(/HTTP\/1\.1 50\d/);
+    expect(cloud.attempts).toHaveLength(0);
+  });
+
+  test("that comes while a provider is to be asked again, it is not, and the caller is told why", async () => {
+    const { node, cloud } = await setUp();
+    node.isAccepting = false;
+    const caller = ask();
+    (await cloud.next()).answer(500, { error: { message: "boom" } });
+    await skipProviders();
+    plane.clock.advance(10_000);
+    expect(await refusal(caller)).toContain("x-postern-error: contingency");
+    expect(cloud.attempts).toHaveLength(1);
+  });
+
+  test("what a provider has begun to answer goes on to its end", async () => {
+    const { cloud } = await setUp();
+    const caller = ask();
+    const attempt = await cloud.next();
+    await skipProviders();
+    attempt.answer(200, ANSWER);
+    await caller.until("chat.completion");
+    expect(caller.text).toContain("X-Postern-Served-By: provider/openai");
+    caller.socket.destroy();
+  });
+
   test("a model that an engine hands on to its own cloud counts as a provider's", async () => {
     await setUp();
     const [local, handedOn] = plane.serve("big", "forge", "attic");

@@ -63,7 +63,7 @@ export class NextAttempts {
     detail: Record<string, unknown> | null,
     tap: StreamTap | null,
   ): NextAttempt | null {
-    const left = this.targets.filter((one) => !this.#trail.hasTried(one) && one.canAccept());
+    const left = this.targets.filter((one) => this.#isLeft(one));
     const prepared = this.#rescue?.next(attempt, { code, detail }, tap, left) ?? null;
     return prepared === null ? null : { prepared, waitMs: 0, verdict: "failed", code };
   }
@@ -97,12 +97,17 @@ export class NextAttempts {
   }
 
   #again({ target, prepared }: Attempt): PreparedAttempt | null {
+    if (!this.#host.mayBegin(target)) return null;
     const again = this.#prepare([target], prepared.isUsageLeftOut !== true);
     return again === null || prepared.isUsageLeftOut === undefined ? again : { ...again, isUsageLeftOut: true };
   }
 
   #next(fits: (target: Target) => boolean): PreparedAttempt | null {
-    return this.#prepare(this.targets.filter((one) => !this.#trail.hasTried(one) && one.canAccept() && fits(one)));
+    return this.#prepare(this.targets.filter((one) => this.#isLeft(one) && fits(one)));
+  }
+
+  #isLeft(target: Target): boolean {
+    return !this.#trail.hasTried(target) && target.canAccept() && this.#host.mayBegin(target);
   }
 
   #prepare(targets: readonly Target[], asksUsage = true): PreparedAttempt | null {

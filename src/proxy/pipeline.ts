@@ -39,7 +39,7 @@ import type { ProxyObserver } from "./observer.ts";
 import { ownAnswer } from "./own-answers.ts";
 import { ownWords } from "./own-words.ts";
 import { type PlanForFacts, planFor } from "./plan-for.ts";
-import { judgesFor } from "./plan-judges.ts";
+import { judgesFor, mayBegin } from "./plan-judges.ts";
 import { type AttemptSource, prepareAttempt } from "./prepare-attempt.ts";
 import { type HeldBody, readBody } from "./read-body.ts";
 import { endByPlace, endByTime } from "./recheck.ts";
@@ -360,6 +360,7 @@ export class Pipeline {
         monotonicMs: () => clock.monotonicMs(),
         nowMs: () => clock.nowMs(),
         newId: this.#deps.newId,
+        mayBegin: (target) => mayBegin(target, key.policy.document.workflow, this.#deps.contingency),
         start: (target, request, handler) => this.#deps.faults.start(target, request, handler, subject),
         failover: (from, to, reason) => this.#deps.observer.failover(from, to, reason),
         health: this.#deps.health,

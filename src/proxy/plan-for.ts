@@ -33,8 +33,9 @@ type Planned = Plan<Target> & PlanReasons;
  */
 export function planFor(policies: Policies, given: PlanForFacts, judges: PlanJudges): Planned {
   const mayLeave = given.mayLeave && policies.every((policy) => policy.mayLeave);
+  const usual = usualOrder(policies, given);
   if (!policies.some((policy) => policy.hasTargetRules))
-    return planInContingency({ ...given, mayLeave, prefers: usualOrder(policies, given) }, judges.verdict, false);
+    return planInContingency({ ...given, mayLeave, prefers: usual }, judges.verdict, usual !== null);
   const targets = given.targets.filter((target) => policies.every((policy) => policy.mayReach(target)));
   if (targets.length === 0 && given.targets.length > 0) {
     throw new PosternError("no_target", {
@@ -42,9 +43,8 @@ export function planFor(policies: Policies, given: PlanForFacts, judges: PlanJud
     });
   }
   const [key, endpoint] = policies;
-  const usual = usualOrder(policies, given);
   const prefers = (a: Target, b: Target) => key.compare(a, b) || endpoint.compare(a, b) || (usual?.(a, b) ?? 0);
-  const wantsLocal = policies.some(({ document }) => document.prefer === "local");
+  const wantsLocal = usual !== null || policies.some(({ document }) => document.prefer === "local");
   const facts = { ...given, targets, mayLeave, prefers };
   const isOther = (target: Target) => policies.some((policy) => policy.needsApproval(target));
   if (!targets.some(isOther)) return planInContingency(facts, judges.verdict, wantsLocal);

@@ -59,7 +59,7 @@ function planWithout(facts: PlanFacts<Target>): Plan<Target> {
 }
 
 /** Whether a request that goes there reaches a provider: one of ours, or the one that an engine hands the model on to. */
-function isCloud(target: Target | undefined): boolean {
+export function isCloud(target: Target | undefined): boolean {
   if (target === undefined) return false;
   const { backend, leaves } = target;
   return backend.kind === "provider" || (leaves && backend.locality === "own");

@@ -3,13 +3,20 @@ import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { PlanJudges } from "./plan-for.ts";
+import { isCloud } from "./plan-in-contingency.ts";
 import type { Policies } from "./resolve-model.ts";
 import type { Run } from "./run.ts";
+import type { Target } from "./target.ts";
 
 export interface JudgeDeps {
   clock: Clock;
   contingency: Pick<ContingencyBook, "verdict">;
   approvals: Approvals;
+}
+
+/** Whether an attempt may begin at a target of a plan that was made before: in contingency none goes to a provider any more. */
+export function mayBegin(target: Target, workflow: string | undefined, contingency: JudgeDeps["contingency"]): boolean {
+  return contingency.verdict(workflow, false)?.state !== "contingency" || !isCloud(target);
 }
 
 /** Suggested wait where as many requests wait for an approval as may. */

@@ -70,6 +70,8 @@ export interface RelayHost {
   newId(): string;
   /** From 0 to 1: spreads waits, so that many requests that fail together do not come back together. */
   random(): number;
+  /** Whether a further attempt may begin there: contingency may have come since the plan was made. */
+  mayBegin(target: Target): boolean;
   /** Starts an exchange at the target; the one way to it, so that drills can play faults there. As `Exchanger.start`. */
   start(target: Target, request: ExchangeRequest, handler: ExchangeHandler): Exchange;
   /** The request, which has no plan, begins to wait: `go` or `turnAway` follows, unless it is stopped or its caller leaves. */

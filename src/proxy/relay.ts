@@ -117,6 +117,13 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
     attempt.start();
   }
 
+  /** After a wait, in which contingency may have come. */
+  #tryAgain(prepared: PreparedAttempt): void {
+    if (this.#host.mayBegin(prepared.target)) return this.#try(prepared);
+    this.#next = null;
+    this.#end("contingency", "failed", null);
+  }
+
   #cancel(reason: CancelReason): void {
     this.#attempt?.cancel(reason);
     this.#next = null;
@@ -254,7 +261,7 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
       if (nowMs - this.#caller.slowSinceMs > timeouts.callerIdleMs) this.#caller.destroy();
       return;
     }
-    if (this.#next !== null && nowMs >= this.#next.atMs) this.#try(this.#next.prepared);
+    if (this.#next !== null && nowMs >= this.#next.atMs) this.#tryAgain(this.#next.prepared);
     if (this.#isSettled) return;
     const overdue = this.#attempt?.overdue(nowMs, this.#firstTokenMs !== null) ?? null;
     if (overdue !== null) return this.#attempt?.giveUp(overdue.code, { limitMs: overdue.limitMs }, "deadline");
