@@ -141,6 +141,18 @@ const METHODS: readonly Vector[] = [
 const SIZES: readonly Vector[] = [
   ["a head that is too large", (k) => get(`X-Pad: ${"x".repeat(20_000)}\r\n`, k), 431],
   ["too many fields", (k) => get(Array.from({ length: 120 }, (_, at) => `X-${at}: 1\r\n`).join(""), k), 431],
+  ["a chunk extension that is too large", (k) => post(CHUNKED, chunked(`${HEX};${"x".repeat(20_000)}`), k)],
+  ["a chunk extension without an end", (k) => post(CHUNKED, `${HEX};${"x".repeat(500_000)}`, k)],
+  ["a chunk extension with a line end in quotes", (k) => post(CHUNKED, chunked(`${HEX};a="b\r\nGET / HTTP/1.1"`), k)],
+  [
+    "trailers that are too large",
+    (k) => post(CHUNKED, `${HEX}\r\n${BODY}\r\n0\r\nX-Pad: ${"x".repeat(40_000)}\r\n\r\n`, k),
+    431,
+  ],
+  [
+    "a trailer that frames another body",
+    (k) => post(CHUNKED, `${HEX}\r\n${BODY}\r\n0\r\nContent-Length: 300\r\n\r\n`, k),
+  ],
   ["a target that is too long", (k) => get("", k, `GET /v1/models/${"x".repeat(5_000)} HTTP/1.1`)],
 ];
 
