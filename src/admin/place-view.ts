@@ -5,6 +5,7 @@ import { LiveKey } from "../access/live-key.ts";
 import type { FileEndpoint, FileRule, ResolvedConfig } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
 import type { EndpointRecord, RuleRecord, Store } from "../storage/store.ts";
+import { describeExposure } from "./endpoint-exposure.ts";
 import type { EndpointView, RuleView } from "./places-contract.ts";
 
 /** Endpoints and rules of file and store, as they stand now. */
@@ -29,7 +30,7 @@ export function refuseFile(what: string, one: { name: string } | { name: string;
   if (!("place" in one)) return;
   throw new PosternError("invalid_input", {
     message: `The ${what} "${one.name}" is defined at ${one.place} and can only be changed there`,
-    hint: "Change the file and restart the gateway.",
+    hint: "Change the file; a running gateway takes it over.",
   });
 }
 
@@ -41,6 +42,12 @@ export function toEndpointView(
 ): EndpointView {
   const own = rules.filter(({ endpoint }) => endpoint === one.name);
   const isFile = "place" in one;
+  const opening = keys.filter((key) => opensAt(key, one.name, nowMs));
+  const isClosed = rules.some((rule) => isAllowAt(rule, one.name));
+  const current = rules.filter(
+    ({ endpoint, expiresAtMs }) =>
+      (endpoint === null || endpoint === one.name) && (expiresAtMs === null || expiresAtMs > nowMs),
+  );
   return {
     name: one.name,
     origin: isFile ? "file" : "store",
@@ -56,9 +63,10 @@ export function toEndpointView(
     purpose: one.purpose,
     reviewOn: one.reviewOn,
     isReviewDue: one.reviewOn !== null && Date.parse(one.reviewOn) <= nowMs,
-    keys: keys.filter((key) => opensAt(key, one.name, nowMs)).length,
+    keys: opening.length,
     rules: own.length,
-    isClosed: rules.some((rule) => isAllowAt(rule, one.name)),
+    isClosed,
+    exposure: describeExposure(one, current, isClosed, opening),
     createdAtMs: isFile || one.createdAtMs === 0 ? null : one.createdAtMs,
   };
 }

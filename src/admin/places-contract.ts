@@ -87,6 +87,14 @@ export const endpointView = z.object({
   rules: z.int(),
   /** Whether only listed addresses come in, by its rules or those about all. */
   isClosed: z.boolean(),
+  /** What it exposes, in sentences made from what is set. */
+  exposure: z.object({
+    reach: z.string(),
+    /** What somebody gets who has broken into a consumer of it. */
+    brokenConsumer: z.string(),
+    /** What happens when an address moves on to somebody else. */
+    rotation: z.string(),
+  }),
   createdAtMs: timestamp.nullable(),
 });
 export type EndpointView = z.infer<typeof endpointView>;

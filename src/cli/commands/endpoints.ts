@@ -201,6 +201,9 @@ function renderEndpoint(one: EndpointView, paint: Paint): string {
     ["purpose", one.purpose ?? "not said"],
     ["review", one.reviewOn === null ? "never" : `${one.reviewOn}${one.isReviewDue ? " (due)" : ""}`],
     ["from", one.place ?? "store"],
+    ["reached by", one.exposure.reach],
+    ["if broken", `Whoever breaks into a consumer gets: ${one.exposure.brokenConsumer}`],
+    ["rotation", one.exposure.rotation],
   ];
   return rows.map(([name, value]) => `${paint("bold", name.padEnd(11))}${harmless(value)}`).join("\n");
 }
