@@ -424,7 +424,7 @@ async function compose(
     live: config,
     started,
     load,
-    sections: reloadableSections({ config, places: livePlaces, listeners, catalogue, prices, edge, alerts }),
+    sections: reloadableSections({ config, places: livePlaces, listeners, catalogue, prices, edge, alerts, drills }),
     clock,
     log,
     audit: (entry) => store.audit.append(entry),

@@ -18,6 +18,7 @@ test("every setting that a running gateway takes over is one of the file, and th
     prices: new Prices([]),
     edge: createEdge(config.gateway),
     alerts: { reload: async () => {} },
+    drills: { replan: async () => {} },
   });
   const known = listConfigSettings().map(({ path }) => path);
   const page = readPage("docs/reference/config.md");

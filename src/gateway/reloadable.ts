@@ -4,6 +4,7 @@ import type { Prices } from "../usage/price.ts";
 import type { OpenedAlerts } from "./alerts/open-alerts.ts";
 import type { LiveCatalogue } from "./catalogue.ts";
 import type { ReloadableSection } from "./config-reload.ts";
+import type { OpenDrills } from "./drills/open-drills.ts";
 import type { Edge } from "./edge.ts";
 import type { Listeners } from "./listeners.ts";
 import type { LivePlaces } from "./places.ts";
@@ -18,6 +19,7 @@ export interface ReloadParts {
   prices: Prices;
   edge: Edge;
   alerts: Pick<OpenedAlerts, "reload">;
+  drills: Pick<OpenDrills, "replan">;
 }
 
 /**
@@ -25,7 +27,7 @@ export interface ReloadParts {
  * its paths as they stand in the file, and what to do, if it is not read in its place each time.
  */
 export function reloadableSections(parts: ReloadParts): ReloadableSection[] {
-  const { config, places, listeners, catalogue, prices, edge, alerts } = parts;
+  const { config, places, listeners, catalogue, prices, edge, alerts, drills } = parts;
   return [
     {
       paths: ["endpoints", "access.rules"],
@@ -39,6 +41,7 @@ export function reloadableSections(parts: ReloadParts): ReloadableSection[] {
     { paths: ["prices"], apply: () => prices.replaceAll(config.prices) },
     { paths: ["alerts"], apply: () => alerts.reload(config.alerts) },
     { paths: ["gateway.cors"], apply: () => edge.setCors(config.gateway.cors) },
+    { paths: ["continuity.drills"], apply: () => drills.replan() },
     { paths: ["storage.requestRetention"] },
     { paths: LIMITS.map((name) => `gateway.limits.${name}`) },
     { paths: TIMEOUTS.map((name) => `gateway.timeouts.${name}`) },

@@ -425,7 +425,7 @@ describe("the block ends", () => {
     const scheduler = new DrillScheduler({
       ...bench.parts(),
       drills: next,
-      plans: [plan({ block: "system", schedule: null })],
+      plans: () => [plan({ block: "system", schedule: null })],
     });
     await scheduler.load();
     await scheduler.start();
@@ -448,7 +448,7 @@ describe("the schedule", () => {
   const scheduled = () => plan({ schedule: "* * * * *" });
 
   it("runs a drill from its time to its report without a person", async () => {
-    const scheduler = new DrillScheduler({ ...bench.parts(), drills: bench.drills, plans: [scheduled()] });
+    const scheduler = new DrillScheduler({ ...bench.parts(), drills: bench.drills, plans: () => [scheduled()] });
     await scheduler.load();
     await scheduler.start();
     const [state] = scheduler.states();
@@ -466,7 +466,7 @@ describe("the schedule", () => {
 
   it("writes down that it could not start one, and why", async () => {
     bench.home.isAccepting = false;
-    const scheduler = new DrillScheduler({ ...bench.parts(), drills: bench.drills, plans: [scheduled()] });
+    const scheduler = new DrillScheduler({ ...bench.parts(), drills: bench.drills, plans: () => [scheduled()] });
     await scheduler.load();
     await scheduler.start();
     await bench.pass(61_000);
@@ -478,7 +478,11 @@ describe("the schedule", () => {
   it("knows what is overdue, over restarts too: a run that was refused or aborted does not count", async () => {
     const monthly = plan({ schedule: "monthly" });
     const start = async () => {
-      const scheduler = new DrillScheduler({ ...bench.parts(), drills: new Drills(bench.parts()), plans: [monthly] });
+      const scheduler = new DrillScheduler({
+        ...bench.parts(),
+        drills: new Drills(bench.parts()),
+        plans: () => [monthly],
+      });
       await scheduler.load();
       await scheduler.start();
       scheduler.stop();

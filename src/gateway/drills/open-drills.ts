@@ -25,6 +25,8 @@ export interface OpenDrills {
   breakerChanged(targetId: string, to: string): void;
   /** Plans that should have run, for alerts. */
   overdue(): Finding[];
+  /** The plans of the configuration have changed. A drill that runs goes on as it was planned. */
+  replan(): Promise<void>;
   /** Ends what the last process left, and begins to keep the schedule. Call it when requests can be served. */
   begin(): Promise<void>;
 }
@@ -47,7 +49,7 @@ export async function openDrills(options: OpenDrillsParts): Promise<OpenDrills> 
   const { config, closers, log } = options;
   const parts = partsOf(options);
   const drills = new Drills(parts);
-  const scheduler = new DrillScheduler({ ...parts, drills, plans: config.continuity.drills });
+  const scheduler = new DrillScheduler({ ...parts, drills, plans: () => config.continuity.drills });
   await scheduler.load();
   closers.add(() => drills.stop());
   closers.add(() => scheduler.stop());
@@ -76,6 +78,7 @@ export async function openDrills(options: OpenDrillsParts): Promise<OpenDrills> 
               },
             ],
       ),
+    replan: () => scheduler.replan(),
     begin: () =>
       scheduler.start().catch((error: unknown) => {
         log.error({ error: toPosternError(error).message }, "drills are not scheduled");

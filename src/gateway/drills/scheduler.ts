@@ -20,7 +20,8 @@ export interface SchedulerParts {
   log: Logger;
   store: Pick<DrillStores, "drills" | "settings" | "audited">;
   drills: Drills;
-  plans: readonly DrillPlan[];
+  /** Those of the configuration as it is now. */
+  plans(): readonly DrillPlan[];
 }
 
 /** Starts drills when their plans say so, without a person, and knows which are overdue. */
@@ -40,7 +41,7 @@ export class DrillScheduler {
   /** Reads what there was. */
   async load(): Promise<void> {
     const { plans, store } = this.#parts;
-    for (const { name } of plans) {
+    for (const { name } of plans()) {
       const past = (await store.drills.list(name, MAX_PAST)).map(({ body }) => parseDrill(body));
       this.#past.set(
         name,
@@ -53,8 +54,17 @@ export class DrillScheduler {
   /** Ends what the last process left, and begins to wait. */
   async start(): Promise<void> {
     const { plans, drills, clock } = this.#parts;
-    await drills.recover(plans);
-    for (const plan of plans) this.#plan(plan, clock.nowMs());
+    await drills.recover(plans());
+    for (const plan of plans()) this.#plan(plan, clock.nowMs());
+    this.#arm();
+  }
+
+  /** Plans have come, gone or changed. */
+  async replan(): Promise<void> {
+    const { plans, clock } = this.#parts;
+    await this.load();
+    this.#next.clear();
+    for (const plan of plans()) this.#plan(plan, clock.nowMs());
     this.#arm();
   }
 
@@ -64,9 +74,11 @@ export class DrillScheduler {
 
   states(): PlanState[] {
     const nowMs = this.#parts.clock.nowMs();
-    return this.#parts.plans.map((plan) =>
-      planState(plan, this.#past.get(plan.name) ?? [], this.#firstSeenMs.get(plan.name) ?? nowMs, nowMs),
-    );
+    return this.#parts
+      .plans()
+      .map((plan) =>
+        planState(plan, this.#past.get(plan.name) ?? [], this.#firstSeenMs.get(plan.name) ?? nowMs, nowMs),
+      );
   }
 
   #arm(): void {
@@ -81,7 +93,7 @@ export class DrillScheduler {
   async #startDue(): Promise<void> {
     const { plans, clock, log } = this.#parts;
     const nowMs = clock.nowMs();
-    for (const plan of plans) {
+    for (const plan of plans()) {
       const atMs = this.#next.get(plan.name);
       if (atMs === undefined || atMs > nowMs) continue;
       this.#plan(plan, nowMs);
@@ -125,11 +137,11 @@ export class DrillScheduler {
     const { plans, store, clock } = this.#parts;
     const text = Buffer.from((await store.settings.get(SETTING)) ?? []).toString("utf8");
     const seen = text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
-    for (const { name } of plans) {
+    for (const { name } of plans()) {
       const atMs = seen[name];
       this.#firstSeenMs.set(name, typeof atMs === "number" ? atMs : clock.nowMs());
     }
-    if (plans.some(({ name }) => seen[name] === undefined))
+    if (plans().some(({ name }) => seen[name] === undefined))
       await store.settings.set(SETTING, Buffer.from(JSON.stringify(Object.fromEntries(this.#firstSeenMs))));
   }
 }
