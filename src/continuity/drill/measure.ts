@@ -48,6 +48,7 @@ export class DrillMeasure {
   #recoveries = 0;
   #relapses = 0;
   #leaks = 0;
+  #met = 0;
 
   constructor(plan: DrillPlan, startMs: number) {
     this.#plan = plan;
@@ -71,6 +72,11 @@ export class DrillMeasure {
   /** Good answers of what was blocked, since it no longer is. */
   get recoveries(): number {
     return this.#recoveries;
+  }
+
+  /** Attempts at what was blocked that failed while it was. */
+  get met(): number {
+    return this.#met;
   }
 
   get leaks(): number {
@@ -172,7 +178,10 @@ export class DrillMeasure {
       }
     }
     for (const one of attempts) {
-      if (!this.#covers(one.target) || this.#phaseAt(one.startedAtMs) !== "after") continue;
+      if (!this.#covers(one.target)) continue;
+      const phase = this.#phaseAt(one.startedAtMs);
+      if (phase === "during" && !one.ok) this.#met += 1;
+      if (phase !== "after") continue;
       if (one.ok) {
         this.#recoveries += 1;
         this.#recoveredAtMs = Math.min(this.#recoveredAtMs ?? Number.POSITIVE_INFINITY, one.endedAtMs);

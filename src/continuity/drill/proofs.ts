@@ -146,7 +146,7 @@ function owned({ owner, nextAtMs, notes, actions }: DrillRecord): Judged {
     nextAtMs === null
       ? "There is no next date: give the plan a `schedule`."
       : `Next: ${new Date(nextAtMs).toISOString().slice(0, 10)}.`,
-    `${notes.length} notes, ${actions.length} actions.`,
+    `Notes: ${notes.length}. Actions: ${actions.length}.`,
   ];
   return owner === null || nextAtMs === null ? open(...words) : passed(...words);
 }

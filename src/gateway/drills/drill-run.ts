@@ -48,6 +48,8 @@ export class DrillRun {
   #ticker: Timer | null = null;
   #recoveredMs: number | null = null;
   #isEnding = false;
+  /** Settled when the block is lifted; by the system: when it has let go, or said why not. Null while there is nothing to lift. */
+  #lifting: Promise<void> | null = null;
   readonly #isForced: boolean;
   #done: (record: DrillRecord) => void = () => {};
 
@@ -83,7 +85,7 @@ export class DrillRun {
     return {
       ...this.#record,
       synthetic: this.#traffic.sent,
-      injected: this.#injection?.counts.injected ?? 0,
+      injected: this.#injection?.counts.injected ?? measure.met,
       figures: measure.figures(),
       workflows: measure.workflows(),
       series: measure.series(),
@@ -172,11 +174,24 @@ export class DrillRun {
     const record = this.#record;
     this.#phaseTimer?.cancel();
     this.#injection?.stop();
-    if (record.blockedAtMs === null || record.unblockedAtMs !== null) return;
+    if (record.blockedAtMs === null || this.#lifting !== null) return;
+    this.#lifting = this.plan.block === "system" ? this.#liftSystem() : Promise.resolve();
     const nowMs = this.#parts.clock.nowMs();
     record.unblockedAtMs = nowMs;
     this.#measure.unblocked(nowMs);
     this.#say("The block is lifted");
+  }
+
+  /** Tries once more after a failure. The kernel lets go by itself when the time is over; a report that says otherwise is to be believed. */
+  async #liftSystem(): Promise<void> {
+    const { system } = this.#parts;
+    await system
+      .lift()
+      .catch(() => system.lift())
+      .catch((error: unknown) => {
+        this.#record.unblockedAtMs = null;
+        this.#say(`The system still blocks: ${inWords(error)}`);
+      });
   }
 
   #lookForRecovery(): void {
@@ -219,12 +234,7 @@ export class DrillRun {
   async #report(result: "failed" | "aborted" | null): Promise<void> {
     const { store, clock } = this.#parts;
     const record = this.#record;
-    if (this.plan.block === "system") {
-      await this.#parts.system.lift().catch((error: unknown) => {
-        record.unblockedAtMs = null;
-        this.#say(`The system still blocks: ${inWords(error)}`);
-      });
-    }
+    await this.#lifting;
     Object.assign(record, await collectEvidence(this.plan, record, this.#parts));
     Object.assign(record, this.view());
     this.#keys.forget();

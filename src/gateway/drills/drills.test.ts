@@ -342,7 +342,13 @@ describe("a drill fails when", () => {
     expect([verdicts(record)[6], verdicts(record)[7]]).toEqual(["failed", "failed"]);
   });
 
-  it("the system goes on blocking", async () => {
+  it("the system goes on blocking; else it is let go when the block ends, not when the report is written", async () => {
+    const { id } = await bench.start(plan({ block: "system" }));
+    await bench.pass(39_000);
+    expect(bench.isSystemBlocked).toBe(true);
+    await bench.pass(2_000);
+    expect(bench.isSystemBlocked).toBe(false);
+    await bench.drills.abort(id, "enough");
     bench.liftFails = true;
     const record = await bench.whole(plan({ block: "system" }));
     expect(verdicts(record)[7]).toBe("failed");

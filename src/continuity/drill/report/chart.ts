@@ -5,7 +5,7 @@ const WIDTH = 860;
 const HEIGHT = 200;
 const LEFT = 64;
 const RIGHT = 12;
-const TOP = 14;
+const TOP = 22;
 const BOTTOM = 26;
 
 /** Answers over time as bars: what was blocked, what stood in, errors; the time of the block is shaded. SVG without anything from outside. */
@@ -73,8 +73,8 @@ function block(from: number, to: number): string {
   const label =
     width < 60
       ? ""
-      : `<text class="shade-text" x="${round(from + width / 2)}" y="${TOP + 2}" text-anchor="middle">blocked</text>`;
-  return `${rectangle("shade", from, TOP - 10, width, HEIGHT - TOP - BOTTOM + 10)}${label}`;
+      : `<text class="shade-text" x="${round(from + width / 2)}" y="13" text-anchor="middle">blocked</text>`;
+  return `${rectangle("shade", from, 0, width, HEIGHT - BOTTOM)}${label}`;
 }
 
 function rectangle(kind: string, x: number, y: number, width: number, height: number): string {

@@ -28,7 +28,7 @@ export function headline(record: DrillRecord): { verdict: string; sentences: str
   if (record.blockedAtMs !== null) {
     const length = inSeconds((record.unblockedAtMs ?? record.blockedAtMs) - record.blockedAtMs);
     const who = Object.keys(servedBy).join(", ");
-    sentences.push(`For ${length} we made ${scopeInWords(record)} fail (${FAULTS[record.fault].text}).`);
+    sentences.push(`For ${length} we made ${scopeInWords(record)} fail (${faultInWords(record)}).`);
     sentences.push(
       requests === 0
         ? "Nobody asked anything during that time."
@@ -50,6 +50,11 @@ export function headline(record: DrillRecord): { verdict: string; sentences: str
   const waiting = named("open");
   if (waiting.length > 0) sentences.push(`Still open: ${waiting.join("; ")}.`);
   return { verdict, sentences };
+}
+
+/** How it failed, for people. */
+export function faultInWords({ block, fault }: Pick<DrillRecord, "block" | "fault">): string {
+  return block === "system" ? "the operating system resets every connection to it" : FAULTS[fault].text;
 }
 
 /** What the drill blocked, for people. */

@@ -1,8 +1,7 @@
-import { FAULTS } from "../fault.ts";
 import { type DrillRecord, type Figures, PHASES, type Proof } from "../record.ts";
 import { inSeconds, inUtc } from "../words.ts";
 import { answersChart, latencyChart } from "./chart.ts";
-import { headline, scopeInWords, VERDICT_WORDS } from "./headline.ts";
+import { faultInWords, headline, scopeInWords, VERDICT_WORDS } from "./headline.ts";
 import { REPORT_STYLE } from "./style.ts";
 
 const PHASE_WORDS = { before: "Before", during: "While blocked", after: "After" } as const;
@@ -51,7 +50,7 @@ ${each("Actions", record.actions, ({ text, owner, dueOn }) => `<p>${safe(text)} 
 <table><tbody>${[
     ["Hypothesis", record.hypothesis ?? "–"],
     ["Blocked", scopeInWords(record)],
-    ["Fault", `${FAULTS[record.fault].text} (${record.fault})`],
+    ["Fault", record.block === "system" ? faultInWords(record) : `${faultInWords(record)} (${record.fault})`],
     ["Where", record.block === "gateway" ? "in the gateway, where attempts begin" : "in the operating system"],
     ["Started by", record.startedBy],
     ["From, to", `${inUtc(record.blockedAtMs)}, ${inUtc(record.unblockedAtMs)}`],

@@ -1,7 +1,6 @@
-import { FAULTS } from "../fault.ts";
 import { type DrillRecord, type Figures, PHASES } from "../record.ts";
 import { inSeconds, inUtc } from "../words.ts";
-import { headline, scopeInWords, VERDICT_WORDS } from "./headline.ts";
+import { faultInWords, headline, scopeInWords, VERDICT_WORDS } from "./headline.ts";
 
 /** The report of a drill as Markdown. Text of prompts and answers is quoted so that it cannot pass for a part of it. */
 export function renderMarkdown(record: DrillRecord): string {
@@ -17,7 +16,7 @@ export function renderMarkdown(record: DrillRecord): string {
         ["Id", record.id],
         ["Hypothesis", record.hypothesis ?? "–"],
         ["Scope", scopeInWords(record)],
-        ["Fault", `${record.fault}: ${FAULTS[record.fault].text}`],
+        ["Fault", record.block === "system" ? faultInWords(record) : `${record.fault}: ${faultInWords(record)}`],
         ["Block", record.block === "gateway" ? "in the gateway" : "by the operating system"],
         ["Started", `${inUtc(record.startedAtMs)} by ${record.startedBy}`],
         ["Blocked", `${inUtc(record.blockedAtMs)} to ${inUtc(record.unblockedAtMs)}`],
