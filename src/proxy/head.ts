@@ -13,7 +13,7 @@ export interface CallerHead {
   node: string | null;
   /** `X-Postern-Policy: local-only`. */
   isLocalOnly: boolean;
-  /** `X-Postern-Session`, for affinity. */
+  /** `X-Postern-Session`, or what a known client calls its conversation; for affinity. */
   session: string | null;
   /** Whether `anthropic-version` says that the caller speaks Anthropic's dialect. */
   isAnthropic: boolean;
@@ -52,6 +52,7 @@ export function readHead(request: RawRequest, maxHeaders = DEFAULT_LIMITS.header
   let host: string | null = null;
   let length: string | null = null;
   let coding: string | null = null;
+  let chat: string | null = null;
   const head: CallerHead = {
     host: "",
     contentLength: null,
@@ -113,8 +114,14 @@ export function readHead(request: RawRequest, maxHeaders = DEFAULT_LIMITS.header
       case "x-postern-session":
         if (NAME_SYNTAX.test(value)) head.session = value;
         break;
+      // What clients call a conversation of theirs, for affinity where the caller says nothing itself; never for anything else.
+      case "x-openwebui-chat-id":
+      case "x-claude-code-session-id":
+        if (NAME_SYNTAX.test(value)) chat ??= value;
+        break;
     }
   }
+  head.session ??= chat;
   head.host = checkHost(host);
   return checkFraming(head, request.method ?? "", length, coding);
 }
