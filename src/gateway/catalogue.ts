@@ -44,6 +44,8 @@ export class LiveCatalogue implements Catalogue {
   #provided: ReadonlySet<string | null> = new Set();
   readonly #busy = new BusyEngines(() => this.#onChange());
   #onChange: () => void = () => {};
+  /** Grows whenever there may be other targets than before. */
+  revision = 0;
   #aliases: readonly Alias[] = [];
   #steering: Steering = NO_STEERING;
   #entries = new Map<string, LiveEntry>();
@@ -249,6 +251,7 @@ export class LiveCatalogue implements Catalogue {
     const hidden = new Set(this.#aliases.filter(({ isHidden }) => isHidden).map(({ name }) => name));
     this.#listed = [...this.#entries.values()].filter(({ name }) => !hidden.has(name));
     this.#offered = offered;
+    this.revision += 1;
     this.#onChange();
   }
 

@@ -67,6 +67,7 @@ async function make() {
     log: pino({ level: "silent" }),
     health,
     targets: () => catalogue.nodeTargets(),
+    revision: () => catalogue.revision,
     pingMs: () => 10,
   });
   engineHealth.start();

@@ -27,6 +27,8 @@ export interface EngineHealthParts {
   health: TargetHealths;
   /** Those that are reached over links. */
   targets(): Iterable<NodeTarget>;
+  /** Another one whenever `targets` may give others than before. */
+  revision(): number;
   /** Round trip of the quickest link of a node; null where there is none. */
   pingMs(nodeId: string): number | null;
 }
@@ -47,6 +49,9 @@ export class EngineHealth {
   readonly #parts: EngineHealthParts;
   /** By node and engine. Those that are not among the targets any more are forgotten. */
   readonly #watched = new Map<string, Watched>();
+  /** The targets of each engine, as of `#revision`: there may be thousands, and they seldom change. */
+  #engines = new Map<string, NodeTarget[]>();
+  #revision = -1;
   #running = 0;
   #timer: Timer | null = null;
   #isStopped = false;
@@ -79,6 +84,9 @@ export class EngineHealth {
   }
 
   #byEngine(): Map<string, NodeTarget[]> {
+    const revision = this.#parts.revision();
+    if (revision === this.#revision) return this.#engines;
+    this.#revision = revision;
     const engines = new Map<string, NodeTarget[]>();
     for (const target of this.#parts.targets()) {
       const key = keyOf(target.backend.id, target.engine);
@@ -86,6 +94,7 @@ export class EngineHealth {
       if (all === undefined) engines.set(key, [target]);
       else all.push(target);
     }
+    this.#engines = engines;
     return engines;
   }
 

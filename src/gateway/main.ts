@@ -291,6 +291,7 @@ async function compose(
     log,
     health,
     targets: () => [...catalogue.nodeTargets()].filter(({ backend }) => directory.nodeName(backend.id) !== null),
+    revision: () => catalogue.revision,
     pingMs: (nodeId) => quickestPing(links.ofNode(nodeId)),
   });
   closers.add(() => engineHealth.stop());
