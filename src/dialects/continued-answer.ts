@@ -2,7 +2,7 @@ import type { BodyScan } from "../lib/json-scan.ts";
 import { tokensFromBytes } from "../lib/token-estimate.ts";
 import type { EncodedRequest } from "./attempt-format.ts";
 import { continuationWay } from "./can-continue.ts";
-import { ContinuedWriter } from "./continued-writer.ts";
+import { addUsage, ContinuedWriter } from "./continued-writer.ts";
 import type { AnswerContext, AnswerWriter, Conversation, ConversationDialect } from "./conversation.ts";
 import { CONVERSATIONS } from "./conversations.ts";
 import type { RequestFacts, StreamTap, Usage } from "./dialect.ts";
@@ -104,10 +104,13 @@ export class ContinuedAnswer {
 /** Reads one author's part. Its usage is that of all so far. */
 class ContinuedStream extends TranslatedStream {
   readonly #all: ContinuedWriter;
+  /** Of those who wrote before. */
+  readonly #before: Usage | null;
 
   constructor(engine: ConversationDialect, writer: ContinuedWriter, requestBytes: number) {
     super(engine.reader(), writer, requestBytes, true);
     this.#all = writer;
+    this.#before = writer.carried;
   }
 
   /** Not before it is clear that it is no answer begun anew. */
@@ -124,7 +127,7 @@ class ContinuedStream extends TranslatedStream {
   }
 
   override usage(): Usage {
-    return this.#all.total(super.usage());
+    return addUsage(this.#before, super.usage());
   }
 }
 

@@ -46,7 +46,7 @@ export class ContinuedWriter implements AnswerWriter {
       case "text":
         return this.#writeText(event.text);
       case "usage":
-        return this.#writer.write({ type: "usage", usage: this.total(event.usage) });
+        return this.#writer.write({ type: "usage", usage: addUsage(this.carried, event.usage) });
       case "finish":
         this.hasFinished = true;
         return this.#flush() + this.#writer.write(event);
@@ -54,19 +54,6 @@ export class ContinuedWriter implements AnswerWriter {
         this.isBeyondText = true;
         return this.#flush() + this.#writer.write(event);
     }
-  }
-
-  /** Usage of all who wrote: the prompt once, the text of each. */
-  total(usage: Usage): Usage {
-    const { carried } = this;
-    if (carried === null) return usage;
-    return {
-      tokensIn: carried.tokensIn,
-      tokensInCached: Math.min(carried.tokensIn, carried.tokensInCached),
-      tokensOut: carried.tokensOut + usage.tokensOut,
-      tokensReasoning: null,
-      isEstimated: true,
-    };
   }
 
   end(): string {
@@ -103,6 +90,18 @@ export class ContinuedWriter implements AnswerWriter {
     this.text = this.isBeyondText ? "" : this.text + text;
     return this.#writer.write({ type: "text", text });
   }
+}
+
+/** Usage of all who wrote: the prompt once, the text of each. */
+export function addUsage(carried: Usage | null, usage: Usage): Usage {
+  if (carried === null) return usage;
+  return {
+    tokensIn: carried.tokensIn,
+    tokensInCached: carried.tokensInCached,
+    tokensOut: carried.tokensOut + usage.tokensOut,
+    tokensReasoning: null,
+    isEstimated: true,
+  };
 }
 
 /** Whether a continuation is the beginning of the text over again. A text that repeats itself may go on so. */

@@ -57,12 +57,16 @@ export class TranslatedStream implements StreamTap {
     }
     if (this.completion !== "complete") return null;
     this.#isEnded = true;
-    if (this.#usage === null) out += this.#writer.write({ type: "usage", usage: this.usage() });
+    if (this.#usage === null) out += this.#writer.write({ type: "usage", usage: this.#ownUsage() });
     return Buffer.from(out + this.#writer.end());
   }
 
-  /** The engine's word where it came with the end; before it counts are floors, so what was passed on is counted too. */
   usage(): Usage {
+    return this.#ownUsage();
+  }
+
+  /** The engine's word where it came with the end; before it counts are floors, so what was passed on is counted too. */
+  #ownUsage(): Usage {
     const told = this.#usage;
     const counted = Math.max(this.#deltas, tokensFromBytes(this.#textLength));
     if (told !== null && this.completion === "complete") return believableUsage(told, this.#requestBytes, counted);

@@ -33,6 +33,7 @@ describe.each<Primary>(["node", "provider"])("with a %s that is asked first", (p
   afterEach(async () => {
     bench.primary = (answer) => answer.whole();
     bench.fallback = (answer) => answer.whole();
+    bench.spare = (answer) => answer.whole();
     // Well again, and no breaker remembers anything: the next scenario begins as the first did.
     await bench.clock.pass(60_000);
     for (let probe = 0; probe < 2; probe++) expect(judge(await bench.ask({ model: "alone" }))).toBe("pass");
@@ -49,13 +50,13 @@ describe.each<Primary>(["node", "provider"])("with a %s that is asked first", (p
   it.each([true, false])("S01: 429 with Retry-After once (streamed: %s)", async (isStream) => {
     bench.primary = once((answer) => answer.error(429, { message: "slow down" }, { "retry-after": "2" }));
     check("S01", await bench.ask({ isStream }));
-    expect(bench.counts).toEqual({ primary: 1, fallback: 1 });
+    expect(bench.counts).toMatchObject({ primary: 1, fallback: 1 });
   });
 
   it("S01: the only target is asked again after its pause", async () => {
     bench.primary = once((answer) => answer.error(429, { message: "slow down" }, { "retry-after": "2" }));
     check("S01", await bench.askFor(5_000, { model: "alone" }));
-    expect(bench.counts).toEqual({ primary: 2, fallback: 0 });
+    expect(bench.counts).toMatchObject({ primary: 2, fallback: 0 });
   });
 
   it.each([true, false])("S02: 429 without Retry-After, always (streamed: %s)", async (isStream) => {
@@ -67,7 +68,7 @@ describe.each<Primary>(["node", "provider"])("with a %s that is asked first", (p
   it.each([true, false])("S03: 500 once (streamed: %s)", async (isStream) => {
     bench.primary = once((answer) => answer.error(500, { message: "oops" }));
     check("S03", await bench.askFor(1_000, { isStream }));
-    expect(bench.counts).toEqual({ primary: 2, fallback: 0 });
+    expect(bench.counts).toMatchObject({ primary: 2, fallback: 0 });
   });
 
   it.each([true, false])("S04: 503 always (streamed: %s)", async (isStream) => {
@@ -88,7 +89,7 @@ describe.each<Primary>(["node", "provider"])("with a %s that is asked first", (p
   it("S06: accepts and never answers", async () => {
     bench.primary = () => {};
     check("S06", await bench.askFor(100_000));
-    expect(bench.counts).toEqual({ primary: 1, fallback: 1 });
+    expect(bench.counts).toMatchObject({ primary: 1, fallback: 1 });
   });
 
   it("S07: headers at once, first token after 20 s", async () => {
@@ -101,7 +102,7 @@ describe.each<Primary>(["node", "provider"])("with a %s that is asked first", (p
       });
     };
     check("S07", await bench.askFor(30_000));
-    expect(bench.counts).toEqual({ primary: 1, fallback: 1 });
+    expect(bench.counts).toMatchObject({ primary: 1, fallback: 1 });
   });
 
   it("S08: cut after 40 of 60 tokens", async () => {
@@ -157,7 +158,7 @@ describe.each<Primary>(["node", "provider"])("with a %s that is asked first", (p
     const view = await bench.ask({ isStream });
     check("S12", view);
     expect(view).toMatchObject({ status: 400, error: { code: "context_length_exceeded" } });
-    expect(bench.counts).toEqual({ primary: 1, fallback: 0 });
+    expect(bench.counts).toMatchObject({ primary: 1, fallback: 0 });
   });
 
   it.each([true, false])("S13: 400 content_policy_violation (streamed: %s)", async (isStream) => {
@@ -170,7 +171,7 @@ describe.each<Primary>(["node", "provider"])("with a %s that is asked first", (p
     const view = await bench.ask({ isStream });
     check("S13", view);
     expect(view).toMatchObject({ status: 400, error });
-    expect(bench.counts).toEqual({ primary: 1, fallback: 0 });
+    expect(bench.counts).toMatchObject({ primary: 1, fallback: 0 });
   });
 
   it("S14: cut after 40 tokens, and the fallback refuses a request that ends in an assistant turn", async () => {
@@ -187,6 +188,26 @@ describe.each<Primary>(["node", "provider"])("with a %s that is asked first", (p
     check("S14", view);
     expect(view.error?.code).toBe("engine_cut");
     expect(view.body).not.toContain("the last message must be");
+  });
+
+  it.each<[string, Behaviour, passMs: number]>([
+    ["S08 and S14: cut after 40 tokens", (answer) => answer.cut(), 0],
+    ["S09: silent after 40 tokens", () => {}, 45_000],
+  ])("%s, with rescue: who can goes on, who refuses is passed over", async (_what, trouble, passMs) => {
+    bench.primary = (answer, count) => {
+      answer.head();
+      answer.words(0, 40);
+      trouble(answer, count);
+    };
+    // An engine behind the tunnel is of a kind that goes on; this one says no. A cloud is not even asked.
+    bench.fallback = (answer) => answer.error(400, { message: "the last message must be a user message" });
+    bench.spare = (answer) => (answer.body.continue_final_message === true ? answer.rest() : answer.whole());
+    const view = await bench.askFor(passMs, { model: "saved" });
+    expect(judge(view), view.body).toBe("pass");
+    expect(view).toMatchObject({ hasDone: true, usage: { completion_tokens: 100 } });
+    expect(view.body).toContain('"postern":{"rescued":true}');
+    expect(bench.counts).toMatchObject({ primary: 1, fallback: primary === "node" ? 0 : 1, spare: 1 });
+    expect(await bench.record(view)).toMatchObject({ outcome: "ok", fallback: "rescued", tokensOut: 100 });
   });
 
   it("S15: 503 for a minute, then fine; a request every 4 s", async () => {

@@ -18,7 +18,11 @@ import { type StandInProvider, sendJson, startStandInProvider } from "./stand-in
 export type Primary = "node" | "provider";
 
 /** Models that callers ask for: with somebody to take over, and without. */
-export type BenchModel = "bench" | "alone";
+export type BenchModel =
+  | "bench"
+  | "alone"
+  /** With rescue, and a third target that can go on; the second one refuses to. */
+  | "saved";
 
 /**
  * A gateway, an agent and the tunnel between them, a stand-in engine beside the agent and a stand-in cloud, with the limits of
@@ -27,9 +31,11 @@ export type BenchModel = "bench" | "alone";
 export interface FaultBench {
   readonly clock: NudgedClock;
   /** Requests that each has had. */
-  readonly counts: { readonly primary: number; readonly fallback: number };
+  readonly counts: { readonly primary: number; readonly fallback: number; readonly spare: number };
   primary: Behaviour;
   fallback: Behaviour;
+  /** A node that the gateway reaches by URL; asked for `saved` alone. */
+  spare: Behaviour;
   ask(options?: { model?: BenchModel; isStream?: boolean }): Promise<CallerView>;
   /** The same while time passes, at most so much of it. */
   askFor(ms: number, options?: { model?: BenchModel; isStream?: boolean }): Promise<CallerView>;
@@ -48,6 +54,9 @@ export async function startFaultBench(primary: Primary): Promise<FaultBench> {
   closers.add(() => cloud.close());
   play(engine, "near", primary === "node" ? "primary" : "fallback");
   play(cloud, "far", primary === "node" ? "fallback" : "primary");
+  const spare = await startStandInProvider();
+  closers.add(() => spare.close());
+  play(spare, "spare", "spare");
   const folder = await mkdtemp(join(tmpdir(), "postern-faults-"));
   closers.add(() => rm(folder, { recursive: true, force: true }));
   const first = primary === "node" ? "{ model: near, node: forge }" : "{ model: far, provider: cloud }";
@@ -56,11 +65,14 @@ export async function startFaultBench(primary: Primary): Promise<FaultBench> {
     `
 gateway:
   timeouts: { firstToken: 15s, firstTokenProvider: 15s, betweenTokens: 30s, betweenTokensProvider: 30s }
+nodes:
+  spare: { url: "${spare.origin}", kind: vllm }
 providers:
   cloud: { dialect: openai, baseUrl: "${cloud.origin}/v1", models: [far] }
 models:
   bench: { targets: [${first}, ${second}] }
   alone: { targets: [${first}] }
+  saved: { rescue: true, strategy: priority, targets: [${first}, ${second}, { model: spare, node: spare }] }
 `,
     {
       clock,
@@ -82,7 +94,7 @@ models:
       ...config.agent,
       discover: false,
       embedded: { mode: "none", modelPath: null },
-      engines: [{ ...address, name: "stand-in", url: engine.origin, kind: "openai", exposureAccepted: true }],
+      engines: [{ ...address, name: "stand-in", url: engine.origin, kind: "vllm", exposureAccepted: true }],
     },
     gateway: new URL(gateway.origin),
     invitation: new Secret(code),
@@ -91,12 +103,13 @@ models:
   });
   closers.add(() => agent.stop());
 
-  const counts = { primary: 0, fallback: 0 };
+  const counts = { primary: 0, fallback: 0, spare: 0 };
   const bench: FaultBench = {
     clock,
     counts,
     primary: (answer) => answer.whole(),
     fallback: (answer) => answer.whole(),
+    spare: (answer) => answer.whole(),
     async ask({ model = "bench", isStream = true } = {}) {
       const stream = isStream ? { stream: true, stream_options: { include_usage: true } } : {};
       const messages = [{ role: "user", content: "sixty words, please" }];
@@ -107,12 +120,10 @@ models:
       const view = bench.ask(options).finally(() => {
         isOver = true;
       });
-      const { primary: before, fallback: beforeToo } = counts;
+      const all = () => counts.primary + counts.fallback + counts.spare;
+      const before = all();
       // Time passes only once the request has come to where the fault is.
-      await eventually(
-        async () => counts.primary + counts.fallback > before + beforeToo || isOver || undefined,
-        "a request",
-      );
+      await eventually(async () => all() > before || isOver || undefined, "a request");
       await clock.pass(ms, () => isOver);
       return view;
     },
@@ -120,19 +131,22 @@ models:
     reset() {
       counts.primary = 0;
       counts.fallback = 0;
+      counts.spare = 0;
     },
     close: () => closers.close(),
   };
   await eventually(async () => {
     const models = await gateway.admin.listModels();
-    const found = models.find(({ name }) => name === "bench");
-    return (found?.targets.length === 2 && found.targets.every(({ ready }) => ready)) || undefined;
-  }, "both targets");
+    const found = models.find(({ name }) => name === "saved");
+    return (found?.targets.length === 3 && found.targets.every(({ ready }) => ready)) || undefined;
+  }, "all targets");
   return bench;
 
-  function play(standIn: StandInProvider, model: string, role: "primary" | "fallback"): void {
-    standIn.answer = ({ method, body }, response) => {
-      if (method === "GET") return sendJson(response, 200, { object: "list", data: [{ id: model, object: "model" }] });
+  function play(standIn: StandInProvider, model: string, role: "primary" | "fallback" | "spare"): void {
+    standIn.answer = ({ method, url, body }, response) => {
+      if (method === "GET" && url.startsWith("/version")) return sendJson(response, 200, { version: "0.11.0" });
+      if (method === "GET")
+        return sendJson(response, 200, { object: "list", data: [{ id: model, object: "model", owned_by: "vllm" }] });
       counts[role] += 1;
       bench[role](new UpstreamAnswer(body, response, model, clock), counts[role]);
     };

@@ -3,12 +3,18 @@ import type { Clock } from "../../src/lib/clock.ts";
 import { sendJson } from "./stand-in-provider.ts";
 
 /** The one healthy answer of the catalogue: sixty words. */
-export const WORDS: readonly string[] = Array.from({ length: 60 }, (_, index) => `word${index} `);
+export const WORDS: readonly string[] = Array.from({ length: 60 }, (_, index) => `w${index} `);
 export const TEXT = WORDS.join("");
 export const USAGE = { prompt_tokens: 12, completion_tokens: 60, total_tokens: 72 };
 
 /** How one request to a stand-in goes. @param count Of the requests to it, this one included. */
 export type Behaviour = (answer: UpstreamAnswer, count: number) => void;
+
+export interface UpstreamBody {
+  stream?: boolean;
+  messages?: Array<{ role: string; content: unknown }>;
+  continue_final_message?: boolean;
+}
 
 /** One answer of a stand-in, to be written as the scenario wants. */
 export class UpstreamAnswer {
@@ -17,10 +23,10 @@ export class UpstreamAnswer {
   readonly #model: string;
   readonly #isStream: boolean;
   /** The request as it came. */
-  readonly body: { messages?: Array<{ role: string; content: unknown }> };
+  readonly body: UpstreamBody;
 
   constructor(body: string, response: ServerResponse, model: string, clock: Clock) {
-    const parsed = JSON.parse(body) as { stream?: boolean; messages?: Array<{ role: string; content: unknown }> };
+    const parsed = JSON.parse(body) as UpstreamBody;
     this.clock = clock;
     this.body = parsed;
     this.#response = response;
@@ -40,6 +46,15 @@ export class UpstreamAnswer {
     const message = { role: "assistant", content: TEXT };
     const choices = [{ index: 0, message, finish_reason: "stop" }];
     sendJson(this.#response, 200, { id: "c", object: "chat.completion", model: this.#model, choices, usage: USAGE });
+  }
+
+  /** Goes on with the answer that somebody else began. */
+  rest(): void {
+    const begun = String(this.body.messages?.at(-1)?.content);
+    this.head();
+    this.words(begun.trim().split(" ").length, WORDS.length);
+    this.finish();
+    this.end();
   }
 
   error(status: number, error: Record<string, unknown>, headers: Record<string, string> = {}): void {
