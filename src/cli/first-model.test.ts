@@ -86,3 +86,15 @@ test("gives up after a quiet time with what the catalogue says", async () => {
   expect(result.nowMs).toBeGreaterThan(QUIET_LIMIT_MS);
   expect((await wait([[model("a", { source: "offered" })]])).reason).toMatch(/"a" is offered but not granted/);
 });
+
+test("asks no provider, which would cost money, and serves with what they offer where no engine is to come", async () => {
+  const cloud = model("gpt");
+  const target = { ...cloud.targets[0], node: null, provider: "cloud" } as ModelView["targets"][number];
+  const catalogue = [[{ ...cloud, targets: [target] }]];
+  expect(await wait(catalogue, {}, "No inference server was found.")).toMatchObject({
+    models: ["gpt"],
+    reason: null,
+    probed: [],
+  });
+  expect((await wait(catalogue)).nowMs).toBeGreaterThan(QUIET_LIMIT_MS);
+});

@@ -21,7 +21,7 @@ interface AgentSigns {
 export interface FirstModel {
   /** Public names, ready ones first. */
   models: string[];
-  /** Null when the first of them has answered. */
+  /** Null when the first of them has answered, or when all of them are at providers. */
   reason: string | null;
 }
 
@@ -34,7 +34,7 @@ export interface FirstModelWait {
 }
 
 /**
- * Waits until a model has answered, or until it is known why none will: the definition of "serves" for `postern up`.
+ * Waits until a model of a node has answered, or until it is known why none will: the definition of "serves" for `postern up`.
  *
  * @returns models and the reason; does not reject for a model's sake.
  */
@@ -43,7 +43,8 @@ export async function waitForFirstModel({ admin, agent, nowMs, pause, onProbe }:
   for (;;) {
     const catalogue = await admin.listModels();
     const ready = catalogue.filter((model) => model.ready && model.source !== "offered").sort(easiestFirst);
-    const next = ready.find((model) => !failed.has(model.name));
+    // A cloud is not tried: that would cost money, and it needs no time to load.
+    const next = ready.find((model) => !failed.has(model.name) && isOnNode(model));
     const names = ready.map((model) => model.name);
     if (next !== undefined && failed.size < MAX_PROBES) {
       onProbe(next.name, isLoaded(next));
@@ -57,10 +58,10 @@ export async function waitForFirstModel({ admin, agent, nowMs, pause, onProbe }:
       return { models: names, reason: `"${name}" did not answer: ${reason}` };
     }
     const known = agent.noModelReason();
+    const isQuiet = nowMs() - agent.lastSignMs() > QUIET_LIMIT_MS;
+    if (names.length > 0 && (known !== null || isQuiet)) return { models: names, reason: null };
     if (known !== null) return { models: [], reason: known };
-    if (nowMs() - agent.lastSignMs() > QUIET_LIMIT_MS) {
-      return { models: [], reason: reasonOf(catalogue) };
-    }
+    if (isQuiet) return { models: [], reason: reasonOf(catalogue) };
     await pause(LOOK_AGAIN_MS);
   }
 }
@@ -68,6 +69,10 @@ export async function waitForFirstModel({ admin, agent, nowMs, pause, onProbe }:
 /** Loaded ones answer at once; among others the smallest is in memory first. */
 function easiestFirst(a: ModelView, b: ModelView): number {
   return Number(isLoaded(b)) - Number(isLoaded(a)) || sizeOf(a) - sizeOf(b) || (a.name < b.name ? -1 : 1);
+}
+
+function isOnNode(model: ModelView): boolean {
+  return model.targets.some((target) => target.node !== null && target.ready);
 }
 
 function isLoaded(model: ModelView): boolean {

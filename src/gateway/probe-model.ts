@@ -4,7 +4,7 @@ import type { Catalogue } from "../proxy/target.ts";
 import { probeTarget } from "./probe-target.ts";
 
 /**
- * Sends one smallest request to one target of a model, on the way that a caller's request takes from the gateway on.
+ * Sends one smallest request to one target of a model on a node, on the way that a caller's request takes from the gateway on.
  *
  * @param signal Gives up at once, and stops the engine.
  * @returns whether it answered 200, with the reason where it did not. Does not reject.
@@ -17,7 +17,7 @@ export async function probeModel(
   newId: () => string,
 ): Promise<ProbeResult> {
   const startedMs = clock.monotonicMs();
-  const target = catalogue.find(model)?.targets.find((one) => one.canAccept());
+  const target = catalogue.find(model)?.targets.find((one) => one.backend.kind === "node" && one.canAccept());
   const reason =
     target === undefined
       ? "no node that serves it is connected and ready"
