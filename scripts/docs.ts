@@ -83,6 +83,7 @@ export function listErrorRows(page: string): Array<{ code: string; meaning: stri
 function renderMetrics(): string {
   const { registry } = new Metrics({
     links: () => [],
+    providers: () => [],
     breakers: () => [],
     queues: () => [],
     contingency: () => [],

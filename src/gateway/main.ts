@@ -189,6 +189,7 @@ async function compose(
     contingency: () => contingency.view(),
     approvals: () => approvals.waiting,
     links: () => links.all().map((link) => ({ node: directory.nodeName(link.id.nodeId) ?? "", state: link.state })),
+    providers: () => providers?.views() ?? [],
     breakers: () => readBreakers(catalogue.targets(), health),
     queues: () => pipeline.queueDepths(),
     engines: () => engineHealth.latencies(),

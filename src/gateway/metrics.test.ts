@@ -61,6 +61,7 @@ function ended(metrics: Metrics, counts: Partial<RequestClosed>): void {
 it("Metrics counts tokens by type, cached and reasoning ones apart as parts of the others, and numbers the states of breakers", async () => {
   const metrics = new Metrics({
     links: () => [],
+    providers: () => [],
     breakers: () => [{ target: "node/forge/e/m", state: "open" }],
     contingency: () => [],
     approvals: () => 0,

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { ProviderView } from "../admin/contract-providers.ts";
 import type { ScopeView } from "../continuity/contingency-state.ts";
 import type { CaptureResult } from "../proxy/captures.ts";
 import type { ProxyObserver, RequestSummary } from "../proxy/observer.ts";
@@ -19,6 +20,7 @@ export interface GaugeReadings {
   links(): Iterable<{ node: string; state: string }>;
   breakers(): Iterable<{ target: string; state: BreakerState }>;
   contingency(): readonly ScopeView[];
+  providers(): readonly ProviderView[];
   /** Requests that wait for an operator. */
   approvals(): number;
   /** Requests that wait, by model. */
@@ -119,6 +121,17 @@ export class Metrics {
       },
     });
     new Gauge({
+      name: "postern_provider_spend_dollars",
+      help: "What a provider has cost in the running day and month (UTC), by `prices`.",
+      labelNames: ["provider", "period"],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { name: provider, spending } of readings.providers())
+          for (const { period, spentMicros } of spending) this.set({ provider, period }, spentMicros / 1e6);
+      },
+    });
+    new Gauge({
       name: "postern_contingency",
       help: "Part of the requests that may not use providers now, by scope: `all`, and each workflow that is not normal.",
       labelNames: ["scope"],
@@ -176,7 +189,7 @@ export class Metrics {
     this.#endpoints.ended(summary);
     const closed = summary.closed;
     const model = summary.opened?.model ?? "";
-    const node = summary.servedBy?.replace(/^(node|provider)\//, "") ?? "";
+    const node = summary.servedBy?.replace(/^node\//, "") ?? "";
     const labels = this.#labels(
       model,
       node,

@@ -59,7 +59,9 @@ describe("a provider", () => {
   });
 
   it("streams, and its usage is in the record under its own label", async () => {
-    const { ask, admin } = await start(provider("dialect: openai\nmodels: [gpt]"));
+    const { ask, admin } = await start(
+      `prices: { gpt: { input: 2.5, output: 10 } }\n${provider("dialect: openai\nmodels: [gpt]")}`,
+    );
     const answer = await ask("/v1/chat/completions", { ...CHAT, stream: true });
     expect(await answer.text()).toMatch(/from the cloud[\s\S]*\[DONE\]/);
     const record = await admin.request(answer.headers.get("x-request-id") ?? "");
@@ -69,6 +71,10 @@ describe("a provider", () => {
       tokensOut: 100,
       attempts: [{ target: "provider/cloud", nodeId: null, engine: "openai", engineModel: "gpt" }],
     });
+    const status = await admin.status();
+    const metrics = await (await fetch(`${status.gateway?.adminUrl}/metrics`)).text();
+    expect(metrics).toMatch(/postern_requests_total\{model="gpt",node="provider\/cloud",.*\} 1/);
+    expect(metrics).toContain('postern_provider_spend_dollars{provider="cloud",period="day"} 0.0035');
     const { rows } = await admin.usage({ by: "node" });
     expect(rows).toMatchObject([{ group: "provider/cloud", label: "provider/cloud", requests: 1 }]);
   });
