@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { isLoopback } from "../config/listen-address.ts";
 import { publicUrlOf } from "../config/load.ts";
 import { PosternError, toPosternError } from "../errors.ts";
-import type { WakeSetting } from "../routing/steering.ts";
+import { STEERING_SETTING, type WakeSetting, withoutNode } from "../routing/steering.ts";
 import type { InvitationRecord, NodeChanges, NodeRecord } from "../storage/store.ts";
 import type { AdminContext } from "./context.ts";
 import type { InviteNodeInput, NodeView } from "./contract.ts";
@@ -89,7 +89,14 @@ export function createNodeAdmin(parts: CallParts): NodeMethods {
       refuseLoss(live?.models() ?? [], (target) => target.node !== node.name, force, `removing "${node.name}"`);
       const subject = `node ${node.name}`;
       await changing({ action: "nodes.remove", subject, before: node, after: null }).nodes.remove(node.id);
-      return { name: node.name, linksClosed: (await live?.nodeRemoved(node)) ?? 0 };
+      const linksClosed = (await live?.nodeRemoved(node)) ?? 0;
+      const book = await openSteering(parts);
+      const { drained, wakes } = book.steering;
+      if (drained.includes(node.id) || wakes[node.id] !== undefined) {
+        const save = (bytes: Uint8Array) => store.settings.set(STEERING_SETTING, bytes);
+        await book.change((now) => withoutNode(now, node.id), save);
+      }
+      return { name: node.name, linksClosed };
     },
   };
 

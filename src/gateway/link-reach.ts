@@ -23,6 +23,10 @@ export class LinkReach implements Reach {
     return this.#links.pick(this.#nodeId, this.#connectorIds) !== null;
   }
 
+  isAway(): boolean {
+    return !this.#links.isConnected(this.#nodeId);
+  }
+
   start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {
     const link = this.#links.pick(this.#nodeId, this.#connectorIds);
     if (link === null) return new RefusedExchange(handler, "no link of the node takes attempts");

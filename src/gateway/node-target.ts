@@ -22,6 +22,8 @@ export interface CatalogueNode {
 /** How to reach an engine of a node. One for links, one for direct URLs. */
 export interface Reach extends Exchanger {
   canAccept(): boolean;
+  /** Nobody is there at all, not even an agent whose engine is down. Left out: nobody can tell. */
+  isAway?(): boolean;
 }
 
 /** Finds the way to an engine through the connectors that report it. */
@@ -162,7 +164,7 @@ export class NodeTarget implements CatalogueTarget {
   }
 
   get isAsleep(): boolean {
-    return this.backend.canWake && !this.backend.isDrained && !this.#reach.canAccept();
+    return this.backend.canWake && !this.backend.isDrained && this.#reach.isAway?.() === true;
   }
 
   get busy(): number {

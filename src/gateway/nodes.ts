@@ -16,6 +16,7 @@ import { forgetEphemeralConnectors } from "./ephemeral-connectors.ts";
 import { LinkReach } from "./link-reach.ts";
 import { ModelOwners } from "./model-owners.ts";
 import type { Providers } from "./providers.ts";
+import { SleepingNodes } from "./sleeping-nodes.ts";
 
 /** What the nodes of a gateway are made from. */
 export interface NodesParts {
@@ -82,6 +83,7 @@ export async function openNodes(parts: NodesParts): Promise<Nodes> {
     },
     onReport: (nodeId, connectorId, report) => {
       catalogue.setReport(nodeId, connectorId, report);
+      sleeping.reported(nodeId, report);
       links.tellModels(nodeId, ...catalogue.verdictOn(nodeId, connectorId));
     },
     onLinkClosed: (link, reason, detail) => {
@@ -101,9 +103,22 @@ export async function openNodes(parts: NodesParts): Promise<Nodes> {
   );
   for (const node of directory.nodes()) catalogue.setNode(node);
   catalogue.setAliases(config.models);
-  const steering = new SteeringBook(await store.settings.get(STEERING_SETTING), (now) => catalogue.setSteering(now));
+  const steering = new SteeringBook(await store.settings.get(STEERING_SETTING), (now) => {
+    catalogue.setSteering(now);
+    for (const { id } of links.all()) {
+      const report = catalogue.report(id.connectorId);
+      if (report !== null) sleeping.reported(id.nodeId, report);
+    }
+  });
   if (!steering.isReadable) log.warn("what was saved of drained nodes and weights is not readable: none counts");
   catalogue.setSteering(steering.steering);
+  const sleeping = new SleepingNodes({
+    settings: store.settings,
+    catalogue,
+    steering: () => steering.steering,
+    onFailure: warn("models of a node that can be woken not written"),
+  });
+  await sleeping.load();
   if (config.nodes.length > 0) {
     // Loaded only where it is needed: the HTTP client behind it is a tenth of a gateway's memory.
     const { DirectNode: Node } = await import("./direct-nodes.ts");

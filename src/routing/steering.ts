@@ -70,6 +70,11 @@ export function withWake(steering: Steering, nodeId: string, setting: WakeSettin
   return { ...steering, wakes: setting === null ? others : { ...others, [nodeId]: setting } };
 }
 
+/** Of a node that is gone for good. */
+export function withoutNode(steering: Steering, nodeId: string): Steering {
+  return withWake(withDrained(steering, nodeId, false), nodeId, null);
+}
+
 /** Null where too many models have weights already. */
 export function withWeights(steering: Steering, model: string, changed: ModelWeights): Steering | null {
   const before = steering.weights[model] ?? null;

@@ -93,6 +93,11 @@ export class Links {
     return best;
   }
 
+  /** Whether a node has any link, in any state but `closed`. */
+  isConnected(nodeId: string): boolean {
+    return (this.#byNode.get(nodeId)?.size ?? 0) > 0;
+  }
+
   /** All links of a node, in any state but `closed`. */
   ofNode(nodeId: string): Link[] {
     return [...(this.#byNode.get(nodeId) ?? [])];
