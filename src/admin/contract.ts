@@ -399,6 +399,8 @@ export const status = z.object({
   engineAdvisories: z.array(
     advisoryView.extend({ node: z.string(), engine: z.string(), version: z.string().nullable() }),
   ),
+  /** Models that only providers serve now, because none of their nodes can. */
+  nodesAway: z.array(z.string()),
   /** Scopes that are not normal. */
   contingency: z.array(contingencyScope),
   drills: z.object({

@@ -14,7 +14,7 @@ import { actorOf, type Caller } from "./caller.ts";
 import { createCaptureAdmin } from "./capture-admin.ts";
 import type { AdminContext, LiveGateway } from "./context.ts";
 import { createContingencyAdmin } from "./contingency-admin.ts";
-import type { Status } from "./contract.ts";
+import type { ModelView, Status } from "./contract.ts";
 import { createDrillAdmin } from "./drill-admin.ts";
 import { createEndpointAdmin } from "./endpoint-admin.ts";
 import { createKeyAdmin } from "./key-admin.ts";
@@ -106,6 +106,7 @@ function createAdminContext(parts: CallParts): AdminContext {
               .map((one) => ({ ...one, node: node.name, engine: name, version })),
           ),
         ),
+        nodesAway: models.filter(hasNodesAway).map(({ name }) => name),
         contingency: (await contingency.contingency()).scopes,
         drills: await drillStatus(parts, drills),
         storeTrouble,
@@ -145,6 +146,12 @@ async function drillStatus(
     overdueSinceMs === null ? [] : [{ plan: name, sinceMs: overdueSinceMs }],
   );
   return { running: running === null ? null : { id: running.id, plan: running.plan, state: running.state }, overdue };
+}
+
+/** Whether a model that nodes should serve is left to providers. */
+function hasNodesAway({ targets }: ModelView): boolean {
+  const nodes = targets.filter(({ node }) => node !== null);
+  return nodes.length > 0 && nodes.every(({ ready }) => !ready) && targets.some(({ ready }) => ready);
 }
 
 function isConnected(node: { state: string }): boolean {

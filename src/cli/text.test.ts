@@ -183,6 +183,7 @@ const well: Status = {
   nodes: { connected: 1, total: 1 },
   models: { ready: 2, total: 2 },
   engineAdvisories: [],
+  nodesAway: [],
   contingency: [],
   drills: { running: null, overdue: [] },
   storeTrouble: null,

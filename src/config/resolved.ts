@@ -429,7 +429,7 @@ export const DEFAULT_STORAGE: StorageConfig = { capture: null, requestRetentionM
 
 /** The automatic rule where the file turns it on and says no more. */
 export const DEFAULT_AUTOMATIC: AutomaticRule = {
-  failures: 5,
+  failures: 3,
   withinMs: MINUTE,
   share: 0.5,
   holdMs: 5 * MINUTE,

@@ -22,7 +22,11 @@ export function cronLine() {
 }
 
 const automatic = z.strictObject({
-  failures: count(2, 10_000).optional().describe("So many attempts at providers must have failed within `within`."),
+  failures: count(2, 10_000)
+    .optional()
+    .describe(
+      "So many attempts at providers must have failed within `within`. The breaker of a target lets about three through.",
+    ),
   within: duration({ minMs: 1000, min: "1s", maxMs: HOUR_MS, max: "1h" })
     .optional()
     .describe("The time in which they are counted."),

@@ -61,11 +61,11 @@ export class Metrics {
     "model",
     "node",
   ]);
-  readonly #failovers = this.#counter("postern_failovers_total", "Attempts that another target took over.", [
-    "from",
-    "to",
-    "reason",
-  ]);
+  readonly #failovers = this.#counter(
+    "postern_failovers_total",
+    "Attempts that another target took over; from `nodes` where none of them could.",
+    ["from", "to", "reason"],
+  );
   readonly #refusals = this.#counter(
     "postern_refusals_total",
     "Requests that were refused, by error code, and connections that were refused or cut, by reason.",

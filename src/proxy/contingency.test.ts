@@ -143,6 +143,19 @@ describe("in contingency", () => {
     expect(cloud.attempts).toHaveLength(1);
   });
 
+  test("that comes while a provider is to be asked again, a node that stands behind it is asked instead", async () => {
+    const { node, cloud } = await setUp();
+    const caller = ask();
+    const attempt = await cloud.next();
+    attempt.answer(500, { error: { message: "boom" } });
+    await skipProviders();
+    plane.clock.advance(10_000);
+    (await node.next()).answer(200, ANSWER);
+    await caller.until("chat.completion");
+    caller.socket.destroy();
+    expect(cloud.attempts).toHaveLength(1);
+  });
+
   test("what a provider has begun to answer goes on to its end", async () => {
     const { cloud } = await setUp();
     const caller = ask();
@@ -214,4 +227,5 @@ test("a provider that serves because every node is away says so", async () => {
   expect(await answeredBy(cloud)).not.toContain("X-Postern-Fallback");
   node.isAccepting = false;
   expect(await answeredBy(cloud)).toContain("X-Postern-Fallback: nodes_away");
+  expect(plane.failovers).toEqual(["nodes > provider/openai: nodes_away"]);
 });

@@ -56,6 +56,11 @@ export class NextAttempts {
     return { prepared, waitMs: retry.waitMs, verdict: "failed", code: failure.code };
   }
 
+  /** In place of one that may not be tried any more. */
+  instead(): PreparedAttempt | null {
+    return this.#next(() => true);
+  }
+
   /** After content: the attempt that goes on with what the caller has. @param tap Of the stream so far. */
   goingOn(
     attempt: Attempt,

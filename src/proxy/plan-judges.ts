@@ -30,7 +30,10 @@ export function judgesFor(run: Run, policies: Policies, deps: JudgeDeps): PlanJu
   const scope = () => approvalScope(workflow, run.key?.id ?? "");
   return {
     verdict: (hasProviders) => contingency.verdict(workflow, hasProviders),
-    isApproved: () => approvals.isApproved(run.id, scope, at()),
+    isApproved() {
+      run.isApproved = approvals.isApproved(run.id, scope, at());
+      return run.isApproved;
+    },
     withdraw: () => approvals.leave(run.id),
     askApproval(to) {
       const isNew = approvals.find(run.id) === null;
@@ -38,6 +41,7 @@ export function judgesFor(run: Run, policies: Policies, deps: JudgeDeps): PlanJu
       const answer = approvals.ask(request, at());
       switch (answer) {
         case "approved":
+          run.isApproved = true;
           return true;
         case "waiting":
           if (isNew) run.reservations.add(() => approvals.leave(run.id));

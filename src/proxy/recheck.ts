@@ -52,7 +52,8 @@ function endByTargets(run: Run): "revoked" | null {
   const policies = policiesOf(run);
   const mayLeave = head?.isLocalOnly !== true && policies.every((policy) => policy.mayLeave);
   function mayReach(target: Target): boolean {
-    return (mayLeave || !target.leaves) && policies.every((policy) => policy.mayReach(target));
+    if (target.leaves && !mayLeave) return false;
+    return policies.every((policy) => policy.mayReach(target) && (run.isApproved || !policy.needsApproval(target)));
   }
   return relay.keepTo(mayReach) ? null : "revoked";
 }

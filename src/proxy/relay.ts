@@ -119,7 +119,8 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
 
   /** After a wait, in which contingency may have come. */
   #tryAgain(prepared: PreparedAttempt): void {
-    if (this.#host.mayBegin(prepared.target)) return this.#try(prepared);
+    const allowed = this.#host.mayBegin(prepared.target) ? prepared : this.#nexts.instead();
+    if (allowed !== null) return this.#try(allowed);
     this.#next = null;
     this.#end("contingency", "failed", null);
   }

@@ -47,6 +47,8 @@ export interface Run extends Placed {
   /** What is kept of it; null where its key's policy does not say so. */
   capture: RequestCapture | null;
   relay: Relay | null;
+  /** An operator approved that it goes to the side that its policy does not prefer. */
+  isApproved: boolean;
   /** Its caller was told to go on with the body. */
   isAwaited: boolean;
   /** Key or address were accepted and are no longer. */
@@ -82,6 +84,7 @@ export function beginRun(
     ambient: null,
     capture: null,
     relay: null,
+    isApproved: false,
     isAwaited: false,
     ended: null,
     place: -1,

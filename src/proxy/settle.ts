@@ -44,6 +44,9 @@ export function settleRelayed(
     attempts: result.attempts,
   };
   record.close(closed, last);
+  const { fallback, servedBy } = result;
+  // Not a failed attempt, but the same signal of an outage: the nodes that should have served could not.
+  if (fallback === "nodes_away" && servedBy !== null) deps.observer.failover("nodes", servedBy, fallback);
   deps.observer.ended({
     ...who(run),
     opened,

@@ -60,6 +60,7 @@ export interface DataPlane {
   readonly faults: FaultInjector;
   readonly contingency: ContingencyBook;
   readonly approvals: Approvals;
+  readonly failovers: string[];
   readonly server: Server;
   readonly opened: RequestOpened[];
   readonly closed: RequestClosed[];
@@ -145,6 +146,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
   const originOf =
     options.originOf ?? (({ socket }) => ({ address: socket.remoteAddress ?? "", source: "peer" }) as const);
   const faults = new FaultInjector(clock);
+  const failovers: string[] = [];
   const approvals = new Approvals(DEFAULT_CONTINUITY.approvals);
   const contingency = new ContingencyBook({
     rules: DEFAULT_CONTINUITY.contingency,
@@ -169,7 +171,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
       streamStarted() {},
       streamEnded() {},
       attemptEnded: (summary) => attempts.push(summary),
-      failover() {},
+      failover: (from, to, reason) => failovers.push(`${from} > ${to}: ${reason}`),
       ended: (summary) => {
         summaries.push(summary);
         options.observe?.(summary);
@@ -225,6 +227,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     faults,
     contingency,
     approvals,
+    failovers,
     server,
     opened,
     closed,

@@ -67,6 +67,17 @@ export function renderStatus(status: Status, paint: Paint): string {
     ...(gateway?.providers ?? []).map((one) => ["provider", describeProvider(one, paint)] as [string, string]),
     ...(gateway?.breakers ?? []).map((one) => ["breaker", describeBreaker(one, paint)] as [string, string]),
     ["models", `${status.models.ready} ready of ${status.models.total}${nextStep(modelsStep(status), paint)}`],
+    ...(status.nodesAway.length === 0
+      ? []
+      : ([
+          [
+            "away",
+            paint(
+              "red",
+              `no node serves ${status.nodesAway.map(harmless).join(", ")}: providers do, where policies allow`,
+            ),
+          ],
+        ] as Array<[string, string]>)),
     ...(status.contingency.length === 0
       ? []
       : ([["cloud", renderContingency(status.contingency, paint).replaceAll("\n", `\n${" ".repeat(10)}`)]] as Array<
