@@ -1,3 +1,4 @@
+import type { ContinuityResult } from "./continuity.ts";
 import type { FirstToken } from "./first-token.ts";
 import type { MemoryResult, RestResult, SoakResult } from "./memory.ts";
 import type { PeerName } from "./peer.ts";
@@ -19,6 +20,7 @@ export interface Findings {
   soaks: readonly SoakResult[];
   firstToken: FirstToken | null;
   policy: PolicyResult | null;
+  continuity: ContinuityResult | null;
 }
 
 const MEGABYTE = 1_000_000;
@@ -37,6 +39,7 @@ export function judge(findings: Findings): Verdict[] {
     ...judgeDialects(findings),
     ...judgeMemory(findings),
     ...judgePolicy(findings.policy),
+    ...judgeContinuity(findings.continuity),
     ...judgeTime(findings),
   ];
 }
@@ -222,6 +225,30 @@ function compare(
 const MOST_POLICY_US = 20;
 const MOST_LOAD_SECONDS = 2;
 const MOST_LOAD_BYTES = 150 * MEGABYTE;
+
+const MOST_KNOWN_BAD_MS = 2;
+const MOST_FIRST_FAILURE_MS = 50;
+const MOST_PLANNING_US = 20;
+
+function judgeContinuity(found: ContinuityResult | null): Verdict[] {
+  return [
+    verdict(
+      `a target that is known to be away adds at most ${MOST_KNOWN_BAD_MS} ms to a request`,
+      found === null ? undefined : found.knownBadMs <= MOST_KNOWN_BAD_MS,
+      () => `${figure(found?.knownBadMs)} ms`,
+    ),
+    verdict(
+      `the first refused connection adds at most ${MOST_FIRST_FAILURE_MS} ms`,
+      found === null ? undefined : found.firstFailureMs <= MOST_FIRST_FAILURE_MS,
+      () => `${figure(found?.firstFailureMs)} ms`,
+    ),
+    verdict(
+      `planning over ${found?.targets ?? 100} targets takes at most ${MOST_PLANNING_US} µs CPU`,
+      found === null ? undefined : found.planningUs <= MOST_PLANNING_US,
+      () => `${figure(found?.planningUs)} µs`,
+    ),
+  ];
+}
 
 function judgePolicy(policy: PolicyResult | null): Verdict[] {
   const keys = (count: number | undefined) => (count ?? 100_000).toLocaleString("en");

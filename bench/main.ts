@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { planCells } from "./cells.ts";
 import { killAll } from "./children.ts";
+import { measureContinuity } from "./continuity.ts";
 import { measureEdge } from "./edge.ts";
 import { type FirstToken, measureFirstToken } from "./first-token.ts";
 import { type Findings, judge } from "./goals.ts";
@@ -45,6 +46,7 @@ const PEERS: readonly Peer[] = [
 const USAGE = `npm run bench -- [options]
   --quick            short windows, one round (below two minutes; figures are rough)
   --only NAME,...    only these: alone busy prompt streams-200x50 streams-1000x5 memory soak first-token policy
+                     continuity
                      edge, alone: slow attacks, idle connections and callers that leave (needs slowhttptest)
   --peers NAME,...   only these: ${PEERS.map((peer) => peer.name).join(" ")}
   --soak MINUTES     length of the load under which memory is watched (default 0.5; the claim needs 10)
@@ -140,9 +142,10 @@ async function bench(options: Options): Promise<Report> {
   const beganMs = Date.now();
   const wants = (name: string) => options.only === null || options.only.includes(name);
   const policy = wants("policy") ? await measurePolicy(options.folder, options.isQuick) : null;
-  // Needs no peers, and they are much to start.
-  if (options.only?.every((name) => name === "policy") === true) {
-    const findings: Findings = { summaries: [], rest: [], memory: [], soaks: [], firstToken: null, policy };
+  const continuity = wants("continuity") ? await measureContinuity() : null;
+  // These need no peers, and they are much to start.
+  if (options.only?.every((name) => name === "policy" || name === "continuity") === true) {
+    const findings: Findings = { summaries: [], rest: [], memory: [], soaks: [], firstToken: null, policy, continuity };
     return asReport(findings, options, beganMs, [], []);
   }
   const programs = await buildPrograms();
@@ -201,7 +204,15 @@ async function bench(options: Options): Promise<Report> {
       : { rest: [], memory: [] };
     const firstToken = wants("first-token") && !options.isQuick ? await tryFirstToken() : null;
 
-    const findings: Findings = { summaries: series.map(summarise), rest, memory, soaks, firstToken, policy };
+    const findings: Findings = {
+      summaries: series.map(summarise),
+      rest,
+      memory,
+      soaks,
+      firstToken,
+      policy,
+      continuity,
+    };
     return asReport(findings, options, beganMs, attendance, cells);
   } finally {
     for (const one of running) await one.running.stop();

@@ -38,7 +38,7 @@ export type WaitReason = "busy" | "loading" | "asleep" | "approval";
 /** Where a request goes, best first; or what it waits for. At least one target either way. */
 export type Plan<T> = { wait: null; targets: T[] } | { wait: WaitReason; targets: T[] };
 
-/** Most targets of one plan. More than one request tries (`MAX_ATTEMPTS`), since some may not be told it, or close meanwhile. */
+/** Most targets of one plan. More than one request tries (`gateway.limits.attempts`), since some may not be told it, or close meanwhile. */
 export const MAX_PLANNED = 16;
 /** Multiples of it, without what is before the point, are spread evenly from 0 to 1, however many of them one takes. */
 const GOLDEN = 0.6180339887498949;
