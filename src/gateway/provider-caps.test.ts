@@ -67,6 +67,28 @@ describe("a provider's cap", () => {
     }
   });
 
+  it("does not keep a key without money from a machine that costs nothing, where it may not leave", async () => {
+    const local = await startStandInProvider();
+    const chat = local.answer;
+    local.answer = (request, response) =>
+      request.method === "GET" ? sendJson(response, 200, { data: [{ id: "gpt" }] }) : chat(request, response);
+    try {
+      const { ask, admin } = await start(
+        "{ day: { hard: 100 } }",
+        `nodes:\n  forge: { url: "${local.origin}", kind: openai }\n`,
+      );
+      const statusWith = async (name: string, mayLeave: "yes" | "no") => {
+        const budgets = { costMicrosPerDay: { hard: 1 } };
+        const { secret } = await admin.createKey({ name, policy: { version: 1, mayLeave, budgets } });
+        return (await ask("/v1/chat/completions", CHAT, { authorization: `Bearer ${secret}` })).status;
+      };
+      expect(await statusWith("stays", "no")).toBe(200);
+      expect(await statusWith("leaves", "yes")).toBe(429);
+    } finally {
+      await local.close();
+    }
+  });
+
   it("is not passed by many requests at one time: each has reserved what it may cost", async () => {
     const waiting: ServerResponse[] = [];
     cloud.answer = (_request, response) => {

@@ -14,7 +14,7 @@ import type { Prices } from "../usage/price.ts";
 import { certificateHashOf } from "./caller-certificate.ts";
 import { endByKey, endByTime } from "./recheck.ts";
 import type { RelayResult } from "./relay-contract.ts";
-import type { Run } from "./run.ts";
+import { policiesOf, type Run } from "./run.ts";
 import type { CatalogueEntry, Target } from "./target.ts";
 
 export interface KeyStepsDeps {
@@ -24,6 +24,13 @@ export interface KeyStepsDeps {
   prices: Prices;
   limits: LimitConfig;
   timeouts: TimeoutConfig;
+}
+
+/** Whether the policies of key, endpoint and caller let a request reach a target. */
+function mayGo(run: Run, target: Target): boolean {
+  const policies = policiesOf(run);
+  const mayLeave = run.head?.isLocalOnly !== true && policies.every((policy) => policy.mayLeave);
+  return (mayLeave || !target.leaves) && policies.every((policy) => policy.mayReach(target));
 }
 
 /** Where a target is, as prices name it. */
@@ -80,8 +87,11 @@ export class KeySteps {
     if (!admission.needsAmount) return admission.reserve(NOTHING, moment);
     const { tokensIn, tokensOut } = estimateTokens(scan, facts, operation);
     const most = { tokensIn, tokensInCached: 0, tokensOut };
-    // Where it will be answered is not known yet: at the dearest.
-    const costMicros = Math.max(0, ...targets.map((one) => this.#deps.prices.costOf(name, placeOf(one), most)));
+    // Where it will be answered is not known yet: at the dearest that it may reach.
+    let costMicros = 0;
+    for (const target of targets) {
+      if (mayGo(run, target)) costMicros = Math.max(costMicros, this.#deps.prices.costOf(name, placeOf(target), most));
+    }
     admission.reserve({ tokens: tokensIn + tokensOut, costMicros }, moment);
     run.softBudget = admission.softEdge(moment.nowMs)?.name ?? null;
   }
