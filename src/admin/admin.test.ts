@@ -102,7 +102,7 @@ function memoryStore(rows: UsageRow[] = [], entries: AuditDraft[] = []): Store {
     sessions: { insert: nothing, list: nothing, touch: nothing, remove: nothing },
     drills: { put: nothing, find: nothing, list: nothing, unfinished: nothing },
     backup: async (path) => writeFileSync(path, "copy", { flag: "wx" }),
-    audit: { append: async (entry) => void entries.push(entry), list: nothing, verify: nothing },
+    audit: { append: async (entry) => void entries.push(entry), list: nothing, prune: nothing, verify: nothing },
     audited(entry) {
       entries.push(entry);
       return store;

@@ -112,6 +112,8 @@ export function readAnchor(text: string | undefined): AuditAnchor | null {
 export const auditVerdict = z.object({
   /** Entries that are as they were written. */
   entries: z.int(),
+  /** Older entries that retention has deleted. */
+  deleted: z.int(),
   head,
   /** The first entry that is not, and how it shows; null when all are. */
   fault: z.object({ seq: z.int(), reason: z.string() }).nullable(),

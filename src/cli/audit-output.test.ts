@@ -39,8 +39,10 @@ test("toCsv() quotes as RFC 4180 says and disarms formulas", async () => {
 
 test("renderVerdict() prints the head to keep, and names the first bad entry", () => {
   const head = { seq: 7, hash: "f".repeat(64) };
-  expect(renderVerdict({ entries: 7, head, fault: null }, plain)).toMatch(/^All 7 entries are .*\nHead: 7:f{64}\n/);
-  const bad = renderVerdict({ entries: 7, head, fault: { seq: 8, reason: "it is missing" } }, plain);
+  expect(renderVerdict({ entries: 7, deleted: 0, head, fault: null }, plain)).toMatch(
+    /^All 7 entries are .*\nHead: 7:f{64}\n/,
+  );
+  const bad = renderVerdict({ entries: 7, deleted: 0, head, fault: { seq: 8, reason: "it is missing" } }, plain);
   expect(bad).toMatch(/^Entry 8 is not as it was written: it is missing\.\nThe 7 before it are\./);
 });
 

@@ -86,6 +86,7 @@ models:
   expect(config.gateway.timeouts).toEqual({ ...DEFAULT_TIMEOUTS, totalMs: 7_200_000, holdMs: 0 });
   expect(config.storage).toEqual({
     requestRetentionMs: null,
+    auditRetentionMs: null,
     syncEveryMs: 250,
     capture: { maxRetentionMs: 12 * 3_600_000, itemBytes: 64 * 1024, totalBytes: 256 * 1024 ** 2 },
   });

@@ -156,6 +156,7 @@ function writtenDefaults(): Record<string, string> {
     "storage.capture.item": formatSize(DEFAULT_CAPTURE.itemBytes),
     "storage.capture.total": formatSize(DEFAULT_CAPTURE.totalBytes),
     "storage.requestRetention": formatDuration(DEFAULT_STORAGE.requestRetentionMs ?? 0),
+    "storage.auditRetention": "forever",
     "storage.syncEvery": formatDuration(DEFAULT_STORAGE.syncEveryMs),
     ...writtenContinuity(),
     "agent.discover": String(agent.discover),

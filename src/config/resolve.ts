@@ -119,6 +119,10 @@ export function resolveConfig(resolving: Resolving): ResolvedConfig {
         raw.storage?.requestRetention === "forever"
           ? null
           : (raw.storage?.requestRetention ?? base.storage.requestRetentionMs),
+      auditRetentionMs:
+        raw.storage?.auditRetention === undefined || raw.storage.auditRetention === "forever"
+          ? null
+          : raw.storage.auditRetention,
       syncEveryMs: raw.storage?.syncEvery ?? base.storage.syncEveryMs,
     },
     nodes: Object.entries(raw.nodes ?? {}).map(([name, node]) => ({

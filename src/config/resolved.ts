@@ -254,6 +254,8 @@ export interface StorageConfig {
   capture: CaptureConfig | null;
   /** Requests and attempts older than this are deleted (daily totals stay); null keeps them for ever. */
   requestRetentionMs: number | null;
+  /** Entries of the audit trail older than this are deleted; null keeps them for ever. */
+  auditRetentionMs: number | null;
   /** Longest time that a usage record may be in the operating system's cache only. 0: every record is synced. */
   syncEveryMs: number;
 }
@@ -425,7 +427,12 @@ export const DEFAULT_EDGE = {
 /** Where the file turns capture on and says no more. */
 export const DEFAULT_CAPTURE: CaptureConfig = { maxRetentionMs: 7 * DAY, itemBytes: 256 * KIB, totalBytes: 256 * MIB };
 
-export const DEFAULT_STORAGE: StorageConfig = { capture: null, requestRetentionMs: 90 * DAY, syncEveryMs: 1 * SECOND };
+export const DEFAULT_STORAGE: StorageConfig = {
+  capture: null,
+  requestRetentionMs: 90 * DAY,
+  auditRetentionMs: null,
+  syncEveryMs: 1 * SECOND,
+};
 
 /** The automatic rule where the file turns it on and says no more. */
 export const DEFAULT_AUTOMATIC: AutomaticRule = {

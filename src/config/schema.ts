@@ -136,6 +136,15 @@ const storage = z.strictObject({
     })
     .optional()
     .describe("How long single requests are kept; daily totals always are. A duration, or `forever`."),
+  auditRetention: z
+    .union(
+      [z.literal("forever"), duration({ minMs: 30 * DAY_MS, min: "30d", maxMs: 36_500 * DAY_MS, max: "36500d" })],
+      {
+        error: 'must be "forever" or a duration of at least 30 days, like "365d"',
+      },
+    )
+    .optional()
+    .describe("How long entries of the audit trail are kept. A duration, or `forever`. Export them first."),
   syncEvery: duration({ maxMs: 60_000, max: "1m" })
     .optional()
     .describe("Longest time that a usage record may be only in the operating system's memory. `0s`: never."),

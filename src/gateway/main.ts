@@ -30,6 +30,7 @@ import { FaultInjector } from "../proxy/fault-injector.ts";
 import { Pipeline } from "../proxy/pipeline.ts";
 import { refuse } from "../proxy/refuse.ts";
 import { TargetHealths } from "../routing/target-health.ts";
+import type { AuditDraft } from "../storage/audit-chain.ts";
 import { openJournal } from "../storage/journal.ts";
 import { openSqliteStore } from "../storage/sqlite/open-store.ts";
 import { Acceptor } from "../tunnel/accept.ts";
@@ -139,14 +140,11 @@ async function compose(
     fsyncIntervalMs: config.storage.syncEveryMs,
   });
   closers.add(() => journal.stop());
-  closers.add(
-    keepRetention(
-      store.usage,
-      () => config.storage.requestRetentionMs,
-      clock,
-      (error) => log.warn({ error: inWords(error) }, "retention failed"),
-    ),
-  );
+  const onRetention = (error: unknown): void => log.warn({ error: inWords(error) }, "retention failed");
+  const requests = (beforeMs: number) => store.usage.prune(beforeMs);
+  const auditTrail = (beforeMs: number) => store.audit.prune(beforeMs, gatewayEntry("audit.prune", clock.nowMs()));
+  closers.add(keepRetention(requests, () => config.storage.requestRetentionMs, clock, onRetention));
+  closers.add(keepRetention(auditTrail, () => config.storage.auditRetentionMs, clock, onRetention));
 
   const keyring = new Keyring();
   const keys = await store.keys.list();
@@ -554,6 +552,12 @@ function quickestPing(ofNode: readonly Link[]): number | null {
 
 function portOf(server: Server): number {
   return (server.address() as AddressInfo).port;
+}
+
+/** An entry about what the gateway does by itself. */
+function gatewayEntry(action: string, atMs: number): AuditDraft {
+  const actor = { kind: "gateway", id: null, name: "gateway", address: null };
+  return { atMs, actor, action, subject: "", before: null, after: null };
 }
 
 function inWords(error: unknown): string {

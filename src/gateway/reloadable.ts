@@ -42,7 +42,7 @@ export function reloadableSections(parts: ReloadParts): ReloadableSection[] {
     { paths: ["alerts"], apply: () => alerts.reload(config.alerts) },
     { paths: ["gateway.cors"], apply: () => edge.setCors(config.gateway.cors) },
     { paths: ["continuity.drills"], apply: () => drills.replan() },
-    { paths: ["storage.requestRetention"] },
+    { paths: ["storage.requestRetention", "storage.auditRetention"] },
     { paths: LIMITS.map((name) => `gateway.limits.${name}`) },
     { paths: TIMEOUTS.map((name) => `gateway.timeouts.${name}`) },
   ];

@@ -11,6 +11,8 @@ export interface ColumnTypes {
   clusteredSuffix: RawBuilder<unknown> | null;
   /** What makes the database itself refuse to change or delete a row of the table. */
   appendOnly(table: string): RawBuilder<unknown>[];
+  /** Instead: rows may go up to the `seq` that a setting begins with, and no others. */
+  deletableUpTo(table: string, setting: string): RawBuilder<unknown>[];
 }
 
 /** Puts the end of a table definition on, where the database wants one. */
@@ -33,4 +35,13 @@ export const SQLITE_TYPES: ColumnTypes = {
         `create trigger ${table}_no_${change} before ${change} on ${table} begin select raise(abort, '${table} is append-only'); end`,
       ),
     ),
+  deletableUpTo: (table, setting) => [
+    sql.raw(`drop trigger ${table}_no_delete`),
+    // What begins with a number is that number as an integer.
+    sql.raw(
+      `create trigger ${table}_no_delete before delete on ${table}
+       when old.seq > coalesce((select cast(cast(value as text) as integer) from settings where name = '${setting}'), 0)
+       begin select raise(abort, '${table} is append-only'); end`,
+    ),
+  ],
 };

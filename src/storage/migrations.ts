@@ -25,6 +25,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 10, name: "contingency of requests", up: addContingency },
   { version: 11, name: "tags and localities of nodes", up: addNodeLabels },
   { version: 12, name: "failover drills", up: createDrills },
+  { version: 13, name: "retention of the audit trail", up: allowAuditRetention },
 ];
 
 const required = (column: ColumnDefinitionBuilder) => column.notNull();
@@ -278,4 +279,8 @@ async function createDrills(db: Kysely<unknown>, types: ColumnTypes): Promise<vo
     .addColumn("body", "text", required)
     .execute();
   await db.schema.createIndex("drills_started").on("drills").columns(["plan", "started_at_ms"]).execute();
+}
+
+async function allowAuditRetention(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
+  for (const statement of types.deletableUpTo("audit", "audit.base")) await statement.execute(db);
 }

@@ -115,6 +115,8 @@ export interface AuditStore {
   append(entry: AuditDraft): Promise<void>;
   /** Newest first. */
   list(query: AuditQuery): Promise<AuditEntry[]>;
+  /** Deletes entries from before then; the chain stays verifiable. @param entry Says so in the trail. @returns how many. */
+  prune(beforeMs: number, entry: AuditDraft): Promise<number>;
   /** Walks the whole chain. @param anchor A head that was kept elsewhere; the chain must still hold it. */
   verify(anchor: AuditHead | null): Promise<AuditVerdict>;
 }
@@ -133,6 +135,8 @@ export interface AuditQuery {
 export interface AuditVerdict {
   /** Entries that are as they were written. */
   entries: number;
+  /** Older entries that retention has deleted. */
+  deleted: number;
   /** The last of them. */
   head: AuditHead;
   /** The first entry that is not, and how it shows. */

@@ -152,11 +152,12 @@ function describeActor({ actor: { kind, id, name } }: AuditEntryView): string {
 }
 
 /** Exported for its test. */
-export function renderVerdict({ entries, head, fault }: AuditVerdictView, paint: Paint): string {
+export function renderVerdict({ entries, deleted, head, fault }: AuditVerdictView, paint: Paint): string {
   const anchor = `${head.seq}:${head.hash}`;
   if (fault === null) {
     const whole = entries === 1 ? "The one entry is" : `All ${entries} entries are`;
-    return `${paint("green", `${whole} as written.`)}\nHead: ${anchor}\n${paint("dim", "Keep the head on another machine; give it to --anchor next time.")}`;
+    const older = deleted === 0 ? "" : ` ${deleted} older ones were deleted by retention.`;
+    return `${paint("green", `${whole} as written.${older}`)}\nHead: ${anchor}\n${paint("dim", "Keep the head on another machine; give it to --anchor next time.")}`;
   }
   return [
     paint("red", `Entry ${fault.seq} is not as it was written: ${harmless(fault.reason)}.`),

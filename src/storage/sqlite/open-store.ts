@@ -137,6 +137,7 @@ class SqliteStore implements Store {
 
   readonly audit: Store["audit"] = {
     append: (entry) => this.#write("audit.append", [entry]),
+    prune: (beforeMs, entry) => this.#write("audit.prune", [beforeMs, entry]),
     list: (query) => this.#reader.call("audit.list", [query]),
     verify: (anchor) => this.#reader.call("audit.verify", [anchor]),
   };

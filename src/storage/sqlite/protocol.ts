@@ -67,6 +67,7 @@ export interface StoreCalls {
   "drills.list": DrillStore["list"];
   "drills.unfinished": DrillStore["unfinished"];
   "audit.append": AuditStore["append"];
+  "audit.prune": AuditStore["prune"];
   "audit.list": AuditStore["list"];
   "audit.verify": AuditStore["verify"];
   /** Makes another call and writes the entry about it, in one transaction. The answer is the other call's. */

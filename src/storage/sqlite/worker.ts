@@ -4,7 +4,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { Kysely } from "kysely";
 import { createSessionStore, createTokenStore, createUserStore } from "../admin-queries.ts";
 import { createAlertStore } from "../alert-queries.ts";
-import { appendAudit, listAudit, verifyAudit } from "../audit-queries.ts";
+import { appendAudit, listAudit, pruneAudit, verifyAudit } from "../audit-queries.ts";
 import { SQLITE_TYPES } from "../column-types.ts";
 import { createDrillStore } from "../drill-queries.ts";
 import { readKeyPage } from "../key-pages.ts";
@@ -93,6 +93,7 @@ function createHandlers(db: Kysely<Tables>, database: DatabaseSync): Handlers {
     "drills.list": drills.list,
     "drills.unfinished": drills.unfinished,
     "audit.append": (entry) => appendAudit(db, entry),
+    "audit.prune": (beforeMs, entry) => pruneAudit(db, beforeMs, entry),
     "audit.list": (query) => listAudit(db, query),
     "audit.verify": (anchor) => verifyAudit(db, anchor),
     audited: (entry, name, args) =>
