@@ -7,7 +7,7 @@ import { renderMarkdown } from "../continuity/drill/report/markdown.ts";
 import { type PlanState, planState } from "../continuity/drill/schedule.ts";
 import { findQuietWindows } from "../continuity/drill/window.ts";
 import { PosternError } from "../errors.ts";
-import { labelOf } from "./caller.ts";
+import { actorOf, labelOf } from "./caller.ts";
 import type { AdminContext } from "./context.ts";
 import type { DrillPlanView } from "./contract-drills.ts";
 import type { CallParts } from "./create-context.ts";
@@ -43,6 +43,12 @@ export function createDrillAdmin({ store, clock, config, live, caller, changing 
       message: `There is no drill with the id "${id}"`,
       hint: "`postern drill list` shows them.",
     });
+  }
+
+  /** What changes a drill that runs, and so nothing in the store yet. */
+  function note(action: string, id: string, after: unknown): Promise<void> {
+    const entry = { action, subject: `drill ${id}`, before: null, after };
+    return store.audit.append({ atMs: clock.nowMs(), actor: actorOf(caller), ...entry });
   }
 
   /** Writes a drill of before down again, with the entry about the change. */
@@ -127,7 +133,7 @@ export function createDrillAdmin({ store, clock, config, live, caller, changing 
         });
       }
       // The block is gone by now; what is left is to write that down.
-      await changing({ action: "drills.abort", subject: `drill ${id}`, before: null, after: null }).drills.find(id);
+      await note("drills.abort", id, null);
       return ending;
     },
     async judgeDrill(id, { sample: number, ok, note }) {
@@ -154,7 +160,7 @@ export function createDrillAdmin({ store, clock, config, live, caller, changing 
       if (record.state !== "done" && live !== null) {
         const isTaken = live.drills().note(id, { by, text, action });
         if (isTaken) {
-          await changing({ action: "drills.note", subject: `drill ${id}`, before: null, after }).drills.find(id);
+          await note("drills.note", id, after);
           return find(id);
         }
       }

@@ -42,7 +42,9 @@ export function readPlanFile(file: string): Started {
     .toLowerCase();
   const read = startDrillInput.safeParse({ plan, inline: source.data });
   if (!read.success) {
-    const faults = read.error.issues.map(({ path, message }) => `${path.slice(1).map(String).join(".")}: ${message}`);
+    const faults = read.error.issues.map(({ path, message }) =>
+      [path.slice(1).map(String).join("."), message].filter((part) => part !== "").join(": "),
+    );
     throw usageError(`${file} is not a plan. ${faults.join(". ")}`, "docs/guide/drills.md has one to start from.");
   }
   // As written: the gateway reads durations itself.

@@ -40,7 +40,8 @@ function conditions({ checks }: DrillRecord): Judged {
 
 function answered(record: DrillRecord): Judged {
   const { requests, errors, servedBy } = record.figures.during;
-  if (requests === 0) return failed("Nothing was asked while the block was up, so nothing is proved.");
+  if (requests === 0)
+    return failed("No request that began while the block was up came to its end, so nothing is proved.");
   const words = [`${requests - errors} of ${requests} requests got a good answer${byWhom(servedBy)}.`];
   if (errors > 0) {
     const named = record.workflows.filter(({ figures }) => figures.during.errors > 0);

@@ -262,7 +262,7 @@ describe("a drill", () => {
     expect([record.figures.before.requests, record.figures.during.requests]).toEqual([1, 1]);
   });
 
-  it("asks with the policy of the workflow, and takes nobody else's key at its door", async () => {
+  it("asks with the policy of the workflow", async () => {
     const tagged = bench.plane.addKey(["gpt"], {
       workflow: "letters",
       targets: { nodes: ["home"] },

@@ -31,7 +31,7 @@ export function headline(record: DrillRecord): { verdict: string; sentences: str
     sentences.push(`For ${length} we made ${scopeInWords(record)} fail (${faultInWords(record)}).`);
     sentences.push(
       requests === 0
-        ? "Nobody asked anything during that time."
+        ? "No request that began in that time came to its end."
         : errors === 0
           ? `All ${requests} requests of that time got their answer${who === "" ? "" : `, from ${who}`}.`
           : `${errors} of the ${requests} requests of that time got no good answer.`,
