@@ -387,6 +387,7 @@ async function compose(
   closers.add(() => links.stop());
   gateway.listen = { host: gateway.listen.host, port: portOf(listeners.public.server) };
   const publicUrl = publicUrlOf(config);
+  const approvalDesk = liveApprovals(approvals, clock, () => pipeline.targetsChanged());
   const watched: WatchedParts = {
     clock,
     catalogue,
@@ -398,6 +399,7 @@ async function compose(
     health,
     engineHealth,
     contingency,
+    approvals: approvalDesk,
     providers,
     keyring,
     keyLimits,
@@ -480,7 +482,7 @@ async function compose(
         catalogue,
         contingency,
         steering,
-        approvals: liveApprovals(approvals, clock, () => pipeline.targetsChanged()),
+        approvals: approvalDesk,
         drills: drills.live,
         waker,
         engineHealth,

@@ -110,6 +110,15 @@ export const RULES = {
     resolveAfterMs: 0,
     nextStep: "See why and until when: `postern contingency status`.",
   },
+  "approval-waiting": {
+    ...simple,
+    meaning: "Requests wait for an operator to approve where they go.",
+    severity: "critical",
+    // They wait for minutes only.
+    forMs: 0,
+    resolveAfterMs: 0,
+    nextStep: "Decide: `postern approvals list`.",
+  },
   failovers: {
     ...simple,
     meaning: "More requests than the threshold had to go from one target to another.",

@@ -6,6 +6,7 @@ import {
   findDeepQueue,
   findEndingCertificates,
   findStoreTrouble,
+  findWaitingApprovals,
 } from "./upkeep-findings.ts";
 
 const NOW_MS = 1_700_000_000_000;
@@ -73,6 +74,24 @@ test("findContingency() finds scopes in contingency, with who and why, and none 
   ];
   expect([...findContingency(scopes)]).toMatchObject([
     { rule: "contingency", key: "audit", summary: "Contingency is on for workflow audit (command: bad bill)" },
+  ]);
+});
+
+test("findWaitingApprovals() finds one thing per workflow or key, however many wait", () => {
+  const waiting = (id: string, scope: string, to: "cloud" | "local") => {
+    return { id, scope, to, keyId: "k", model: "chat", sinceMs: 1, untilMs: 2 };
+  };
+  expect([...findWaitingApprovals([])]).toEqual([]);
+  const found = [
+    ...findWaitingApprovals([
+      waiting("a", "audit", "cloud"),
+      waiting("b", "key:k", "local"),
+      waiting("c", "audit", "cloud"),
+    ]),
+  ];
+  expect(found.map(({ key, summary }) => [key, summary])).toEqual([
+    ["audit", "2 requests wait for an approval to leave for a provider (audit, model chat)"],
+    ["key:k", "A request waits for an approval to go to your own machines (key:k, model chat)"],
   ]);
 });
 

@@ -1,3 +1,4 @@
+import type { WaitingApproval } from "../approvals.ts";
 import type { ScopeView } from "../contingency-state.ts";
 import type { Finding } from "./alert-book.ts";
 import { type IsFiring, limitOf } from "./traffic-findings.ts";
@@ -14,6 +15,22 @@ export function* findContingency(scopes: readonly ScopeView[]): Generator<Findin
       key: workflow ?? "",
       summary: `Contingency is on${scope} (${reasons})`,
       labels: workflow === null ? {} : { workflow },
+    };
+  }
+}
+
+/** One finding per workflow or key, however many of its requests wait. */
+export function* findWaitingApprovals(waiting: readonly WaitingApproval[]): Generator<Finding> {
+  for (const [scope, requests] of Map.groupBy(waiting, (one) => one.scope)) {
+    const [first] = requests;
+    if (first === undefined) continue;
+    const to = first.to === "cloud" ? "leave for a provider" : "go to your own machines";
+    const asked = requests.length === 1 ? "A request waits" : `${requests.length} requests wait`;
+    yield {
+      rule: "approval-waiting",
+      key: scope,
+      summary: `${asked} for an approval to ${to} (${scope}, model ${first.model})`,
+      labels: { scope },
     };
   }
 }

@@ -18,7 +18,9 @@ import {
   findDeepQueue,
   findEndingCertificates,
   findStoreTrouble,
+  findWaitingApprovals,
 } from "../../continuity/alerts/upkeep-findings.ts";
+import type { WaitingApproval } from "../../continuity/approvals.ts";
 import type { ScopeView } from "../../continuity/contingency-state.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { TargetHealths } from "../../routing/target-health.ts";
@@ -50,6 +52,7 @@ export interface WatchedParts {
   health: TargetHealths;
   engineHealth: Pick<EngineHealth, "latencies">;
   contingency: { view(): readonly ScopeView[] };
+  approvals: { view(): { waiting: readonly WaitingApproval[] } };
   /** Null: none is configured. */
   providers: Pick<Providers, "views"> | null;
   keyring: Keyring;
@@ -85,6 +88,7 @@ export function createSources(
     (isFiring) => traffic.find(isFiring, clock.monotonicMs()),
     (isFiring) => findDeepQueue(parts.queues(), rules["queue-depth"].threshold, isFiring),
     () => findContingency(contingency.view()),
+    () => findWaitingApprovals(parts.approvals.view().waiting),
     () => findEndingCertificates(parts.certificates(), rules.certificate.threshold, clock.nowMs()),
     () => findBudgets(budgets.read(clock.nowMs()), rules.budget.threshold),
     () => findBudgets(readProviderBudgets(parts.providers?.views() ?? []), rules.budget.threshold),
