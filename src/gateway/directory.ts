@@ -43,13 +43,10 @@ export class Directory implements ConnectorDirectory {
     return this.#nodes.get(nodeId)?.name ?? null;
   }
 
-  /** When a connector of the node was last heard of; null: none ever joined, or all are forgotten. */
-  lastSeenAtMs(nodeId: string): number | null {
-    let last: number | null = null;
-    for (const connector of this.#connectors.values()) {
-      if (connector.nodeId === nodeId) last = Math.max(last ?? 0, connector.lastSeenAtMs ?? connector.createdAtMs);
-    }
-    return last;
+  /** Whether an agent ever joined for the node, and is not forgotten. */
+  hasConnectors(nodeId: string): boolean {
+    for (const connector of this.#connectors.values()) if (connector.nodeId === nodeId) return true;
+    return false;
   }
 
   addNode(node: NodeRecord): void {

@@ -8,17 +8,14 @@ export interface NodeReading {
   isKnown: boolean;
   /** Whether it takes requests. */
   isServing: boolean;
-  /** When it was last heard of; null: not since the start. */
-  lastSeenAtMs: number | null;
 }
 
 /** Nodes that are away, and whether all are. */
 export function* findAwayNodes(nodes: Iterable<NodeReading>): Generator<Finding> {
   const known = [...nodes].filter(({ isKnown }) => isKnown);
-  for (const { name, isServing, lastSeenAtMs } of known) {
+  for (const { name, isServing } of known) {
     if (isServing) continue;
-    const seen = lastSeenAtMs === null ? "" : `, last seen ${new Date(lastSeenAtMs).toISOString().slice(0, 16)}Z`;
-    yield { rule: "node-away", key: name, summary: `Node ${name} is away${seen}`, labels: { node: name } };
+    yield { rule: "node-away", key: name, summary: `Node ${name} is away`, labels: { node: name } };
   }
   if (known.length === 0 || known.some(({ isServing }) => isServing)) return;
   const summary =

@@ -182,9 +182,9 @@ export const RULES = {
   },
   channel: {
     ...simple,
-    meaning: "An alert could not be delivered on a channel. Told on the others.",
+    meaning: "Alerts are not delivered on a channel. Told on the others.",
     severity: "warning",
-    forMs: 0,
+    forMs: 2 * MINUTE,
     resolveAfterMs: 0,
     nextStep: "Try it, and read what it answers: `postern alerts test CHANNEL`.",
   },

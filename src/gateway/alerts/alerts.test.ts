@@ -174,10 +174,10 @@ describe("Alerts", () => {
     broken.outcomes.push(refusal(true));
     const alerts = await start(hanging, broken, well);
     wrong = [forge];
-    await pass(120_000);
+    await pass(240_000);
     expect(told(well)).toEqual(["change node-away firing", "change channel firing"]);
     expect(well.sent[1]?.alerts).toMatchObject([
-      { key: "broken", summary: "Alerts cannot be delivered on channel broken: it answered with HTTP 404" },
+      { key: "broken", summary: "Alerts are not delivered on channel broken: it answered with HTTP 404" },
     ]);
     // Of its own trouble it is not told.
     expect(told(broken)).toEqual(["change node-away firing"]);
@@ -186,6 +186,10 @@ describe("Alerts", () => {
       ["broken", 0],
       ["well", 0],
     ]);
+    // Once it works, a test is the proof of it.
+    await alerts.test("broken", new AbortController().signal);
+    await pass(120_000);
+    expect(told(well).at(-1)).toBe("change channel resolved");
   });
 
   test("a channel gets only what it wants", async () => {

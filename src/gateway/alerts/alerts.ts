@@ -157,6 +157,7 @@ export class Alerts implements AlertSink {
       chosen.map(async (channel) => {
         const startedMs = clock.monotonicMs();
         const outcome = await channel.send(testOf(newId(), clock.nowMs()), signal);
+        if (outcome.isDelivered) this.#queues.find((queue) => queue.channel === channel)?.proved();
         return { channel: channel.name, type: channel.type, outcome, durationMs: clock.monotonicMs() - startedMs };
       }),
     );
@@ -272,12 +273,12 @@ export class Alerts implements AlertSink {
   }
 
   *#channelFindings(): Iterable<Finding> {
-    for (const { channel, last } of this.#queues) {
-      if (last === null || last.isDelivered) continue;
+    for (const { channel, trouble } of this.#queues) {
+      if (trouble === null) continue;
       yield {
         rule: "channel",
         key: channel.name,
-        summary: `Alerts cannot be delivered on channel ${channel.name}: ${last.detail}`,
+        summary: `Alerts are not delivered on channel ${channel.name}: ${trouble}`,
         labels: { channel: channel.name, type: channel.type },
       };
     }

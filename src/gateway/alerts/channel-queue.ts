@@ -66,6 +66,11 @@ export class ChannelQueue {
     return this.#trouble ?? (this.#last?.isDelivered === false ? this.#last.detail : null);
   }
 
+  /** A test got through: what was given up before says nothing any more. */
+  proved(): void {
+    if (this.#last?.isDelivered === false) this.#last = null;
+  }
+
   push(notification: Notification): void {
     if (this.#abort.signal.aborted) return;
     this.#waiting.push({ notification, sinceMs: this.#parts.clock.monotonicMs() });

@@ -105,13 +105,12 @@ function* readLatencies(engineHealth: WatchedParts["engineHealth"]): Generator<E
 
 function* readNodes({ directory, links, directNodes, catalogue }: WatchedParts): Generator<NodeReading> {
   for (const { id, name } of directory.nodes()) {
-    const lastSeenAtMs = directory.lastSeenAtMs(id);
     const isServing = links.ofNode(id).some(({ state }) => state === "ready" || state === "draining");
-    yield { name, isKnown: lastSeenAtMs !== null, isServing, lastSeenAtMs };
+    yield { name, isKnown: directory.hasConnectors(id), isServing };
   }
   for (const { name } of directNodes) {
     // The gateway reads them itself, as a connector of this name would.
     const isServing = catalogue.report(`file:${name}`)?.engines.some(({ ready }) => ready) ?? false;
-    yield { name, isKnown: true, isServing, lastSeenAtMs: null };
+    yield { name, isKnown: true, isServing };
   }
 }
