@@ -84,12 +84,15 @@ function leftRequests(): number {
   return rented.asked.filter(({ method }) => method === "POST").length;
 }
 
+const APPROVAL = { mayLeave: "no" as const, prefer: "local" as const, fallback: "approval" as const };
+
 describe("a request that may not leave", () => {
   // In this order: what comes last shows that the test would see a way, if there was one.
   it.each([
     ["by its key", { mayLeave: "no" as const, mayPin: true }, {}],
     ["by its key, whatever it prefers", { mayLeave: "no" as const, prefer: "cloud" as const }, {}],
     ["by its key, whatever targets it lists", { mayLeave: "no" as const, targets: { providers: ["*"] } }, {}],
+    ["by its key, whatever an operator may approve", APPROVAL, {}],
     ["by its header", { mayPin: true }, { "x-postern-policy": "local-only" }],
     ["pinned to a rented node", { mayPin: true, mayLeave: "no" as const }, { "x-postern-node": "rented" }],
     ["pinned to a provider", { mayPin: true, mayLeave: "no" as const }, { "x-postern-node": "cloud" }],
@@ -99,6 +102,16 @@ describe("a request that may not leave", () => {
     expect([...served].filter((one) => one !== "nobody" && one !== "node/own")).toEqual([]);
     expect(cloud.connections).toBe(0);
     expect(leftRequests()).toBe(0);
+  });
+
+  it("opens none in contingency and on the way back from it", async () => {
+    const { secret } = await gateway.admin.createKey({ name: "contingency", policy: { version: 1, mayLeave: "no" } });
+    await gateway.admin.contingencyOn({ reason: "announced outage" });
+    await askAll(secret);
+    await gateway.admin.contingencyOff({});
+    await askAll(secret);
+    expect([cloud.connections, leftRequests()]).toEqual([0, 0]);
+    await gateway.admin.contingencyOff({ isAtOnce: true });
   });
 
   it("is the only one that does not: without the rule all of them would be asked", async () => {
