@@ -171,6 +171,10 @@ describe("a monthly drill", () => {
     const record = await untilReport();
     expect(record).toMatchObject({ result: "refused", blockedAtMs: null });
     expect(record.reason).toContain("none is ready");
-    expect((await gateway.admin.drills.plans())[0]?.last).toMatchObject({ result: "refused" });
+    // The list may show it a moment before the write has been answered.
+    await eventually(async () => {
+      const [plan] = await gateway.admin.drills.plans();
+      return plan?.last?.result === "refused" ? true : undefined;
+    }, "the plan's state");
   });
 });
