@@ -2,7 +2,7 @@ import { AdminClient } from "../admin/client.ts";
 import { adminSocketPath } from "../admin/socket-path.ts";
 import { injectTransport, remoteTransport, socketTransport } from "../admin/transport.ts";
 import { isLoopback } from "../config/listen-address.ts";
-import { loadConfig } from "../config/load.ts";
+import { findDataFolder, loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
 import { Secret } from "../lib/secret.ts";
@@ -41,12 +41,13 @@ async function openAdmin(options: CommonOptions): Promise<AdminClient> {
     }
     return new AdminClient(remoteTransport(parsed, new Secret(token)));
   }
-  const config = loadConfig({ part: "none", flags: options });
-  return (await connectLocal(config)) ?? openOffline(config);
+  // The folder alone: a file with a fault must not stand between an operator and a gateway that runs.
+  const running = await connectLocal({ dataFolder: findDataFolder({ flags: options }) });
+  return running ?? openOffline(loadConfig({ part: "none", flags: options }));
 }
 
 /** The gateway that runs on the data folder, or null when none does. */
-export async function connectLocal(config: ResolvedConfig): Promise<AdminClient | null> {
+export async function connectLocal(config: Pick<ResolvedConfig, "dataFolder">): Promise<AdminClient | null> {
   const client = new AdminClient(socketTransport(adminSocketPath(config.dataFolder)));
   try {
     await client.status();

@@ -41,7 +41,7 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
 
   const named = pick("--config", flags.config, "POSTERN_CONFIG", env);
   const file = named === null ? findConfigFile(cwd) : resolve(cwd, named.value);
-  const dataFolder = resolve(cwd, pick("--data", flags.data, "POSTERN_DATA", env)?.value ?? defaultDataFolder());
+  const dataFolder = findDataFolder({ flags, env, cwd });
   const base = { ...defaultConfig(dataFolder), logLevel: readLogLevel(env, faults) };
   const config = file === null ? base : readFile(file, base, options.part, env, faults);
 
@@ -56,6 +56,12 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
       admin: { ...config.gateway.admin, listen: adminListen ?? config.gateway.admin.listen },
     },
   };
+}
+
+/** The data folder, absolute. The file has no say in it, so that it is known whatever is wrong with the file. */
+export function findDataFolder(options: Omit<LoadOptions, "part">): string {
+  const { env = process.env, cwd = process.cwd(), flags = {} } = options;
+  return resolve(cwd, pick("--data", flags.data, "POSTERN_DATA", env)?.value ?? defaultDataFolder());
 }
 
 /** The address under which callers reach the gateway: the configured one, or the listener's. Without a trailing slash. */
