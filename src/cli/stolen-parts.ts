@@ -28,7 +28,7 @@ export const STOLEN_PARTS: readonly StolenPart[] = [
   {
     part: "**The gateway's host**",
     gives:
-      "All of the above. Prompts, answers and keys of callers as they pass. Every connected engine, through the listed operations. Engine keys of *direct* nodes. Whoever pastes a line of `nodes invite` from now on runs the attacker's program.",
+      "All of the above. Prompts, answers and keys of callers as they pass, and what `storage.capture` keeps of them. Every connected engine, through the listed operations. Engine keys of *direct* nodes. Whoever pastes a line of `nodes invite` from now on runs the attacker's program.",
     doesNotGive:
       "Management of engines behind agents (pull, delete, create), files, code or other ports there; their engine keys; the agents' private keys. The agent's guard holds.",
     remedy: "As above, and on a new host. Do not paste lines from the old one.",
