@@ -8,7 +8,6 @@ export const CHILD_CONFIG = z.strictObject({
   name: z.string().min(1),
   contextLength: z.int().min(1),
   sequences: z.int().min(1).max(64),
-  threads: z.int().min(1).nullable(),
   isEndless: z.boolean(),
 });
 

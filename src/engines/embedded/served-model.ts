@@ -14,14 +14,17 @@ export interface ModelOptions {
   contextLength: number;
   /** Requests answered at the same time. */
   sequences: number;
-  /** Null: as many as the machine has cores for arithmetic. */
-  threads: number | null;
   /** The model's chain of tokens never ends, and it may run past its context (the demo model's endless variant). */
   isEndless: boolean;
 }
 
 /** Requests that may wait for a sequence; the next one gets 503. */
 export const QUEUE_LIMIT = 64;
+/**
+ * Models below this are computed by one thread: more would only wait for each other, by spinning, and on a machine with less
+ * idle cores than threads (three engines on two cores) that makes a token ten times dearer and more.
+ */
+const ONE_THREAD_BELOW_BYTES = 64 * 1024 * 1024;
 /** Smallest context that is worth loading a model for. */
 const MIN_CONTEXT_LENGTH = 512;
 const PENALTY_WINDOW_TOKENS = 64;
@@ -56,7 +59,7 @@ export class ServedModel {
   static async load(llama: Llama, options: ModelOptions, onLoad: (share: number) => void): Promise<ServedModel> {
     const model = await llama.loadModel({ modelPath: options.modelPath, onLoadProgress: onLoad });
     const max = Math.max(1, Math.min(options.contextLength, model.trainContextSize));
-    const threads = options.threads ?? llama.cpuMathCores;
+    const threads = model.size < ONE_THREAD_BELOW_BYTES ? 1 : llama.cpuMathCores;
     const context = await model.createContext({
       contextSize: { min: Math.min(MIN_CONTEXT_LENGTH, max), max },
       sequences: options.sequences,

@@ -123,8 +123,6 @@ async function childConfig(options: EmbeddedOptions, engineFolder: string): Prom
     name: options.modelPath === null ? DEMO_MODEL_NAMES[variant] : basename(options.modelPath).replace(/\.gguf$/i, ""),
     contextLength: options.contextLength ?? DEFAULT_CONTEXT_LENGTH,
     sequences: options.sequences ?? (isDemo ? DEFAULT_SEQUENCES.demo : DEFAULT_SEQUENCES.file),
-    // The demo model is so small that a second thread only adds waiting.
-    threads: isDemo ? 1 : null,
     isEndless: isDemo && variant === "endless",
   };
 }
