@@ -1,7 +1,3 @@
-import { randomUUID } from "node:crypto";
-import type { IncomingMessage, Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import { FailureLimiter } from "../access/failure-limiter.ts";
 import { KeyLimits } from "../access/key-limits.ts";
@@ -18,29 +14,21 @@ import {
 } from "../config/refuse-unsafe-listen.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";
 import { TrafficFindings } from "../continuity/alerts/traffic-findings.ts";
-import { familyOf } from "../dialects/classify.ts";
 import { PosternError, toPosternError } from "../errors.ts";
-import { isLoopbackAddress } from "../lib/address-source.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { Closers } from "../lib/closers.ts";
 import { createUuidV7 } from "../lib/uuidv7.ts";
 import { VERSION } from "../lib/version.ts";
-import type { EdgeResponse } from "../proxy/edge-response.ts";
 import { FaultInjector } from "../proxy/fault-injector.ts";
 import { Pipeline } from "../proxy/pipeline.ts";
-import { refuse } from "../proxy/refuse.ts";
 import { TargetHealths } from "../routing/target-health.ts";
 import type { AuditDraft } from "../storage/audit-chain.ts";
 import { openJournal } from "../storage/journal.ts";
 import { openSqliteStore } from "../storage/sqlite/open-store.ts";
-import { Acceptor } from "../tunnel/accept.ts";
-import { CONNECT_PATH } from "../tunnel/constants.ts";
-import { refusal } from "../tunnel/handshake.ts";
 import { createInvitation } from "../tunnel/invitation.ts";
 import type { Link } from "../tunnel/link.ts";
 import { Prices } from "../usage/price.ts";
 import { logRequest } from "./access-log.ts";
-import { Challenges } from "./acme/challenges.ts";
 import { openAdmin } from "./admin.ts";
 import { AgentPackageSource } from "./agent-package.ts";
 import { AgentAddresses } from "./alerts/agent-addresses.ts";
@@ -48,15 +36,11 @@ import { countForAlerts } from "./alerts/count-request.ts";
 import { openAlerts } from "./alerts/open-alerts.ts";
 import { createSources, type WatchedParts } from "./alerts/sources.ts";
 import { readBreakers, viewBreakers } from "./breakers.ts";
-import { callerAddresses } from "./caller-address.ts";
 import { ConfigReload } from "./config-reload.ts";
-import { ConnectionGuard } from "./connection-guard.ts";
 import { openDrills } from "./drills/open-drills.ts";
-import { createEdge } from "./edge.ts";
 import { EngineHealth } from "./engine-health.ts";
 import { loadGatewayIdentity } from "./identity.ts";
 import { viewListeners } from "./listener-views.ts";
-import { openListeners } from "./listeners.ts";
 import { createLiveGateway } from "./live.ts";
 import { Metrics } from "./metrics.ts";
 import { openNodes } from "./nodes.ts";
@@ -65,16 +49,12 @@ import { openCaptures } from "./open-captures.ts";
 import { feedContingency, openContingency } from "./open-contingency.ts";
 import { openProxies } from "./open-proxies.ts";
 import { openPlaces } from "./places.ts";
-import { createPlainRequests } from "./plain-requests.ts";
-import { closeWith } from "./public-listener.ts";
-import { createPublicRoutes } from "./public-routes.ts";
+import { openPublicDoor, portOf } from "./public-door.ts";
 import { readSpending } from "./read-spending.ts";
 import { reloadableSections } from "./reloadable.ts";
 import { keepRetention } from "./retention.ts";
 import { SummaryQueue } from "./summary-queue.ts";
 import { Waker } from "./waker.ts";
-
-const TOO_MANY_LINKS = refusal("busy", "This gateway has as many links as it may have", { retryAfterSeconds: 30 });
 
 /** Open connections to the admin listener from one address, so that nobody can shut the others out. */
 const ADMIN_CONNECTIONS_PER_ADDRESS = 32;
@@ -180,7 +160,6 @@ async function compose(
   });
 
   // The data plane.
-  const cut = (reason: string): void => metrics.refused(reason);
   const approvals = openApprovals(config.continuity.approvals, log);
   const contingency = await openContingency({ config, store, clock, log, closers });
   const metrics = new Metrics({
@@ -297,94 +276,24 @@ async function compose(
   engineHealth.start();
   const proxies = await openProxies({ configs: gateway.trustedProxies, clock, log, closers });
   livePlaces.watch(() => pipeline.recheckPlaces());
-  const callers = callerAddresses(proxies);
   let isDraining = false;
-  const acceptor = new Acceptor({
-    identity,
+  const door = await openPublicDoor({
+    config,
     clock,
-    directory,
-    links: {
-      check: (id) => (links.count < gateway.limits.links ? links.check(id) : TOO_MANY_LINKS),
-      register: (accepted) => links.register(accepted),
-    },
-    instance: { id: randomUUID(), count: () => 1 },
-    addressOf: callers.addressOf,
-    isBehindProxy: callers.cameThroughProxy,
-    limits: { concurrent: gateway.limits.handshakes },
-  });
-  const answerPublicRoute = createPublicRoutes({ agentPackage, isReady: () => notReady().length === 0 });
-  const edge = createEdge(gateway);
-
-  const challenges = new Challenges();
-  const onPlainRequest = createPlainRequests({
-    challenges,
-    isOurs: (host, localAddress) => livePlaces.places.endpoints.isOurs(host, localAddress),
-    publicUrl: gateway.publicUrl,
-    tlsPort: () => portOf(listeners.public.server),
-    isEndpointHost: (host) => livePlaces.places.endpoints.hasHost(host),
-    addressOf: callers.addressOf,
-    newId,
-    log,
-  });
-  const isHttps = gateway.publicUrl?.startsWith("https:") ?? false;
-
-  function onRequest(request: IncomingMessage, response: EdgeResponse): void {
-    try {
-      if (edge.handle(request, response)) return;
-      const origin = callers.originOf(request);
-      if (request.url === CONNECT_PATH) acceptor.handleRequest(request, response);
-      else if (isHttps && origin.cameInClear) onPlainRequest(request, response);
-      else if (!answerPublicRoute(request, response, origin.address)) {
-        edge.checkClientCertificate(request);
-        pipeline.handle(request, response, origin);
-      }
-    } catch (thrown) {
-      const error = toPosternError(thrown);
-      const from = request.socket.remoteAddress;
-      log.info({ from, error: error.code, detail: error.detail }, "request refused before its caller was known");
-      refuse(request, response, error, familyOf(request.url ?? ""), newId(), null);
-    }
-  }
-
-  function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    if (request.url === CONNECT_PATH && request.method === "GET") acceptor.handleUpgrade(request, socket, head);
-    else closeWith(socket, "400 Bad Request");
-  }
-
-  const listeners = await openListeners({
-    gateway,
-    endpoints: config.endpoints,
-    dataFolder: config.dataFolder,
-    clock,
-    random: Math.random,
     log,
     closers,
-    challenges,
-    guard: new ConnectionGuard({
-      clock,
-      maxPerAddress: gateway.limits.connectionsPerAddress,
-      isExempt: (address) => isLoopbackAddress(address) || proxies.isProxy(address),
-      slowReader: { graceMs: gateway.timeouts.callerIdleMs, bytesPerSecond: gateway.limits.readRateBytes },
-      onCut: cut,
-    }),
-    onCut: cut,
-    onRequest,
-    onPlainRequest,
-    onPlainUpgrade: (socket) => closeWith(socket, "403 Forbidden"),
-    onAgentRequest(request, response) {
-      if (request.url === CONNECT_PATH) return acceptor.handleRequest(request, response);
-      try {
-        // A new agent fetches its package where it will dial.
-        if (answerPublicRoute(request, response, callers.addressOf(request))) return;
-        throw new PosternError("unknown_operation");
-      } catch (error) {
-        refuse(request, response, toPosternError(error), "openai", newId(), null);
-      }
-    },
-    onUpgrade,
+    identity,
+    directory,
+    links,
+    proxies,
+    places: livePlaces,
+    pipeline,
+    agentPackage,
+    isReady: () => notReady().length === 0,
+    onCut: (reason) => metrics.refused(reason),
+    newId,
   });
-  // Links are connections of the listeners, which are closed only when their connections are gone.
-  closers.add(() => links.stop());
+  const { listeners, callers, edge } = door;
   gateway.listen = { host: gateway.listen.host, port: portOf(listeners.public.server) };
   const publicUrl = publicUrlOf(config);
   const approvalDesk = liveApprovals(approvals, clock, () => pipeline.targetsChanged());
@@ -453,13 +362,7 @@ async function compose(
     clock,
     log,
     closers,
-    guard: new ConnectionGuard({
-      clock,
-      maxPerAddress: ADMIN_CONNECTIONS_PER_ADDRESS,
-      isExempt: (address) => isLoopbackAddress(address) || proxies.isProxy(address),
-      slowReader: { graceMs: gateway.timeouts.callerIdleMs, bytesPerSecond: gateway.limits.readRateBytes },
-      onCut: cut,
-    }),
+    guard: door.guard(ADMIN_CONNECTIONS_PER_ADDRESS),
     addressOf: (request) => callers.originOf(request).address,
     cameThroughProxy: callers.cameThroughProxy,
     notReadyReasons: notReady,
@@ -526,14 +429,14 @@ async function compose(
     },
     async drain(drainMs = gateway.timeouts.drainMs) {
       isDraining = true;
-      acceptor.stop();
+      door.stopAccepting();
       await pipeline.drain(drainMs);
       stopping ??= stopAll();
       await stopping;
     },
     stop() {
       isDraining = true;
-      acceptor.stop();
+      door.stopAccepting();
       stopping ??= stopAll();
       return stopping;
     },
@@ -550,10 +453,6 @@ function refuseUnsafe(refusal: ListenRefusal | null): void {
 function quickestPing(ofNode: readonly Link[]): number | null {
   const pings = ofNode.map((link) => link.stats().lastPingMs).filter((ms) => ms !== null);
   return pings.length === 0 ? null : Math.min(...pings);
-}
-
-function portOf(server: Server): number {
-  return (server.address() as AddressInfo).port;
 }
 
 /** An entry about what the gateway does by itself. */
