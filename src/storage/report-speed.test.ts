@@ -17,7 +17,9 @@ const DAY_MS = 86_400_000;
 const START_MS = 19_700 * DAY_MS;
 
 const FILL = `
-insert into requests
+insert into requests (id, endpoint_id, key_id, operation, model, is_stream, opened_at_ms, request_bytes, closed_at_ms, outcome,
+  status, error_code, tokens_in, tokens_in_cached, tokens_out, is_estimated, time_to_first_token_ms, duration_ms, cost_micros,
+  served_by, generation_tokens, generation_ms, tokens_reasoning)
 with recursive n(i) as (select 0 union all select i + 1 from n where i < ${ROWS} - 1)
 select printf('01900000-0000-7000-8000-%012d', i), 'default', 'key' || (i % 50), 'openai-chat', 'model' || (i % 20), 1,
   ${START_MS} + i * 80, 400, ${START_MS} + i * 80, case i % 10 when 0 then 'failed' else 'ok' end, 200, null, 100, 0, 50, 0, 120,
