@@ -1,9 +1,12 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 const report = process.env["POSTERN_TEST_REPORT"];
 
 export default defineConfig({
   test: {
+    // By default one less than there are processors, which is one on a small machine; but tests wait more than they compute.
+    maxWorkers: Math.max(3, availableParallelism() - 1),
     projects: [
       {
         test: {
