@@ -10,7 +10,8 @@ import { type StandInProvider, startStandInProvider } from "../support/stand-in-
  * frozen, cut and drained. What callers see is counted, and held against the records.
  */
 const MACHINES = ["one", "two", "three"];
-const CALLERS = 50;
+/** Of which fifty have a stream at any time, and the others a request that is not streamed. */
+const CALLERS = 63;
 /** Every so many requests of a caller one is not streamed. */
 const WHOLE_EVERY = 5;
 const TOKENS = 40;
@@ -159,13 +160,17 @@ it("machines come and go under load, and no answer is cut without a word", async
 
   // The records say what callers saw.
   const served = new Set<string>();
+  let cloudTokens = 0;
   for (const one of seen) {
     if (one.id === "") continue;
     const record = await eventually(async () => fleet.request(one.id), `the record of ${one.id}`);
     expect(record.outcome === "ok", JSON.stringify({ one, record })).toBe(one.isWhole);
     if (one.isWhole) expect(record, JSON.stringify(one)).toMatchObject({ tokensOut: TOKENS, isEstimated: false });
+    if (one.isWhole && record.attempts.at(-1)?.target === "provider/cloud") cloudTokens += record.tokensOut;
     served.add(one.servedBy);
   }
+  // What the cloud said to its end is what the records have of it.
+  expect(cloudTokens).toBe([...cloud.told.values()].reduce((sum, tokens) => sum + tokens, 0));
   expect([...served]).toEqual(expect.arrayContaining(["node/one", "node/two", "node/three", "provider/cloud"]));
 
   // All are back without a restart of the gateway.
