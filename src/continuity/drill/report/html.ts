@@ -69,7 +69,7 @@ ${each("Timeline", record.timeline, ({ atMs, text }) => `<p class="line-up"><spa
 
 function charts(record: DrillRecord): string {
   return `<section><h2>What happened</h2>
-<p class="legend"><i class="blocked"></i>answered by ${safe(scopeInWords(record))} <i class="others"></i>answered by others <i class="errors"></i>no good answer</p>
+<p class="legend"><i class="blocked"></i>answered by what was blocked (${safe(scopeInWords(record))}) <i class="others"></i>answered by others <i class="errors"></i>no good answer</p>
 ${answersChart(record)}
 <p class="legend">Time to the whole answer (95 % were faster than this)</p>
 ${latencyChart(record)}</section>`;
