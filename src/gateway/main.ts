@@ -111,7 +111,8 @@ async function compose(
   const startedAtMs = clock.nowMs();
   refuseUnsafe(refuseUnsafeAdminListen(gateway.admin.listen, gateway.admin.tls !== null));
 
-  const store = await openSqliteStore({ folder: config.dataFolder, clock });
+  // In the machine's own time: what waits for a thread and a disk must not be called late because a clock was moved.
+  const store = await openSqliteStore({ folder: config.dataFolder });
   closers.add(() => store.close());
   const journal = await openJournal({
     folder: config.dataFolder,
