@@ -23,6 +23,9 @@ export interface BodyPace {
 /** How long a body may be slower than the least rate: a connection that has just begun, a short pause of the network. */
 const BODY_GRACE_MS = 10_000;
 
+/** Chunks from this size on are given back; smaller ones may share their memory, and are not worth it. */
+const GIVEN_BACK_BYTES = 16 * 1024;
+
 const NO_BYTES = Buffer.alloc(0);
 
 /**
@@ -44,6 +47,8 @@ export function readBody(
   return new Promise((resolve, reject) => {
     let heldBytes = 0;
     let receivedBytes = 0;
+    // A known length is filled in as it comes; of a chunked body the pieces wait for its end.
+    let whole: Buffer | null = null;
     const chunks: Buffer[] = [];
     let startedMs: number | null = null;
     const watch: Watched = { place: -1, check };
@@ -75,17 +80,22 @@ export function readBody(
       receivedBytes += chunk.length;
       if (receivedBytes > limitBytes) fail(tooLarge(limitBytes));
       else if (!hold(receivedBytes)) fail(outOfMemory());
-      else chunks.push(chunk);
+      else if (declaredBytes === null || chunk.length === declaredBytes) chunks.push(chunk);
+      else {
+        whole ??= Buffer.allocUnsafeSlow(declaredBytes);
+        chunk.copy(whole, receivedBytes - chunk.length);
+        giveBack(chunk);
+      }
     }
     function onEnd(): void {
       pace.sweeper.unwatch(watch);
       request.off("close", onClose);
       // Putting a large body together is a copy of all of it.
-      if (receivedBytes > INLINE_BYTES) turns.take(join);
+      if (whole === null && receivedBytes > INLINE_BYTES) turns.take(join);
       else join();
     }
     function join(): void {
-      const only = chunks.length === 1 ? chunks[0] : undefined;
+      const only = whole ?? (chunks.length === 1 ? chunks[0] : undefined);
       const held: HeldBody = {
         bytes: only ?? Buffer.concat(chunks, receivedBytes),
         release() {
@@ -104,6 +114,14 @@ export function readBody(
     pace.sweeper.watch(watch);
     request.on("data", onData).on("end", onEnd).on("close", onClose);
   });
+}
+
+/**
+ * Gives the memory of a chunk back at once. Nobody else has it: the parser made it for this event. Left to the collector, the
+ * chunks of a few large bodies are enough to have it go over the whole heap.
+ */
+function giveBack({ buffer, length }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === length && length >= GIVEN_BACK_BYTES) buffer.transfer(0);
 }
 
 function tooLarge(limitBytes: number): PosternError {
