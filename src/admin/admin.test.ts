@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { FakeGateway } from "../../test/support/fake-live-gateway.ts";
+import { directNode } from "../../test/support/gateway-config.ts";
 import type { KeyRecord } from "../access/key.ts";
 import { defaultConfig, type KeyTemplate } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
@@ -14,7 +15,8 @@ import { ManualClock } from "../lib/clock.ts";
 import { Secret } from "../lib/secret.ts";
 import type { AuditDraft } from "../storage/audit-chain.ts";
 import type { InvitationRecord, NodeRecord, Store, UsageRow } from "../storage/store.ts";
-import type { Link, NodeReport } from "../tunnel/link.ts";
+import { engineReport, modelReport, nodeReport } from "../tunnel/__fixtures__/node-report.ts";
+import type { Link } from "../tunnel/link.ts";
 import { AdminAccess } from "./access/access.ts";
 import { ownersDoor } from "./access/door.ts";
 import { AdminClient } from "./client.ts";
@@ -135,24 +137,12 @@ function setUp(options: SetUpOptions = {}) {
   const clock = new ManualClock(1_700_000_000_000);
   const live = options.live === undefined ? new FakeGateway() : options.live;
   const base = defaultConfig(folder);
-  const node = {
-    name: "file-node",
-    url: "http://10.0.0.2:1",
-    kind: null,
-    apiKey: null,
-    host: null,
-    caFile: null,
-    serverName: null,
-    tags: [],
-    locality: "own" as const,
-    place: "/etc/postern.yaml:7",
-  };
   const contextFor = createAdmin({
     version: "1.2.3",
     config: {
       ...base,
       file: "/etc/postern.yaml",
-      nodes: [node],
+      nodes: [{ ...directNode("file-node", "http://10.0.0.2:1"), place: "/etc/postern.yaml:7" }],
       keyTemplates: options.templates ?? new Map(),
     },
     store: options.store ?? memoryStore(options.rows),
@@ -323,38 +313,19 @@ test("a node shows its links, its engines once however many connectors share the
     stats: () => ({ streamsActive: 2, streamsTotal: 3, bytesIn: 0, bytesOut: 0, lastPingMs: 1.5 }),
     start: () => ({ pause() {}, resume() {}, cancel() {} }),
   });
-  const model = {
-    name: "m",
-    loaded: true,
-    contextLength: 8,
-    sizeBytes: 9,
-    quantization: "Q8",
-    capabilities: [],
-    remote: false,
-  };
-  const shared = {
-    name: "ollama",
-    kind: "ollama" as const,
+  const model = modelReport("m", { loaded: true, contextLength: 8, sizeBytes: 9, quantization: "Q8" });
+  const shared = engineReport([], {
     version: "1",
-    ready: true,
-    reason: null,
     operations: [],
     slots: 1,
     load: { running: 1, queued: 0, kvUse: null },
     advisories: [
-      { severity: "critical" as const, id: "CVE-1", text: "Bad.", upgradeTo: "2" },
-      { severity: "info" as const, id: "old", text: "Old.", upgradeTo: null },
+      { severity: "critical", id: "CVE-1", text: "Bad.", upgradeTo: "2" },
+      { severity: "info", id: "old", text: "Old.", upgradeTo: null },
     ],
     models: [model, { ...model, name: "secret" }],
-  };
-  const hardware = { platform: "linux", arch: "x64", cpus: 2, memoryBytes: 4, gpus: [] };
-  const report: NodeReport = {
-    agentVersion: "9.9.9",
-    operationsVersion: 1,
-    fieldsVersion: 1,
-    hardware,
-    engines: [shared],
-  };
+  });
+  const report = { ...nodeReport(shared), agentVersion: "9.9.9" };
   live.links = () => [
     link("a", "ready"),
     link("b", "suspect"),
@@ -364,7 +335,7 @@ test("a node shows its links, its engines once however many connectors share the
   live.isGranted = (_nodeId, name) => name !== "secret";
 
   const node = await client.showNode("forge");
-  expect(node).toMatchObject({ state: "ready", agentVersion: "9.9.9", hardware });
+  expect(node).toMatchObject({ state: "ready", agentVersion: "9.9.9", hardware: report.hardware });
   expect(node.links.map((one) => [one.connectorId, one.state, one.streamsActive])).toEqual([
     ["a", "ready", 2],
     ["b", "suspect", 2],

@@ -3,41 +3,14 @@ import { startAdmin, type TestAdmin } from "../../test/support/admin-side.ts";
 import { ContingencyBook } from "../continuity/contingency-book.ts";
 import { closedLine, encodeOpened } from "../storage/journal-line.ts";
 import type { NodeRecord } from "../storage/store.ts";
-import type { RequestOpened } from "../usage/record.ts";
+import { requestClosed, requestOpened } from "../usage/__fixtures__/request-record.ts";
 
 /** A journal line of a request that is over. */
 function record(id: string, contingency: string | null, at: { target: string; nodeId: string | null }): string {
   const times = { startedAtMs: 1, endedAtMs: 2, status: 200, errorCode: null, bytesOut: 1 };
-  const opened: RequestOpened = {
-    id,
-    endpointId: "default",
-    keyId: "k",
-    operation: "openai.chat",
-    model: "m",
-    workflow: "audit",
-    contingency,
-    isStream: false,
-    openedAtMs: 1,
-    requestBytes: 1,
-  };
-  return closedLine(encodeOpened(opened), {
-    id,
-    closedAtMs: 2,
-    outcome: "ok",
-    status: 200,
-    errorCode: null,
-    tokensIn: 1,
-    tokensInCached: 0,
-    tokensOut: 1,
-    tokensReasoning: null,
-    isEstimated: false,
-    timeToFirstTokenMs: null,
-    durationMs: 1,
-    costMicros: 0,
-    contingency,
-    fallback: null,
-    attempts: [{ id: `a-${id}`, index: 0, engine: "e", engineModel: "m", ...at, ...times }],
-  });
+  const opened = requestOpened(id, { workflow: "audit", contingency });
+  const attempt = { id: `a-${id}`, index: 0, engine: "e", engineModel: "m", ...at, ...times };
+  return closedLine(encodeOpened(opened), requestClosed(id, { contingency, attempts: [attempt] }));
 }
 
 let admin: TestAdmin;

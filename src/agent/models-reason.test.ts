@@ -1,32 +1,9 @@
 import { expect, test } from "vitest";
 import { PosternError } from "../errors.ts";
+import { engineReport, modelReport } from "../tunnel/__fixtures__/node-report.ts";
 import type { EngineReport } from "../tunnel/link.ts";
 import type { EngineRunState } from "./engine-supervisor.ts";
 import { whyNoModels } from "./models-reason.ts";
-
-const MODEL = {
-  name: "m",
-  loaded: null,
-  contextLength: null,
-  sizeBytes: null,
-  quantization: null,
-  capabilities: [],
-  remote: false,
-};
-
-function engine(report: Partial<EngineReport>): EngineReport {
-  return {
-    name: "ollama",
-    kind: "ollama",
-    version: null,
-    ready: true,
-    reason: null,
-    operations: [],
-    models: [],
-    slots: null,
-    ...report,
-  };
-}
 
 const failed: EngineRunState = {
   name: "failed",
@@ -37,22 +14,28 @@ const failed: EngineRunState = {
 };
 
 test.each<[string, EngineReport[], EngineRunState, boolean, RegExp | null]>([
-  ["a model", [engine({ models: [MODEL] })], { name: "off" }, true, null],
+  ["a model", [engineReport(["m"])], { name: "off" }, true, null],
   ["the embedded engine on its way", [], { name: "starting" }, true, null],
   ["the embedded engine between two starts", [], { name: "waiting" }, true, null],
   ["an install that failed", [], failed, true, /There is no npm here\. Install npm, then start again\.$/],
   ["nothing, and none allowed", [], { name: "off" }, false, /the embedded engine is turned off\. Start one/],
   [
     "an engine that is away",
-    [engine({ ready: false, reason: "it does not answer" })],
+    [engineReport([], { ready: false, reason: "it does not answer" })],
     { name: "off" },
     true,
     /"ollama" is not ready: it does not answer\.$/,
   ],
-  ["an engine without models", [engine({})], { name: "off" }, true, /"ollama" has no model of its own.*ollama pull/],
+  [
+    "an engine without models",
+    [engineReport([])],
+    { name: "off" },
+    true,
+    /"ollama" has no model of its own.*ollama pull/,
+  ],
   [
     "only somebody else's cloud",
-    [engine({ models: [{ ...MODEL, remote: true }] })],
+    [engineReport([], { models: [modelReport("m", { remote: true })] })],
     { name: "off" },
     true,
     /has no model of its own/,

@@ -5,20 +5,18 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pino } from "pino";
 import { expect, test } from "vitest";
-import { defaultConfig } from "../config/resolved.ts";
+import { gatewayConfig } from "../../test/support/gateway-config.ts";
 import { startGateway } from "../gateway/main.ts";
 
 const LAUNCHER = resolve(import.meta.dirname, "../../bin/postern.js");
-const FREE = { host: "127.0.0.1", port: 0 };
 
 // The file was being edited when a key leaked, and `keys revoke` said what was wrong with the file.
 test("commands reach a gateway that runs, whatever is wrong with the file by now", { timeout: 120_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), "postern-bad-file-"));
-  const base = defaultConfig(join(folder, "data"));
-  const gateway = { ...base.gateway, listen: FREE, admin: { ...base.gateway.admin, listen: FREE } };
-  const running = await startGateway({ ...base, gateway }, { log: pino({ level: "silent" }) });
+  const config = gatewayConfig(join(folder, "data"));
+  const running = await startGateway(config, { log: pino({ level: "silent" }) });
   async function run(...args: string[]): Promise<[number | null, string]> {
-    const env = { PATH: process.env["PATH"] ?? "", POSTERN_DATA: base.dataFolder, HOME: folder };
+    const env = { PATH: process.env["PATH"] ?? "", POSTERN_DATA: config.dataFolder, HOME: folder };
     const child = spawn(process.execPath, [LAUNCHER, ...args], { cwd: folder, env, stdio: "pipe" });
     let text = "";
     for (const stream of [child.stdout, child.stderr])

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { directNode } from "../../test/support/gateway-config.ts";
 import type { Status } from "../admin/contract.ts";
 import type { UsageReport } from "../admin/contract-usage.ts";
 import { defaultConfig } from "../config/resolved.ts";
@@ -118,18 +119,7 @@ test("chooseEngines() does what --engine and --model say, and refuses contradict
 
 test("localNodeName() makes a node's name of any host's", () => {
   const { agent } = defaultConfig("/data");
-  const file = {
-    name: "forge",
-    url: "http://10.0.0.2",
-    kind: null,
-    apiKey: null,
-    host: null,
-    caFile: null,
-    serverName: null,
-    tags: [],
-    locality: "own" as const,
-    place: "postern.yaml:1",
-  };
+  const file = directNode("forge", "http://10.0.0.2");
   const names = ["Adas-MacBook.local", "forge", "__", "ünïcode_host", `${"a".repeat(39)}-b`];
   expect(names.map((host) => localNodeName({ agent, nodes: [file] }, host))).toEqual([
     "adas-macbook",

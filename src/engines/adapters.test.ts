@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { operationById } from "../dialects/operations.ts";
+import { modelReport } from "../tunnel/__fixtures__/node-report.ts";
 import type { EngineKind, ModelReport } from "../tunnel/link.ts";
 import {
   answer,
@@ -70,20 +71,9 @@ async function read(engine: FakeEngine): Promise<{ kind: string; version: string
   }
 }
 
-function model(report: Partial<ModelReport>): ModelReport {
-  return {
-    name: "",
-    loaded: null,
-    contextLength: null,
-    sizeBytes: null,
-    quantization: null,
-    capabilities: [],
-    remote: false,
-    family: null,
-    parameterSize: null,
-    parent: null,
-    ...report,
-  };
+/** Adapters say all that there is to say of a model, be it null. */
+function model({ name = "", ...report }: Partial<ModelReport>): ModelReport {
+  return modelReport(name, { family: null, parameterSize: null, parent: null, ...report });
 }
 
 const FILES = readdirSync(import.meta.dirname, { recursive: true, encoding: "utf8" }).filter((file) =>

@@ -8,12 +8,11 @@ import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { makeCertificate, type TestCertificate } from "../../test/support/certificate.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { gatewayConfig } from "../../test/support/gateway-config.ts";
 import { AdminClient } from "../admin/client.ts";
 import { socketTransport } from "../admin/transport.ts";
-import { defaultConfig } from "../config/resolved.ts";
 import { type RunningGateway, startGateway } from "./main.ts";
 
-const FREE = { host: "127.0.0.1", port: 0 };
 const own = makeCertificate();
 
 let folder: string;
@@ -35,10 +34,8 @@ function write({ cert, key }: TestCertificate) {
 
 /** A gateway whose admin listener is at this host; unless told otherwise with a certificate. */
 async function start(host = "127.0.0.1", hasTls = true) {
-  const base = defaultConfig(folder);
   const admin = { listen: { host, port: 0 }, tls: hasTls ? write(own) : null, hosts: [] };
-  const gateway = { ...base.gateway, listen: FREE, admin };
-  running = await startGateway({ ...base, gateway }, { log: pino({ level: "silent" }) });
+  running = await startGateway(gatewayConfig(folder, { admin }), { log: pino({ level: "silent" }) });
   const owner = new AdminClient(socketTransport(running.socketPath));
   return { owner, url: new URL(running.adminUrl), port: Number(new URL(running.adminUrl).port) };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { NO_STEERING } from "../routing/steering.ts";
 import type { SettingStore } from "../storage/store.ts";
+import { engineReport, modelReport, nodeReport } from "../tunnel/__fixtures__/node-report.ts";
 import type { NodeReport } from "../tunnel/link.ts";
 import { LiveCatalogue } from "./catalogue.ts";
 import { ModelOwners } from "./model-owners.ts";
@@ -20,36 +21,10 @@ class MemorySettings implements SettingStore {
   }
 }
 
-const HARDWARE = { platform: "linux", arch: "x64", cpus: 2, memoryBytes: 1, gpus: [] };
-
 function report(models: string[], fields: { ready?: boolean; remote?: string[] } = {}): NodeReport {
-  const names = [...models, ...(fields.remote ?? [])];
-  return {
-    agentVersion: "1",
-    operationsVersion: 1,
-    fieldsVersion: 1,
-    hardware: HARDWARE,
-    engines: [
-      {
-        name: "ollama",
-        kind: "ollama",
-        version: null,
-        ready: fields.ready ?? true,
-        reason: null,
-        operations: ["openai.chat"],
-        slots: null,
-        models: names.map((name) => ({
-          name,
-          loaded: null,
-          contextLength: null,
-          sizeBytes: null,
-          quantization: null,
-          capabilities: [],
-          remote: fields.remote?.includes(name) ?? false,
-        })),
-      },
-    ],
-  };
+  const remote = (fields.remote ?? []).map((name) => modelReport(name, { remote: true }));
+  const own = models.map((name) => modelReport(name));
+  return nodeReport(engineReport([], { ready: fields.ready ?? true, models: [...own, ...remote] }));
 }
 
 async function make(settings = new MemorySettings(), isUp = () => true) {

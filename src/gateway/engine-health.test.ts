@@ -3,41 +3,12 @@ import { afterEach, describe, expect, it } from "vitest";
 import { ManualClock } from "../lib/clock.ts";
 import type { ExchangeHandler, ExchangeRequest } from "../lib/exchange.ts";
 import { TargetHealths } from "../routing/target-health.ts";
-import type { NodeReport } from "../tunnel/link.ts";
+import { engineReport, nodeReport } from "../tunnel/__fixtures__/node-report.ts";
 import { LiveCatalogue } from "./catalogue.ts";
 import { EngineHealth } from "./engine-health.ts";
 import { ModelOwners } from "./model-owners.ts";
 
-const MODEL = {
-  loaded: null,
-  contextLength: null,
-  sizeBytes: null,
-  quantization: null,
-  capabilities: [],
-  remote: false,
-};
-const ENGINE = {
-  kind: "ollama",
-  version: null,
-  ready: true,
-  reason: null,
-  operations: ["openai.chat"],
-  slots: 2,
-} as const;
-const REPORT: NodeReport = {
-  agentVersion: "1",
-  operationsVersion: 1,
-  fieldsVersion: 1,
-  hardware: { platform: "linux", arch: "x64", cpus: 2, memoryBytes: 1, gpus: [] },
-  engines: [
-    {
-      ...ENGINE,
-      name: "ollama",
-      operations: [...ENGINE.operations],
-      models: ["llama", "qwen"].map((name) => ({ ...MODEL, name })),
-    },
-  ],
-};
+const REPORT = nodeReport(engineReport(["llama", "qwen"], { slots: 2 }));
 
 let stop = () => {};
 afterEach(() => stop());

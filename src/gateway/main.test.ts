@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { directNode, gatewayConfig } from "../../test/support/gateway-config.ts";
 import { AdminClient } from "../admin/client.ts";
 import { socketTransport } from "../admin/transport.ts";
-import { defaultConfig, type ResolvedConfig } from "../config/resolved.ts";
+import type { GatewayConfig, ResolvedConfig } from "../config/resolved.ts";
 import {
   answerFrom,
   chunk,
@@ -19,7 +20,6 @@ import {
 } from "../engines/__fixtures__/fake-engine.ts";
 import { type RunningGateway, startGateway } from "./main.ts";
 
-const FREE = { host: "127.0.0.1", port: 0 };
 const log = pino({ level: "silent" });
 
 let folder: string;
@@ -48,30 +48,11 @@ function infer({ socket }: FakeRequest): void {
   socket.write(STREAM_HEAD + records.join("") + LAST_CHUNK);
 }
 
-function config(fields: Partial<ResolvedConfig["gateway"]> = {}): ResolvedConfig {
-  const base = defaultConfig(folder);
-  const direct = {
-    name: "lan",
-    url: engine.url.origin,
-    kind: null,
-    apiKey: null,
-    host: null,
-    caFile: null,
-    serverName: null,
-    tags: [],
-    locality: "own" as const,
-    place: "postern.yaml:1",
-  };
-  return {
-    ...base,
-    gateway: { ...base.gateway, listen: FREE, admin: { ...base.gateway.admin, listen: FREE }, ...fields },
-    nodes: [direct],
-  };
+function config(fields: Partial<GatewayConfig> = {}): ResolvedConfig {
+  return { ...gatewayConfig(folder, fields), nodes: [directNode("lan", engine.url.origin)] };
 }
 
-async function start(
-  fields: Partial<ResolvedConfig["gateway"]> = {},
-): Promise<{ gateway: RunningGateway; admin: AdminClient }> {
+async function start(fields: Partial<GatewayConfig> = {}): Promise<{ gateway: RunningGateway; admin: AdminClient }> {
   running = await startGateway(config(fields), { log });
   return { gateway: running, admin: new AdminClient(socketTransport(running.socketPath)) };
 }

@@ -1,44 +1,13 @@
 import { expect, it } from "vitest";
+import { requestClosed, requestOpened } from "../usage/__fixtures__/request-record.ts";
 import type { RequestClosed } from "../usage/record.ts";
 import { Metrics } from "./metrics.ts";
 
-const opened = {
-  id: "r",
-  endpointId: "default",
-  keyId: "k",
-  operation: "openai.chat",
-  model: "demo",
-  workflow: null,
-  contingency: null,
-  isStream: true,
-  openedAtMs: 0,
-  requestBytes: 1,
-};
-
 function ended(metrics: Metrics, counts: Partial<RequestClosed>): void {
-  const closed: RequestClosed = {
-    id: "r",
-    closedAtMs: 1,
-    outcome: "ok",
-    status: 200,
-    errorCode: null,
-    tokensIn: 10,
-    tokensInCached: 4,
-    tokensOut: 7,
-    tokensReasoning: null,
-    isEstimated: false,
-    timeToFirstTokenMs: 1,
-    durationMs: 2,
-    costMicros: 0,
-    contingency: null,
-    fallback: null,
-    attempts: [],
-    ...counts,
-  };
   metrics.ended({
     id: "r",
-    opened,
-    closed,
+    opened: requestOpened("r"),
+    closed: requestClosed("r", { tokensIn: 10, tokensInCached: 4, tokensOut: 7, ...counts }),
     method: "POST",
     operation: "openai.chat",
     dialect: "openai-chat",

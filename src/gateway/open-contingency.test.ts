@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { PlayedTarget } from "../../test/support/data-plane.ts";
+import { PlayedTarget } from "../../test/support/played-target.ts";
 import { DEFAULT_AUTOMATIC, DEFAULT_CONTINUITY, defaultConfig } from "../config/resolved.ts";
 import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import { ManualClock } from "../lib/clock.ts";

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { directNode, gatewayConfig } from "../../test/support/gateway-config.ts";
 import type { AddressRule } from "../access/address-rule.ts";
 import { DEFAULT_ENDPOINT } from "../access/endpoint.ts";
 import { Keyring } from "../access/keyring.ts";
@@ -23,7 +24,6 @@ import { startGateway } from "./main.ts";
 import { openPlaces } from "./places.ts";
 
 const log = pino({ level: "silent" });
-const FREE = { host: "127.0.0.1", port: 0 };
 const NOTHING = {
   endpoint: null,
   key: null,
@@ -141,21 +141,8 @@ describe("a deny rule on a running gateway", () => {
   afterEach(() => engine.close());
 
   it("ends the address's live streams in under a second, and is over when it is removed", async () => {
-    const base = defaultConfig(folder);
-    const lan = {
-      name: "lan",
-      url: engine.url.origin,
-      kind: null,
-      apiKey: null,
-      host: null,
-      caFile: null,
-      serverName: null,
-      tags: [],
-      locality: "own" as const,
-      place: "postern.yaml:1",
-    };
-    const gateway = { ...base.gateway, listen: FREE, admin: { ...base.gateway.admin, listen: FREE } };
-    const running = await startGateway({ ...base, gateway, nodes: [lan] }, { log });
+    const nodes = [directNode("lan", engine.url.origin)];
+    const running = await startGateway({ ...gatewayConfig(folder), nodes }, { log });
     const admin = new AdminClient(socketTransport(running.socketPath));
     try {
       const { secret } = await admin.createKey({ name: "test" });

@@ -9,12 +9,12 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { makeAuthority, makeCertificate } from "../../test/support/certificate.ts";
+import { FREE, gatewayConfig } from "../../test/support/gateway-config.ts";
 import { AdminClient } from "../admin/client.ts";
 import { socketTransport } from "../admin/transport.ts";
-import { DEFAULT_EDGE, defaultConfig, type GatewayConfig, type TlsConfig } from "../config/resolved.ts";
+import { DEFAULT_EDGE, type GatewayConfig, type TlsConfig } from "../config/resolved.ts";
 import { type RunningGateway, startGateway } from "./main.ts";
 
-const FREE = { host: "127.0.0.1", port: 0 };
 const PAGE = "https://app.example.org";
 
 let folder: string;
@@ -42,7 +42,6 @@ function tls(fields: Partial<TlsConfig> = {}): TlsConfig {
 
 /** A gateway with a key, and where each of its listeners is. */
 async function start(fields: Partial<GatewayConfig>) {
-  const base = defaultConfig(folder);
   const log = pino(
     { level: "info" },
     {
@@ -51,8 +50,7 @@ async function start(fields: Partial<GatewayConfig>) {
       },
     },
   );
-  const gateway = { ...base.gateway, listen: FREE, admin: { ...base.gateway.admin, listen: FREE }, ...fields };
-  running = await startGateway({ ...base, gateway }, { log });
+  running = await startGateway(gatewayConfig(folder, fields), { log });
   const admin = new AdminClient(socketTransport(running.socketPath));
   const { secret, key } = await admin.createKey({ name: "test" });
   const listeners = (await admin.status()).gateway?.listeners ?? [];

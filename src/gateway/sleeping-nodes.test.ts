@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { NO_STEERING } from "../routing/steering.ts";
+import { engineReport, nodeReport } from "../tunnel/__fixtures__/node-report.ts";
 import type { NodeReport } from "../tunnel/link.ts";
 import { LiveCatalogue } from "./catalogue.ts";
 import { ModelOwners } from "./model-owners.ts";
@@ -13,22 +14,7 @@ const settings = {
 const steering = { ...NO_STEERING, wakes: { n: { mac: "00:11:22:aa:bb:cc", via: "pi" } } };
 
 function report(model: string): NodeReport {
-  const facts = {
-    loaded: null,
-    contextLength: null,
-    sizeBytes: null,
-    quantization: null,
-    capabilities: [],
-    remote: false,
-  };
-  const engine = { name: "ollama", kind: "ollama", version: null, ready: true, reason: null, slots: null } as const;
-  return {
-    agentVersion: "1",
-    operationsVersion: 1,
-    fieldsVersion: 1,
-    hardware: { platform: "linux", arch: "x64", cpus: 2, memoryBytes: 1, gpus: [] },
-    engines: [{ ...engine, operations: ["openai.chat"], models: [{ ...facts, name: model }] }],
-  };
+  return nodeReport(engineReport([model]));
 }
 
 async function start(isAway: () => boolean) {

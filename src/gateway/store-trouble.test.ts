@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { directNode, gatewayConfig } from "../../test/support/gateway-config.ts";
 import { AdminClient } from "../admin/client.ts";
 import { socketTransport } from "../admin/transport.ts";
-import { defaultConfig } from "../config/resolved.ts";
 import {
   answerFrom,
   chunk,
@@ -16,8 +16,6 @@ import {
   startFakeEngine,
 } from "../engines/__fixtures__/fake-engine.ts";
 import { type RunningGateway, startGateway } from "./main.ts";
-
-const FREE = { host: "127.0.0.1", port: 0 };
 
 let folder: string;
 let engine: FakeEngine;
@@ -47,22 +45,7 @@ afterEach(async () => {
 });
 
 async function start() {
-  const base = defaultConfig(folder);
-  const address = {
-    url: engine.url.origin,
-    kind: null,
-    apiKey: null,
-    host: null,
-    caFile: null,
-    serverName: null,
-    tags: [],
-    locality: "own" as const,
-  };
-  const config = {
-    ...base,
-    gateway: { ...base.gateway, listen: FREE, admin: { ...base.gateway.admin, listen: FREE } },
-    nodes: [{ name: "lan", ...address, place: "postern.yaml:1" }],
-  };
+  const config = { ...gatewayConfig(folder), nodes: [directNode("lan", engine.url.origin)] };
   running = await startGateway(config, { log: pino({ level: "silent" }) });
   return { gateway: running, admin: new AdminClient(socketTransport(running.socketPath)) };
 }

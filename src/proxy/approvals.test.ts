@@ -1,12 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import {
-  chatBody,
-  chatRequest,
-  type DataPlane,
-  type PlayedTarget,
-  type RawConnection,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { chatAnswer, chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedTarget } from "../../test/support/played-target.ts";
+import type { RawConnection } from "../../test/support/raw-connection.ts";
 
 const MINUTE = 60_000;
 
@@ -44,15 +40,8 @@ function decide(id: string, isApproved: boolean): void {
   plane.pipeline.targetsChanged();
 }
 
-const ANSWER = {
-  id: "x",
-  object: "chat.completion",
-  choices: [{ index: 0, message: { role: "assistant", content: "hi" }, finish_reason: "stop" }],
-  usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 },
-};
-
 async function answeredBy(target: PlayedTarget, caller: RawConnection): Promise<string> {
-  (await target.next()).answer(200, ANSWER);
+  (await target.next()).answer(200, chatAnswer());
   await caller.until("chat.completion");
   caller.socket.destroy();
   return caller.text;

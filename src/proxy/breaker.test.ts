@@ -1,22 +1,10 @@
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  chatBody,
-  chatRequest,
-  type DataPlane,
-  type PlayedAttempt,
-  type PlayedTarget,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { chatAnswer, chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedAttempt, PlayedTarget } from "../../test/support/played-target.ts";
 
 let plane: DataPlane;
 afterEach(() => plane.close());
-
-const ANSWER = {
-  id: "x",
-  object: "chat.completion",
-  choices: [{ index: 0, message: { role: "assistant", content: "hello" }, finish_reason: "stop" }],
-  usage: { prompt_tokens: 4, completion_tokens: 1, total_tokens: 5 },
-};
 
 /** A model on two nodes, of which the first is the one that is asked while both are well. */
 async function start(): Promise<{ forge: PlayedTarget; anvil: PlayedTarget }> {
@@ -43,7 +31,7 @@ describe("a target that fails", () => {
     const asked: string[] = [];
     function play(attempt: PlayedAttempt, target: PlayedTarget): void {
       asked.push(target.backend.name);
-      if (target === anvil || isForgeWell) attempt.answer(200, ANSWER);
+      if (target === anvil || isForgeWell) attempt.answer(200, chatAnswer());
       else attempt.handler.onFailure({ phase: "connect", kind: "unreachable", detail: "refused" });
     }
     const targets = [forge, anvil];
@@ -68,7 +56,7 @@ describe("a target that fails", () => {
       expect(status).toBe(503);
     }
     expect(plane.health.state(forge!.id)).toBe("open");
-    expect(await ask((attempt) => attempt.answer(200, ANSWER), [forge!])).toBe(200);
+    expect(await ask((attempt) => attempt.answer(200, chatAnswer()), [forge!])).toBe(200);
   });
 
   it("is well when it only says what is wrong with the request, and when its caller leaves", async () => {
@@ -94,7 +82,7 @@ describe("a target that fails", () => {
     const asked: string[] = [];
     function play(attempt: PlayedAttempt, target: PlayedTarget): void {
       asked.push(target.backend.name);
-      if (target === anvil || asked.length > 2) return attempt.answer(200, ANSWER);
+      if (target === anvil || asked.length > 2) return attempt.answer(200, chatAnswer());
       attempt.handler.onHead(429, { "content-type": "application/json", "retry-after": "2" });
       attempt.handler.onData(Buffer.from("{}"));
       attempt.handler.onEnd();

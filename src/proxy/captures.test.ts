@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { chatBody, chatRequest, type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
+import { chatAnswer, chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
 import type { KeyPolicy } from "../access/policy.ts";
 import type { Capture } from "../storage/store.ts";
 import { type CaptureResult, Captures, MAX_CAPTURE_MEMORY_BYTES, MAX_WAITING_CAPTURES } from "./captures.ts";
@@ -82,9 +83,7 @@ describe("what is captured", () => {
     const { plane, key, captures, written } = await startPlane(words);
     const [target] = plane.serve("m", "lab");
     const connection = plane.raw(chatRequest(key, chatBody("m")));
-    const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 };
-    const choices = [{ index: 0, message: { role: "assistant", content: "whole" }, finish_reason: "stop" }];
-    (await target?.next())?.answer(200, { id: "c", object: "chat.completion", choices, usage });
+    (await target?.next())?.answer(200, chatAnswer("whole"));
     await connection.until("whole");
     await captures.settled();
     expect(connection.received.toString().includes("X-Postern-Capture")).toBe(kinds !== null);

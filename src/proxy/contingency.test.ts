@@ -1,12 +1,8 @@
 import { afterEach, describe, expect, test } from "vitest";
-import {
-  chatBody,
-  chatRequest,
-  type DataPlane,
-  type PlayedTarget,
-  type RawConnection,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { chatAnswer, chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedTarget } from "../../test/support/played-target.ts";
+import type { RawConnection } from "../../test/support/raw-connection.ts";
 
 const MINUTE = 60_000;
 
@@ -37,15 +33,8 @@ function ask(key = open, headers = ""): RawConnection {
   return plane.raw(chatRequest(key, chatBody("gpt"), headers));
 }
 
-const ANSWER = {
-  id: "x",
-  object: "chat.completion",
-  choices: [{ index: 0, message: { role: "assistant", content: "hi" }, finish_reason: "stop" }],
-  usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 },
-};
-
 async function answeredBy(target: PlayedTarget, caller = ask()): Promise<string> {
-  (await target.next()).answer(200, ANSWER);
+  (await target.next()).answer(200, chatAnswer());
   await caller.until("chat.completion");
   caller.socket.destroy();
   return caller.text;
@@ -150,7 +139,7 @@ describe("in contingency", () => {
     attempt.answer(500, { error: { message: "boom" } });
     await skipProviders();
     plane.clock.advance(10_000);
-    (await node.next()).answer(200, ANSWER);
+    (await node.next()).answer(200, chatAnswer());
     await caller.until("chat.completion");
     caller.socket.destroy();
     expect(cloud.attempts).toHaveLength(1);
@@ -161,7 +150,7 @@ describe("in contingency", () => {
     const caller = ask();
     const attempt = await cloud.next();
     await skipProviders();
-    attempt.answer(200, ANSWER);
+    attempt.answer(200, chatAnswer());
     await caller.until("chat.completion");
     expect(caller.text).toContain("X-Postern-Served-By: provider/openai");
     caller.socket.destroy();

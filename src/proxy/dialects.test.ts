@@ -1,6 +1,7 @@
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterEach, describe, expect, it } from "vitest";
-import { chatBody, type DataPlane, type DataPlaneOptions, startDataPlane } from "../../test/support/data-plane.ts";
+import { chatBody } from "../../test/support/chat.ts";
+import { type DataPlane, type DataPlaneOptions, startDataPlane } from "../../test/support/data-plane.ts";
 
 // What the data plane does for every dialect; what each dialect does with its own bytes is tested beside it.
 

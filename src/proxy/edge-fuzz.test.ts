@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type DataPlane, type PlayedTarget, startDataPlane } from "../../test/support/data-plane.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedTarget } from "../../test/support/played-target.ts";
 
 /** Whatever comes on a socket: no answer of ours is a 5xx, nothing reaches an engine, and the process goes on. */
 let plane: DataPlane;

@@ -1,11 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  chatBody,
-  chatRequest,
-  type DataPlane,
-  type DataPlaneOptions,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { chatAnswer, chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, type DataPlaneOptions, startDataPlane } from "../../test/support/data-plane.ts";
 import type { AddressRule } from "../access/address-rule.ts";
 import { DEFAULT_ENDPOINT, type Endpoint } from "../access/endpoint.ts";
 
@@ -126,11 +121,7 @@ describe("endpoints on the wire", () => {
     const [target] = plane.serve("llama3", "forge");
     const team = plane.addKey(null, { endpoints: ["team"] }).key;
     const connection = plane.raw(chatRequest(team, chatBody("llama3")).replace("POST /v1", "POST /team-a/v1"));
-    (await target?.next())?.answer(200, {
-      id: "c",
-      object: "chat.completion",
-      choices: [{ index: 0, message: { role: "assistant", content: "hi" }, finish_reason: "stop" }],
-    });
+    (await target?.next())?.answer(200, chatAnswer("hi"));
     await connection.until("hi");
     expect(plane.opened[0]?.endpointId).toBe("team");
   });

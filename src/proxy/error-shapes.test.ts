@@ -1,12 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  type DataPlane,
-  type DataPlaneOptions,
-  type PlayedAttempt,
-  type PlayedTarget,
-  RawConnection,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { type DataPlane, type DataPlaneOptions, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedAttempt, PlayedTarget } from "../../test/support/played-target.ts";
+import { RawConnection } from "../../test/support/raw-connection.ts";
 import type { Family } from "../dialects/error-body.ts";
 import { OPERATIONS } from "../dialects/operations.ts";
 import { ERRORS, type ErrorCode } from "../errors.ts";

@@ -1,7 +1,8 @@
 import { afterEach, expect, it } from "vitest";
-import { type DataPlane, type PlayedTarget, startDataPlane } from "../../test/support/data-plane.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
 import { LARGE_OPERATIONS, largeBodies } from "../../test/support/large-bodies.ts";
 import { longestTurnMs, TURN_BOUND_MS } from "../../test/support/longest-turn.ts";
+import type { PlayedTarget } from "../../test/support/played-target.ts";
 import { DEFAULT_LIMITS } from "../config/resolved.ts";
 import { operationById } from "../dialects/operations.ts";
 

@@ -1,11 +1,7 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
-import {
-  chatBody,
-  chatRequest,
-  type DataPlane,
-  type PlayedTarget,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { chatAnswer, chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedTarget } from "../../test/support/played-target.ts";
 
 // curl, and what is built on it, asks before it sends a body from 1 MiB on. It used to get a 400: prompts of that size could not
 // be sent with it.
@@ -32,10 +28,7 @@ it("a caller that asks first is told to go on, and answered", async () => {
   const caller = plane.raw(head);
   await caller.until("HTTP/1.1 100 Continue\r\n\r\n");
   caller.socket.write(body);
-  (await target.next()).answer(200, {
-    choices: [{ index: 0, message: { role: "assistant", content: "hello" }, finish_reason: "stop" }],
-    usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 },
-  });
+  (await target.next()).answer(200, chatAnswer());
   await caller.until("hello");
   expect(caller.text).toContain("HTTP/1.1 200 OK");
   caller.socket.destroy();

@@ -1,11 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import {
-  chatBody,
-  chatRequest,
-  type DataPlane,
-  type PlayedTarget,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { chatAnswer, chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedTarget } from "../../test/support/played-target.ts";
 import { FAULT_KINDS, FAULTS, type Fault, type FaultKind, type FaultScope } from "../continuity/drill/fault.ts";
 import { BLACKHOLE_MS } from "./blocked-exchange.ts";
 
@@ -33,15 +29,13 @@ const ask = (key = plane.key, stream = false) =>
     body: JSON.stringify(chatBody("llama", { stream })),
   });
 
-const ANSWER = { choices: [{ index: 0, message: { role: "assistant", content: "hello" }, finish_reason: "stop" }] };
-
 describe("FaultInjector", () => {
   it.each(FAULT_KINDS.filter((kind) => FAULTS[kind].blocks && kind !== "blackhole" && kind !== "silent"))(
     "%s: nothing reaches the target, and another one answers",
     async (kind) => {
       const injection = inject(kind);
       const response = ask();
-      (await other.next()).answer(200, ANSWER);
+      (await other.next()).answer(200, chatAnswer());
       expect((await response).status).toBe(200);
       expect((await response).headers.get("x-postern-served-by")).toBe("node/other");
       expect(broken.attempts).toEqual([]);
@@ -58,7 +52,7 @@ describe("FaultInjector", () => {
     plane.clock.advance(BLACKHOLE_MS - 1);
     expect(other.attempts).toEqual([]);
     plane.clock.advance(1);
-    (await other.next()).answer(200, ANSWER);
+    (await other.next()).answer(200, chatAnswer());
     expect((await response).status).toBe(200);
   });
 
@@ -93,8 +87,8 @@ describe("FaultInjector", () => {
     async (kind) => {
       inject(kind);
       const response = ask();
-      (await broken.next()).answer(200, ANSWER);
-      (await other.next()).answer(200, ANSWER);
+      (await broken.next()).answer(200, chatAnswer());
+      (await other.next()).answer(200, chatAnswer());
       expect((await response).headers.get("x-postern-served-by")).toBe("node/other");
     },
   );
@@ -149,10 +143,10 @@ describe("FaultInjector", () => {
     const tagged = plane.addKey(null, { workflow: "letters" });
     const injection = inject("refused", { nodes: ["broken"], workflows: ["letters"] });
     const mine = ask(tagged.key);
-    (await other.next()).answer(200, ANSWER);
+    (await other.next()).answer(200, chatAnswer());
     expect((await mine).headers.get("x-postern-served-by")).toBe("node/other");
     const foreign = ask();
-    (await broken.next()).answer(200, ANSWER);
+    (await broken.next()).answer(200, chatAnswer());
     expect((await foreign).headers.get("x-postern-served-by")).toBe("node/broken");
     expect(injection.counts).toEqual({ injected: 1, reached: 1 });
   });
@@ -161,7 +155,7 @@ describe("FaultInjector", () => {
     const injection = inject("refused");
     plane.clock.advance(600_000);
     const response = ask();
-    (await broken.next()).answer(200, ANSWER);
+    (await broken.next()).answer(200, chatAnswer());
     expect((await response).status).toBe(200);
     expect(injection.counts).toEqual({ injected: 0, reached: 0 });
     expect(plane.faults.isIdle).toBe(true);
@@ -173,7 +167,7 @@ describe("FaultInjector", () => {
     injection.stop();
     expect(plane.faults.isIdle).toBe(true);
     const response = ask();
-    (await broken.next()).answer(200, ANSWER);
+    (await broken.next()).answer(200, chatAnswer());
     expect((await response).status).toBe(200);
     inject("cut").stop();
   });

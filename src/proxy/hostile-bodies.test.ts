@@ -1,13 +1,7 @@
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  type DataPlane,
-  type DataPlaneOptions,
-  type PlayedTarget,
-  RawConnection,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { type DataPlane, type DataPlaneOptions, startDataPlane } from "../../test/support/data-plane.ts";
 import {
   eachReplaced,
   misfits,
@@ -16,6 +10,8 @@ import {
   RICH_BODIES,
   unreadableBodies,
 } from "../../test/support/hostile-bodies.ts";
+import type { PlayedTarget } from "../../test/support/played-target.ts";
+import { RawConnection } from "../../test/support/raw-connection.ts";
 import { operationById } from "../dialects/operations.ts";
 import { MAX_TRANSLATED_WORK } from "./prepare-attempt.ts";
 

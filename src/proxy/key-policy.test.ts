@@ -1,11 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import {
-  chatBody,
-  chatRequest,
-  type DataPlane,
-  type DataPlaneOptions,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { chatAnswer, chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, type DataPlaneOptions, startDataPlane } from "../../test/support/data-plane.ts";
 import { createKey } from "../access/key-format.ts";
 import { LEASE_TTL_MS } from "../access/leases.ts";
 import { type KeyPolicy, writePolicy } from "../access/policy.ts";
@@ -37,17 +32,11 @@ async function ask(key: string, fields: Record<string, unknown> = {}, headers = 
 }
 
 /** Answers every attempt, for ever. */
-function answerAll(usage = { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 }) {
+function answerAll(tokensIn = 3, tokensOut = 2) {
   const [target] = plane.serve("m", "lab");
   if (target === undefined) throw new Error("no target");
   target.operations = new Set(["openai.chat", "anthropic.messages", "ollama.chat"]);
-  const begin = target.start.bind(target);
-  target.start = (request, handler) => {
-    const attempt = begin(request, handler);
-    const choices = [{ index: 0, message: { role: "assistant", content: "x" }, finish_reason: "stop" }];
-    queueMicrotask(() => target.attempts.at(-1)?.answer(200, { id: "c", object: "chat.completion", choices, usage }));
-    return attempt;
-  };
+  target.play = (attempt) => attempt.answer(200, chatAnswer("x", tokensIn, tokensOut));
   return target;
 }
 
@@ -110,7 +99,7 @@ describe("limits of a key", () => {
   });
 
   test("what was really used is booked, not what was reserved", async () => {
-    answerAll({ prompt_tokens: 10, completion_tokens: 90, total_tokens: 100 });
+    answerAll(10, 90);
     const { key, id } = plane.addKey(null, { tokensPerMinute: 1000, budgets: { tokensPerDay: { hard: 1150 } } });
     for (let count = 0; count < 3; count++) expect((await ask(key, { max_tokens: 600 })).status).toBe(200);
     expect(plane.keyLimits.spent(id, plane.clock.nowMs()).day.tokens).toBe(300);
@@ -144,7 +133,7 @@ describe("limits of a key", () => {
 
   test("money is counted by the price of the model, and a soft edge is told without a refusal", async () => {
     await start({ prices: [{ model: "m*", inputMicros: 1_000_000, cachedMicros: 0, outputMicros: 10_000_000 }] });
-    answerAll({ prompt_tokens: 100, completion_tokens: 50, total_tokens: 150 });
+    answerAll(100, 50);
     const { key, id } = plane.addKey(null, { budgets: { costMicrosPerMonth: { soft: 600, hard: 1500 } } });
     expect((await ask(key, { max_tokens: 60 })).header("x-postern-budget")).toBeNull();
     expect(plane.closed[0]?.costMicros).toBe(600);

@@ -1,12 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  chatBody,
-  chatRequest,
-  type DataPlane,
-  type PlayedTarget,
-  type RawConnection,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { chatAnswer, chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedTarget } from "../../test/support/played-target.ts";
+import type { RawConnection } from "../../test/support/raw-connection.ts";
 import { SWEEP_MS } from "./sweeper.ts";
 
 // An engine that is up and loads its model takes nothing yet. `gateway.timeouts.loading` says whether a request waits for it.
@@ -59,10 +55,7 @@ describe("while an engine loads its model", () => {
     expect(caller.received).toHaveLength(0);
     loaded();
     const attempt = await target.next();
-    attempt.answer(200, {
-      choices: [{ index: 0, message: { role: "assistant", content: "hi" }, finish_reason: "stop" }],
-      usage: { prompt_tokens: 3, completion_tokens: 1, total_tokens: 4 },
-    });
+    attempt.answer(200, chatAnswer("hi", 3));
     await caller.until('"hi"');
     expect(caller.status).toBe(200);
     expect(plane.closed).toMatchObject([{ outcome: "ok", tokensIn: 3, attempts: [{ errorCode: null }] }]);

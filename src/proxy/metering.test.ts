@@ -1,12 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  type DataPlane,
-  type PlayedAttempt,
-  type PlayedTarget,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedAttempt, PlayedTarget } from "../../test/support/played-target.ts";
 import { formatFor } from "../dialects/formats.ts";
 import { operationById } from "../dialects/operations.ts";
 import type { RequestClosed } from "../usage/record.ts";

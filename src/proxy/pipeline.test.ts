@@ -1,11 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  chatBody,
-  chatRequest,
-  type DataPlane,
-  type DataPlaneOptions,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { chatAnswer, chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, type DataPlaneOptions, startDataPlane } from "../../test/support/data-plane.ts";
 
 let plane: DataPlane;
 async function start(options: DataPlaneOptions = {}): Promise<DataPlane> {
@@ -222,12 +217,7 @@ describe("a stream", () => {
 });
 
 describe("an answer that is not streamed", () => {
-  const answer = {
-    id: "x",
-    object: "chat.completion",
-    choices: [{ index: 0, message: { role: "assistant", content: "hello" }, finish_reason: "stop" }],
-    usage: { prompt_tokens: 4, completion_tokens: 1, total_tokens: 5 },
-  };
+  const answer = chatAnswer();
 
   it("is sent whole with its length", async () => {
     const { key, serve, raw, closed } = await start();

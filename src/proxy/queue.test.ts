@@ -1,21 +1,13 @@
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  chatBody,
-  chatRequest,
-  type DataPlane,
-  type DataPlaneOptions,
-  type PlayedTarget,
-  type RawConnection,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { chatAnswer, chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, type DataPlaneOptions, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedTarget } from "../../test/support/played-target.ts";
+import type { RawConnection } from "../../test/support/raw-connection.ts";
 import { SWEEP_MS } from "./sweeper.ts";
 
 // B-09: where every target of a model is full, requests wait for a slot instead of getting 503.
 
-const ANSWER = {
-  choices: [{ index: 0, message: { role: "assistant", content: "hi" }, finish_reason: "stop" }],
-  usage: { prompt_tokens: 3, completion_tokens: 1, total_tokens: 4 },
-};
+const ANSWER = chatAnswer("hi", 3);
 
 let plane: DataPlane;
 let target: PlayedTarget;

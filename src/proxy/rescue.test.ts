@@ -1,13 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  chatBody,
-  chatRequest,
-  type DataPlane,
-  type PlayedAttempt,
-  type PlayedTarget,
-  type RawConnection,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedAttempt, PlayedTarget } from "../../test/support/played-target.ts";
+import type { RawConnection } from "../../test/support/raw-connection.ts";
 import { MAX_CONTINUED_LENGTH } from "../dialects/continued-writer.ts";
 
 let plane: DataPlane;

@@ -1,23 +1,11 @@
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  chatBody,
-  chatRequest,
-  type DataPlane,
-  type DataPlaneOptions,
-  type PlayedAttempt,
-  type PlayedTarget,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { chatAnswer, chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, type DataPlaneOptions, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedAttempt, PlayedTarget } from "../../test/support/played-target.ts";
 
 let plane: DataPlane;
 afterEach(() => plane.close());
 
-const ANSWER = {
-  id: "x",
-  object: "chat.completion",
-  choices: [{ index: 0, message: { role: "assistant", content: "hello" }, finish_reason: "stop" }],
-  usage: { prompt_tokens: 4, completion_tokens: 1, total_tokens: 5 },
-};
 const TOO_LONG = { error: { message: "too long", code: "context_length_exceeded", type: "invalid_request_error" } };
 
 /** A model on nodes that are asked in this order. */
@@ -62,7 +50,7 @@ describe("a target that stumbles once", () => {
     (await own!.next()).answer(500, { error: { message: "oops" } });
     const again = own!.next();
     await passTime(500);
-    (await again).answer(200, ANSWER);
+    (await again).answer(200, chatAnswer());
     await caller.until('"hello"');
     expect(caller.text).toMatch(/X-Postern-Attempts: 2\r\n/);
     expect(caller.text).not.toContain("X-Postern-Fallback");
@@ -75,7 +63,7 @@ describe("a target that stumbles once", () => {
     const [one, two] = await start(["one", "two"]);
     const caller = ask();
     (await one!.next()).handler.onFailure({ phase: "request", kind: "reset", detail: "reset" });
-    (await two!.next()).answer(200, ANSWER);
+    (await two!.next()).answer(200, chatAnswer());
     await caller.until('"hello"');
     expect(caller.text).toMatch(/X-Postern-Served-By: node\/two\r\n[\s\S]*X-Postern-Fallback: link_lost\r\n/);
     caller.socket.destroy();
@@ -121,7 +109,7 @@ describe("a target that asks for a pause", () => {
     expect(own!.attempts).toHaveLength(1);
     const again = own!.next();
     await passTime(750);
-    (await again).answer(200, ANSWER);
+    (await again).answer(200, chatAnswer());
     await caller.until('"hello"');
     expect(plane.health.state(own!.id)).toBe("closed");
     caller.socket.destroy();
@@ -209,7 +197,7 @@ describe("a prompt that is too long for its target", () => {
     large!.contextLength = 32_768;
     const caller = ask();
     (await small!.next()).answer(400, TOO_LONG);
-    (await large!.next()).answer(200, ANSWER);
+    (await large!.next()).answer(200, chatAnswer());
     await caller.until('"hello"');
     expect(caller.text).toMatch(/X-Postern-Fallback: context_length_exceeded\r\n/);
     expect(alike!.attempts).toHaveLength(0);
@@ -234,7 +222,7 @@ it("a target that refuses our credentials is left alone at once, and its 401 is 
   const [one, two] = await start(["one", "two"]);
   const caller = ask();
   (await one!.next()).answer(401, { error: { message: "Incorrect API key provided" } });
-  (await two!.next()).answer(200, ANSWER);
+  (await two!.next()).answer(200, chatAnswer());
   await caller.until('"hello"');
   expect(caller.text).toMatch(/X-Postern-Fallback: engine_denied\r\n/);
   expect(plane.health.view(one!.id)).toMatchObject({ state: "open", reason: "engine_denied" });

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { chatBody, chatRequest, type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
+import { chatBody, chatRequest } from "../../test/support/chat.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
 
 /**
  * Requests that two programs could read in two ways, as bytes on a socket. Behind each stands a good request: where a head is

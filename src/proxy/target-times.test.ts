@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { PlayedTarget } from "../../test/support/data-plane.ts";
+import { PlayedTarget } from "../../test/support/played-target.ts";
 import { DEFAULT_TIMEOUTS } from "../config/resolved.ts";
 import { betweenTokensLimitMs, firstTokenLimitMs } from "./target-times.ts";
 

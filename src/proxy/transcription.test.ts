@@ -1,12 +1,8 @@
 import fc from "fast-check";
 import OpenAI, { toFile } from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  type DataPlane,
-  type PlayedAttempt,
-  type PlayedTarget,
-  startDataPlane,
-} from "../../test/support/data-plane.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedAttempt, PlayedTarget } from "../../test/support/played-target.ts";
 import { parseForm, readBoundary } from "../lib/multipart.ts";
 
 // Transcription through the data plane: OpenAI's own client in front, a played engine behind. What the engine got is read with

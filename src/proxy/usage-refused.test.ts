@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { chatBody, type DataPlane, type PlayedTarget, startDataPlane } from "../../test/support/data-plane.ts";
+import { chatBody } from "../../test/support/chat.ts";
+import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts";
+import type { PlayedTarget } from "../../test/support/played-target.ts";
 
 // Every stream is asked for its usage, because records are made from it. A server that does not know the option refuses the
 // request for it, and the caller, who did not write it, must not pay for that.

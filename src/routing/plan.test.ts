@@ -1,27 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { PosternError } from "../errors.ts";
+import { planTarget as target } from "./__fixtures__/plan-target.ts";
 import { hashText } from "./hash.ts";
 import { MAX_PLANNED, type Plan, type PlanFacts, type PlanTarget, planAttempts } from "./plan.ts";
 import { ALWAYS_WELL, type PlanHealth } from "./score.ts";
 import { DEFAULT_ROUTING } from "./strategy.ts";
-
-function target(id: string, more: Partial<PlanTarget> = {}): PlanTarget {
-  return {
-    id,
-    hash: hashText(id),
-    backend: { kind: "node", id: `id-${id}`, name: id, label: `node/${id}`, locality: "own", tags: [] },
-    isLoaded: true,
-    operations: new Set(["openai.chat"]),
-    busy: 0,
-    slots: null,
-    leaves: false,
-    isLoading: false,
-    isAsleep: false,
-    canAccept: () => true,
-    ...more,
-  };
-}
 
 function plan(targets: readonly PlanTarget[], more: Partial<PlanFacts<PlanTarget>> = {}): Plan<PlanTarget> {
   return planAttempts({

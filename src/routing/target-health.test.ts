@@ -1,30 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { planTarget } from "./__fixtures__/plan-target.ts";
 import { FAILURES_IN_A_ROW, OPEN_MS, WINDOW_MS } from "./circuit-breaker.ts";
-import { hashText } from "./hash.ts";
 import { type PlanTarget, planAttempts } from "./plan.ts";
 import { DEFAULT_ROUTING } from "./strategy.ts";
 import { type BreakerChange, MAX_TARGETS, TargetHealths } from "./target-health.ts";
 
-const A = target("a");
-const B = target("b");
-const C = target("c");
-
-function target(id: string): PlanTarget {
-  return {
-    id,
-    hash: hashText(id),
-    backend: { kind: "node", id, name: id, label: `node/${id}`, locality: "own", tags: [] },
-    isLoaded: true,
-    operations: new Set(["openai.chat"]),
-    busy: 0,
-    slots: null,
-    leaves: false,
-    isLoading: false,
-    isAsleep: false,
-    canAccept: () => true,
-  };
-}
+const A = planTarget("a");
+const B = planTarget("b");
+const C = planTarget("c");
 
 /** In the order of the list where health makes no difference. */
 function order(health: TargetHealths, targets: readonly PlanTarget[], nowMs: number, turn = 0): PlanTarget[] {

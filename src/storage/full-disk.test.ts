@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
+import { requestClosed, requestOpened } from "../usage/__fixtures__/request-record.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import { openSqliteStore } from "./sqlite/open-store.ts";
 import type { Store } from "./store.ts";
@@ -63,36 +64,7 @@ it("a full disk loses no usage record and corrupts nothing, and is over without 
   function writeRecords(count: number): void {
     for (const end = next + count; next < end; next += 1) {
       const id = `01900000-0000-7000-8000-${String(next).padStart(12, "0")}`;
-      const record = journal?.open({
-        id,
-        endpointId: "default",
-        keyId: "aaaaaaaaaaaa",
-        operation: "openai-chat",
-        model: "demo",
-        workflow: null,
-        contingency: null,
-        isStream: true,
-        openedAtMs: 1,
-        requestBytes: 1,
-      });
-      record?.close({
-        id,
-        closedAtMs: 2,
-        outcome: "ok",
-        status: 200,
-        errorCode: null,
-        tokensIn: 1,
-        tokensInCached: 0,
-        tokensOut: 1,
-        tokensReasoning: null,
-        isEstimated: false,
-        timeToFirstTokenMs: 1,
-        durationMs: 1,
-        costMicros: 0,
-        contingency: null,
-        fallback: null,
-        attempts: [],
-      });
+      journal?.open(requestOpened(id))?.close(requestClosed(id));
     }
   }
 });

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { keyRecord } from "../../test/support/key-record.ts";
 import { DEFAULT_ENDPOINT } from "../access/endpoint.ts";
 import type { KeyRecord } from "../access/key.ts";
+import { requestClosed, requestOpened } from "../usage/__fixtures__/request-record.ts";
 import type { Outcome, RequestClosed } from "../usage/record.ts";
 import type { AlertDeliveryRecord, AlertRecord } from "./alert-store.ts";
 import type { AuditDraft } from "./audit-chain.ts";
@@ -744,37 +745,17 @@ function settled(index: number, fields: SettledFields): SettledRequest {
   const id = `01900000-0000-7000-8000-${String(index).padStart(12, "0")}`;
   const { keyId = "aaaaaaaaaaaa", model = "demo", workflow = null, ...closed } = fields;
   return {
-    opened: {
-      id,
-      endpointId: "default",
-      keyId,
-      operation: "openai-chat",
-      model,
-      workflow,
-      contingency: null,
-      isStream: true,
-      openedAtMs: NOW_MS,
-      requestBytes: 400,
-    },
-    closed: {
-      id,
+    opened: requestOpened(id, { keyId, model, workflow, openedAtMs: NOW_MS, requestBytes: 400 }),
+    closed: requestClosed(id, {
       closedAtMs: NOW_MS + index,
-      outcome: "ok",
-      status: 200,
-      errorCode: null,
       tokensIn: 10,
       tokensInCached: 2,
       tokensOut: 21,
-      tokensReasoning: null,
-      isEstimated: false,
       timeToFirstTokenMs: 50,
       durationMs: 1_050,
       costMicros: 3,
-      contingency: null,
-      fallback: null,
-      attempts: [],
       ...closed,
-    },
+    }),
   };
 }
 

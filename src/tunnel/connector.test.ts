@@ -3,6 +3,7 @@ import { type AddressInfo, connect as connectPlain, type Socket } from "node:net
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeCertificate } from "../../test/support/certificate.ts";
 import { ManualClock, systemClock } from "../lib/clock.ts";
+import { nodeReport } from "./__fixtures__/node-report.ts";
 import { makeConnector, post, run, TestGateway } from "./__fixtures__/tunnel-pair.ts";
 import { Connector, type ConnectorOptions } from "./connector.ts";
 import { DIRECT_RETRY_MS } from "./constants.ts";
@@ -22,13 +23,7 @@ afterEach(async () => {
   for (const clean of cleanups.splice(0).reverse()) await clean();
 });
 
-const report: NodeReport = {
-  agentVersion: "0.1.0",
-  operationsVersion: 1,
-  fieldsVersion: 1,
-  hardware: { platform: "linux", arch: "x64", cpus: 2, memoryBytes: 1, gpus: [] },
-  engines: [],
-};
+const report: NodeReport = { ...nodeReport(), agentVersion: "0.1.0" };
 
 function echo(attempt: Attempt): void {
   attempt.collectBody((body) => {

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import type { AddressInfo } from "node:net";
 import type { AddressRule } from "../../src/access/address-rule.ts";
 import type { AddressRules } from "../../src/access/address-rules.ts";
 import type { Endpoint } from "../../src/access/endpoint.ts";
@@ -26,22 +26,20 @@ import { DEFAULT_FIELD_POLICY } from "../../src/dialects/field-policy.ts";
 import type { CutReason } from "../../src/gateway/connection-guard.ts";
 import { startPublicListener } from "../../src/gateway/public-listener.ts";
 import { ManualClock } from "../../src/lib/clock.ts";
-import type { CancelReason, Exchange, ExchangeHandler, ExchangeRequest } from "../../src/lib/exchange.ts";
 import { createUuidV7 } from "../../src/lib/uuidv7.ts";
 import type { Captures } from "../../src/proxy/captures.ts";
 import { FaultInjector } from "../../src/proxy/fault-injector.ts";
 import type { Origin } from "../../src/proxy/identify.ts";
 import type { AttemptSummary, RequestSummary } from "../../src/proxy/observer.ts";
 import { Pipeline } from "../../src/proxy/pipeline.ts";
-import type { Catalogue, CatalogueEntry, Target, TargetTimes } from "../../src/proxy/target.ts";
-import type { Backend } from "../../src/routing/backend.ts";
-import { hashText } from "../../src/routing/hash.ts";
+import type { Catalogue, CatalogueEntry } from "../../src/proxy/target.ts";
 import { DEFAULT_ROUTING, type ModelRouting } from "../../src/routing/strategy.ts";
 import { TargetHealths } from "../../src/routing/target-health.ts";
-import type { EngineKind } from "../../src/tunnel/link.ts";
 import { type PriceRule, Prices } from "../../src/usage/price.ts";
 import type { Ledger, RequestClosed, RequestOpened } from "../../src/usage/record.ts";
 import { keyRecord } from "./key-record.ts";
+import { PlayedTarget } from "./played-target.ts";
+import { RawConnection } from "./raw-connection.ts";
 
 /**
  * The data plane over a real listener, with targets that a test plays by hand and a clock that it moves.
@@ -265,227 +263,4 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
         server.closeAllConnections();
       }),
   };
-}
-
-/** A target whose answers the test gives: take the next attempt with `next()` and call its handler. */
-export class PlayedTarget implements Target {
-  readonly id: string;
-  readonly hash: number;
-  readonly backend: Backend;
-  readonly engine = "played";
-  engineKind: EngineKind = "vllm";
-  readonly engineModel: string;
-  isLoaded: boolean | null = true;
-  sizeBytes: number | null = null;
-  contextLength: number | null = null;
-  operations: ReadonlySet<string> = new Set(["openai.chat", "openai.completions", "openai.embeddings"]);
-  inFlight = 0;
-  slots: number | null = null;
-  leaves = false;
-  times: TargetTimes | null = null;
-  isLoading = false;
-  isAsleep = false;
-  isUsageRefused = false;
-  isAccepting = true;
-  readonly attempts: PlayedAttempt[] = [];
-  /** Plays every attempt from now on, right after it has begun; null: the test takes them with `next()`. */
-  play: ((attempt: PlayedAttempt) => void) | null = null;
-  #waiting: Array<(attempt: PlayedAttempt) => void> = [];
-  #taken = 0;
-
-  readonly #onEnded: () => void;
-
-  constructor(model: string, node: string, onEnded: () => void = () => {}) {
-    this.#onEnded = onEnded;
-    this.id = `${node}/${model}`;
-    this.hash = hashText(this.id);
-    const isProvider = node.startsWith("provider/");
-    const name = node.replace("provider/", "");
-    this.backend = {
-      kind: isProvider ? "provider" : "node",
-      id: `id-${name}`,
-      name,
-      label: isProvider ? node : `node/${node}`,
-      locality: isProvider ? "cloud" : "own",
-      tags: [],
-    };
-    this.leaves = isProvider;
-    this.engineModel = model;
-  }
-
-  canAccept(): boolean {
-    return this.isAccepting;
-  }
-
-  get busy(): number {
-    return this.inFlight;
-  }
-
-  began(): void {
-    this.inFlight += 1;
-  }
-
-  ended(): void {
-    this.inFlight -= 1;
-    this.#onEnded();
-  }
-
-  start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {
-    const attempt = new PlayedAttempt(request, handler);
-    this.attempts.push(attempt);
-    const { play } = this;
-    if (play === null) this.#waiting.shift()?.(attempt);
-    else {
-      this.#taken += 1;
-      queueMicrotask(() => play(attempt));
-    }
-    return attempt;
-  }
-
-  /** The next attempt that was not taken yet; waits for it. */
-  next(): Promise<PlayedAttempt> {
-    const ready = this.attempts[this.#taken];
-    this.#taken += 1;
-    if (ready !== undefined) return Promise.resolve(ready);
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
-}
-
-export class PlayedAttempt implements Exchange {
-  readonly request: ExchangeRequest;
-  readonly handler: ExchangeHandler;
-  isPaused = false;
-  cancelled: CancelReason | null = null;
-  readonly whenCancelled: Promise<CancelReason>;
-  #onCancel: (reason: CancelReason) => void = () => {};
-
-  constructor(request: ExchangeRequest, handler: ExchangeHandler) {
-    this.request = request;
-    this.handler = handler;
-    this.whenCancelled = new Promise((resolve) => {
-      this.#onCancel = resolve;
-    });
-  }
-
-  pause(): void {
-    this.isPaused = true;
-  }
-
-  resume(): void {
-    this.isPaused = false;
-  }
-
-  cancel(reason: CancelReason): void {
-    if (this.cancelled !== null) return;
-    this.cancelled = reason;
-    this.#onCancel(reason);
-  }
-
-  /** Head of a stream. */
-  streamHead(): void {
-    this.handler.onHead(200, { "content-type": "text/event-stream" });
-  }
-
-  data(text: string): void {
-    this.handler.onData(Buffer.from(text));
-  }
-
-  /** A chat chunk with this text. */
-  token(text: string): void {
-    this.data(
-      `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", choices: [{ index: 0, delta: { content: text }, finish_reason: null }] })}\n\n`,
-    );
-  }
-
-  /** Finish reason, usage and `[DONE]`, then the clean end. */
-  finish(tokensIn = 3, tokensOut = 2): void {
-    this.data(`data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}\n\n`);
-    this.data(
-      `data: ${JSON.stringify({ id: "c", choices: [], usage: { prompt_tokens: tokensIn, completion_tokens: tokensOut, total_tokens: tokensIn + tokensOut } })}\n\n`,
-    );
-    this.data("data: [DONE]\n\n");
-    this.handler.onEnd();
-  }
-
-  /** A whole JSON answer. */
-  answer(status: number, body: unknown): void {
-    this.handler.onHead(status, { "content-type": "application/json" });
-    this.handler.onData(Buffer.from(JSON.stringify(body)));
-    this.handler.onEnd();
-  }
-}
-
-/** A connection whose bytes a test sees as they are. */
-export class RawConnection {
-  readonly socket: Socket;
-  received: Buffer = Buffer.alloc(0);
-  isClosed = false;
-  #watchers: Array<() => void> = [];
-
-  constructor(port: number, bytes: string | Buffer) {
-    this.socket = connect(port, "127.0.0.1");
-    this.socket.setNoDelay(true);
-    this.socket.write(bytes);
-    this.socket.on("data", (chunk: Buffer) => {
-      this.received = Buffer.concat([this.received, chunk]);
-      this.#notify();
-    });
-    this.socket.on("close", () => {
-      this.isClosed = true;
-      this.#notify();
-    });
-    this.socket.on("error", () => {});
-  }
-
-  get text(): string {
-    return this.received.toString("latin1");
-  }
-
-  /** Status of the first answer, or 0. */
-  get status(): number {
-    return Number(/^HTTP\/1\.1 (\d{3})/.exec(this.text)?.[1] ?? 0);
-  }
-
-  /** Resolves when what was received contains the text. Rejects when the connection closes first. */
-  async until(text: string): Promise<void> {
-    await this.#when(() => this.text.includes(text) || this.isClosed);
-    if (!this.text.includes(text))
-      throw new Error(`closed without ${JSON.stringify(text)}; got ${JSON.stringify(this.text)}`);
-  }
-
-  /** Resolves with everything received when the peer closes. */
-  async untilClosed(): Promise<string> {
-    await this.#when(() => this.isClosed);
-    return this.text;
-  }
-
-  #when(condition: () => boolean): Promise<void> {
-    if (condition()) return Promise.resolve();
-    return new Promise((resolve) => {
-      const check = () => {
-        if (!condition()) return;
-        this.#watchers = this.#watchers.filter((one) => one !== check);
-        resolve();
-      };
-      this.#watchers.push(check);
-    });
-  }
-
-  #notify(): void {
-    for (const watcher of [...this.#watchers]) watcher();
-  }
-}
-
-/** A chat request as bytes. */
-export function chatRequest(key: string, body: unknown, extraHeaders = ""): string {
-  const text = typeof body === "string" ? body : JSON.stringify(body);
-  return (
-    `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${key}\r\n` +
-    `Content-Type: application/json\r\n${extraHeaders}Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`
-  );
-}
-
-/** A smallest chat body. */
-export function chatBody(model: string, fields: Record<string, unknown> = {}): Record<string, unknown> {
-  return { model, messages: [{ role: "user", content: "hi" }], ...fields };
 }

@@ -3,18 +3,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { directNode, gatewayConfig } from "../../../test/support/gateway-config.ts";
 import { type Receiver, startReceiver } from "../../../test/support/receiver.ts";
 import { AdminClient } from "../../admin/client.ts";
 import { socketTransport } from "../../admin/transport.ts";
 import { DEFAULT_ALERTS } from "../../config/alerts.ts";
-import { defaultConfig } from "../../config/resolved.ts";
 import { answerFrom, type FakeEngine, startFakeEngine } from "../../engines/__fixtures__/fake-engine.ts";
 import { ManualClock } from "../../lib/clock.ts";
 import { Secret } from "../../lib/secret.ts";
 import { type RunningGateway, startGateway } from "../main.ts";
 
 const LISTS = { "/v1/models": { object: "list", data: [{ id: "tiny", object: "model", owned_by: "x" }] } };
-const FREE = { host: "127.0.0.1", port: 0 };
 
 let folder: string;
 let engine: FakeEngine;
@@ -28,13 +27,10 @@ beforeEach(async () => {
   clock = new ManualClock(Date.now());
   receiver = await startReceiver();
   engine = await startFakeEngine(answerFrom(LISTS));
-  const base = defaultConfig(folder);
-  const node = { name: "lan", url: engine.url.origin, kind: null, apiKey: null, host: null, caFile: null };
   running = await startGateway(
     {
-      ...base,
-      gateway: { ...base.gateway, listen: FREE, admin: { ...base.gateway.admin, listen: FREE } },
-      nodes: [{ ...node, serverName: null, tags: [], locality: "own", place: "postern.yaml:1" }],
+      ...gatewayConfig(folder),
+      nodes: [directNode("lan", engine.url.origin)],
       alerts: {
         ...DEFAULT_ALERTS,
         channels: [

@@ -1,13 +1,9 @@
 import { randomBytes } from "node:crypto";
 import pino from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import {
-  chatBody,
-  type DataPlane,
-  type PlayedAttempt,
-  type PlayedTarget,
-  startDataPlane,
-} from "../../../test/support/data-plane.ts";
+import { chatAnswer, chatBody } from "../../../test/support/chat.ts";
+import { type DataPlane, startDataPlane } from "../../../test/support/data-plane.ts";
+import type { PlayedAttempt, PlayedTarget } from "../../../test/support/played-target.ts";
 import { drillPlan } from "../../continuity/drill/__fixtures__/drill-record.ts";
 import type { DrillPlan } from "../../continuity/drill/plan.ts";
 import { type AlertEvidence, type DrillRecord, parseDrill } from "../../continuity/drill/record.ts";
@@ -28,10 +24,7 @@ type Behaviour = (attempt: PlayedAttempt) => void;
 
 const ok: Behaviour = (attempt) => {
   const { stream } = JSON.parse(String(attempt.request.body)) as { stream?: boolean };
-  if (stream !== true)
-    return attempt.answer(200, {
-      choices: [{ index: 0, message: { role: "assistant", content: "Blue" }, finish_reason: "stop" }],
-    });
+  if (stream !== true) return attempt.answer(200, chatAnswer("Blue"));
   attempt.streamHead();
   attempt.token("Blue");
   attempt.finish();
