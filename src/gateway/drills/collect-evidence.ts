@@ -14,15 +14,25 @@ type Window = Pick<DrillRecord, "blockedAtMs" | "unblockedAtMs">;
 
 /**
  * What the gateway's other parts say about a drill's time, besides what the drill saw itself: the usage records, the blocked
- * targets when they are asked again, and the alerts. Does not reject; what could not be found out is not claimed.
+ * targets when they are asked again, and the alerts. Does not reject.
+ *
+ * @param onTrouble Told what could not be found out.
  */
-export async function collectEvidence(plan: DrillPlan, window: Window, parts: DrillParts): Promise<Evidence> {
+export async function collectEvidence(
+  plan: DrillPlan,
+  window: Window,
+  parts: DrillParts,
+  onTrouble: (text: string) => void,
+): Promise<Evidence> {
   await parts.settleUsage();
   const { blockedAtMs } = window;
   const [leaks, probes, alerts] = await Promise.all([
-    countLeaks(plan, window, parts).catch(() => 0),
+    countLeaks(plan, window, parts).catch(() => {
+      onTrouble("The usage records could not be read: leaks are those that the gateway saw while it ran");
+      return 0;
+    }),
     blockedAtMs === null ? [] : probeBlocked(plan, parts),
-    blockedAtMs === null ? null : Promise.resolve(parts.alertsSince(blockedAtMs)).catch(() => null),
+    blockedAtMs === null ? null : readAlerts(blockedAtMs, parts, onTrouble),
   ]);
   return { leaks, probes, alerts };
 }
@@ -52,4 +62,18 @@ async function countLeaks(plan: DrillPlan, { blockedAtMs, unblockedAtMs }: Windo
       return scope.workflows === null || isListed(scope.workflows, workflow);
     })
     .reduce((sum, { requests }) => sum + requests, 0);
+}
+
+/** Null where no alerts are set up. */
+async function readAlerts(
+  sinceMs: number,
+  parts: DrillParts,
+  onTrouble: (text: string) => void,
+): Promise<Evidence["alerts"]> {
+  try {
+    return await parts.alertsSince(sinceMs);
+  } catch {
+    onTrouble("The alerts could not be read");
+    return [];
+  }
 }

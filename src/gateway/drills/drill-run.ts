@@ -46,8 +46,10 @@ export class DrillRun {
   #injection: Injection | null = null;
   #phaseTimer: Timer | null = null;
   #ticker: Timer | null = null;
-  #recoveredMs: number | null = null;
+  #hasRecovered = false;
   #isEnding = false;
+  /** Settled when the block is up, or cannot be. Null before its time. */
+  #blocking: Promise<void> | null = null;
   /** Settled when the block is lifted; by the system: when it has let go, or said why not. Null while there is nothing to lift. */
   #lifting: Promise<void> | null = null;
   readonly #isForced: boolean;
@@ -96,8 +98,15 @@ export class DrillRun {
 
   async start(): Promise<void> {
     this.#say(`Started by ${this.#record.startedBy}`);
-    await this.#traffic.start();
-    this.#phaseTimer = this.#parts.clock.after(this.plan.beforeMs, () => void this.#block());
+    try {
+      await this.#traffic.start();
+    } catch (error) {
+      return this.#end("aborted", `its prompts could not be sent: ${inWords(error)}`);
+    }
+    if (this.#isEnding) return;
+    this.#phaseTimer = this.#parts.clock.after(this.plan.beforeMs, () => {
+      this.#blocking = this.#block();
+    });
     this.#tick();
   }
 
@@ -155,7 +164,8 @@ export class DrillRun {
     record.deadlineMs = nowMs + plan.durationMs;
     this.#measure.blocked(nowMs);
     this.#say(`Blocked for at most ${inSeconds(plan.durationMs)}`);
-    if (this.#isEnding) return;
+    // It was ended while the system put the block up.
+    if (this.#isEnding) return this.#lift();
     this.#phaseTimer = clock.after(plan.durationMs, () => this.#unblock());
     this.#keep();
   }
@@ -195,13 +205,12 @@ export class DrillRun {
   }
 
   #lookForRecovery(): void {
-    if (this.#recoveredMs !== null || this.#measure.recoveries < this.plan.recoveries) return;
-    const { clock } = this.#parts;
-    this.#recoveredMs = clock.monotonicMs();
+    if (this.#hasRecovered || this.#measure.recoveries < this.plan.recoveries) return;
+    this.#hasRecovered = true;
     this.#say("What was blocked answers again");
     this.#phaseTimer?.cancel();
     const watchMs = Math.min(WATCH_MS, this.plan.afterMs / 2);
-    this.#phaseTimer = clock.after(watchMs, () => this.#end(null, null));
+    this.#phaseTimer = this.#parts.clock.after(watchMs, () => this.#end(null, null));
   }
 
   #tick(): void {
@@ -234,8 +243,9 @@ export class DrillRun {
   async #report(result: "failed" | "aborted" | null): Promise<void> {
     const { store, clock } = this.#parts;
     const record = this.#record;
+    await this.#blocking;
     await this.#lifting;
-    Object.assign(record, await collectEvidence(this.plan, record, this.#parts));
+    Object.assign(record, await collectEvidence(this.plan, record, this.#parts, (trouble) => this.#say(trouble)));
     Object.assign(record, this.view());
     this.#keys.forget();
     record.endedAtMs = clock.nowMs();

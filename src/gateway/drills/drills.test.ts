@@ -40,11 +40,14 @@ class Bench {
   rows = new Map<string, DrillRow>();
   audit: AuditDraft[] = [];
   alerts: AlertEvidence[] | null = [ALERT];
+  alertsSince = () => (this.alerts === null ? null : Promise.resolve(this.alerts));
   answered: Array<{ target: string; keyId: string; model: string; requests: number }> = [];
   settings = new Map<string, Uint8Array>();
   drills!: Drills;
   isSystemBlocked = false;
   liftFails = false;
+  /** What the system waits for before it blocks. */
+  systemBlocks: Promise<void> = Promise.resolve();
   #isOpen = true;
 
   async open(): Promise<void> {
@@ -84,10 +87,11 @@ class Bench {
       settleUsage: async () => {},
       storeTrouble: () => null,
       contingency: () => null,
-      alertsSince: () => (this.alerts === null ? null : Promise.resolve(this.alerts)),
+      alertsSince: () => this.alertsSince(),
       system: {
         trouble: async () => null,
         block: async () => {
+          await this.systemBlocks;
           this.isSystemBlocked = true;
           return ["192.0.2.1"];
         },
@@ -310,6 +314,13 @@ describe("a drill fails when", () => {
     expect(record).toMatchObject({ result: "failed", leaks: 2 });
   });
 
+  it("nobody can say whether there were alerts, and the report has it", async () => {
+    bench.alertsSince = () => Promise.reject(new Error("the store is locked"));
+    const record = await bench.whole(plan());
+    expect(verdicts(record)[4]).toBe("failed");
+    expect(record.timeline.map(({ text }) => text)).toContain("The alerts could not be read");
+  });
+
   it("the alert is not delivered", async () => {
     bench.alerts = [{ ...ALERT, deliveries: [{ channel: "webhook", atMs: 2, ok: false }] }];
     expect(verdicts(await bench.whole(plan()))[4]).toBe("failed");
@@ -393,6 +404,13 @@ describe("a drill is not started", () => {
     await bench.start(plan());
     await expect(bench.start(plan(), true)).rejects.toMatchObject({ code: "drill_refused" });
   });
+
+  it("while another one is being started", async () => {
+    const first = bench.start(plan());
+    await expect(bench.start(plan(), true)).rejects.toMatchObject({ code: "drill_refused" });
+    await first;
+    expect(bench.rows.size).toBe(1);
+  });
 });
 
 describe("the block ends", () => {
@@ -404,6 +422,28 @@ describe("the block ends", () => {
     expect(bench.plane.faults.isIdle).toBe(true);
     expect(record).toMatchObject({ result: "aborted", reason: "aborted by ada" });
     expect(bench.drills.abort(id, "again")).toBeNull();
+  });
+
+  it("when it is aborted while the system still puts it up", async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    bench.systemBlocks = promise;
+    const { id } = await bench.start(plan({ block: "system" }));
+    await bench.pass(10_000);
+    const aborted = bench.drills.abort(id, "aborted by ada");
+    await bench.settle();
+    resolve();
+    expect(await aborted).toMatchObject({ state: "done", result: "aborted", unblockedAtMs: expect.any(Number) });
+    expect(bench.isSystemBlocked).toBe(false);
+  });
+
+  it("when it is aborted before its first prompt, and nothing of it goes on", async () => {
+    const timers = bench.plane.clock.pendingTimers;
+    const starting = bench.start(plan());
+    while (bench.drills.running === null) await Promise.resolve();
+    await bench.drills.abort(bench.drills.running.id, "aborted by ada");
+    await starting;
+    expect(bench.plane.clock.pendingTimers).toBe(timers);
+    expect(bench.plane.opened).toEqual([]);
   });
 
   it("when the gateway is stopped", async () => {
@@ -441,10 +481,37 @@ describe("the block ends", () => {
       .toEqual([{ target: CLOUD, ok: true, reason: null }]);
     scheduler.stop();
   });
+
+  // A gateway without the right to change the firewall any more had no schedule from then on, and the drill ran for ever.
+  it("for what a crash left, also where the system cannot be told to lift it", async () => {
+    const { id } = await bench.start(plan({ block: "system" }));
+    await bench.pass(15_000);
+    const timers = bench.plane.clock.pendingTimers;
+    const next = new Drills(bench.parts());
+    bench.liftFails = true;
+    await next.recover([plan({ block: "system" })]);
+    expect(await bench.kept(id)).toMatchObject({ result: "aborted", unblockedAtMs: null });
+    await next.stop();
+    expect(bench.plane.clock.pendingTimers).toBe(timers);
+  });
 });
 
 describe("the schedule", () => {
   const scheduled = () => plan({ schedule: "* * * * *" });
+
+  it("is over when it is stopped, whatever it was about to start, and is not kept from beginning by what is damaged", async () => {
+    bench.home.isAccepting = false;
+    bench.settings.set("drills.firstSeen", Buffer.from("{"));
+    const timers = bench.plane.clock.pendingTimers;
+    const scheduler = new DrillScheduler({ ...bench.parts(), drills: bench.drills, plans: () => [scheduled()] });
+    await scheduler.load();
+    await scheduler.start();
+    bench.plane.clock.advance(60_000);
+    scheduler.stop();
+    await expect.poll(() => bench.rows.size).toBe(1);
+    await bench.settle();
+    expect(bench.plane.clock.pendingTimers).toBe(timers);
+  });
 
   it("runs a drill from its time to its report without a person", async () => {
     const scheduler = new DrillScheduler({ ...bench.parts(), drills: bench.drills, plans: () => [scheduled()] });

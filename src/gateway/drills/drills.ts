@@ -4,12 +4,14 @@ import type { DrillPlan } from "../../continuity/drill/plan.ts";
 import { judgeProofs } from "../../continuity/drill/proofs.ts";
 import { type DrillRecord, parseDrill } from "../../continuity/drill/record.ts";
 import { PosternError } from "../../errors.ts";
+import type { Timer } from "../../lib/clock.ts";
 import type { RequestSummary } from "../../proxy/observer.ts";
 import { probeBlocked } from "./collect-evidence.ts";
 import { readFacts } from "./drill-facts.ts";
 import type { DrillParts } from "./drill-parts.ts";
 import { DrillRun } from "./drill-run.ts";
 import { newRecord, toRow } from "./new-record.ts";
+import type { SystemBlock } from "./system-block.ts";
 
 /** How long after a start nodes are waited for, before what a crash left blocked is asked whether it answers. */
 const PROBE_AFTER_MS = 60_000;
@@ -20,6 +22,8 @@ export class Drills {
   #running: DrillRun | null = null;
   /** A start that is being checked and written. */
   #isStarting = false;
+  /** One for each drill that a crash cut off. */
+  readonly #probes: Timer[] = [];
   #onDone: (record: DrillRecord) => void = () => {};
 
   constructor(parts: DrillParts) {
@@ -47,12 +51,6 @@ export class Drills {
       if (id === targetId) this.#running.breakerChanged(backend.label, to);
   }
 
-  /** What would keep a plan from starting now. */
-  async check(plan: DrillPlan): Promise<Check[]> {
-    const running = this.#running?.id ?? (this.#isStarting ? "that is being started" : null);
-    return checkStart(plan, await readFacts(plan, this.#parts, running));
-  }
-
   /**
    * Starts a drill.
    *
@@ -60,18 +58,12 @@ export class Drills {
    * @throws PosternError `drill_refused` with every reason, where a person starts it.
    */
   async start(plan: DrillPlan, { startedBy, isForced, write }: DrillStartOptions): Promise<DrillRecord> {
-    const checks = await this.check(plan);
-    const reasons = refusals(checks, isForced);
-    if (reasons.length > 0) {
-      throw new PosternError("drill_refused", {
-        message: `The drill "${plan.name}" was not started. ${reasons.join(" ")}`,
-        hint: checks.some(({ ok, isForceable }) => !ok && !isForceable)
-          ? "Put that right first."
-          : "Put that right, or start it all the same with --force.",
-      });
-    }
-    this.#isStarting = true;
+    const running = this.#running?.id ?? (this.#isStarting ? "that is being started" : null);
+    // Before anything is waited for: of two that start at one time, one is refused.
+    if (running === null) this.#isStarting = true;
     try {
+      const checks = checkStart(plan, await readFacts(plan, this.#parts, running));
+      refuseUnmet(plan, checks, isForced);
       const start = { id: this.#parts.newId(), startedBy, checks, isForced };
       const run = new DrillRun(plan, start, this.#parts);
       await write(toRow(run.view()));
@@ -83,7 +75,7 @@ export class Drills {
       await run.start();
       return run.view();
     } finally {
-      this.#isStarting = false;
+      if (running === null) this.#isStarting = false;
     }
   }
 
@@ -129,13 +121,14 @@ export class Drills {
         await store.drills.put({ ...row, endedAtMs: nowMs });
         continue;
       }
-      if (record.block === "system") await system.lift();
+      const isLifted = record.block !== "system" || nowMs >= record.deadlineMs || (await hasLifted(system));
       record.state = "done";
       record.result = "aborted";
       record.reason = "the gateway was ended while the drill ran";
       record.endedAtMs = nowMs;
-      if (record.blockedAtMs !== null) record.unblockedAtMs ??= Math.min(nowMs, record.deadlineMs);
-      record.timeline.push({ atMs: nowMs, text: "Ended by the next start of the gateway; the block is lifted" });
+      if (record.blockedAtMs !== null && isLifted) record.unblockedAtMs ??= Math.min(nowMs, record.deadlineMs);
+      const block = isLifted ? "the block is lifted" : "the system could not be told to lift the block";
+      record.timeline.push({ atMs: nowMs, text: `Ended by the next start of the gateway; ${block}` });
       record.proofs = judgeProofs(record);
       await store.drills.put(toRow(record));
       log.warn({ drill: record.id, plan: record.plan }, "a drill was cut off by the end of the gateway and is ended");
@@ -147,7 +140,7 @@ export class Drills {
 
   #probeLater(plan: DrillPlan, record: DrillRecord): void {
     const { store, clock, log } = this.#parts;
-    clock.after(PROBE_AFTER_MS, () => {
+    const timer = clock.after(PROBE_AFTER_MS, () => {
       const probed = async (): Promise<void> => {
         const probes = await probeBlocked(plan, this.#parts);
         // Somebody may have judged or noted something meanwhile.
@@ -159,10 +152,32 @@ export class Drills {
         log.warn({ drill: record.id, error: String(error) }, "probe after a drill failed"),
       );
     });
+    this.#probes.push(timer);
   }
 
   /** The gateway goes down: the block goes first, and the report says so. */
   async stop(): Promise<void> {
+    for (const timer of this.#probes) timer.cancel();
     await this.#running?.abort("the gateway was stopped");
   }
+}
+
+/** @throws PosternError `drill_refused` with every reason. */
+function refuseUnmet(plan: DrillPlan, checks: readonly Check[], isForced: boolean): void {
+  const reasons = refusals(checks, isForced);
+  if (reasons.length === 0) return;
+  throw new PosternError("drill_refused", {
+    message: `The drill "${plan.name}" was not started. ${reasons.join(" ")}`,
+    hint: checks.some(({ ok, isForceable }) => !ok && !isForceable)
+      ? "Put that right first."
+      : "Put that right, or start it all the same with --force.",
+  });
+}
+
+/** The kernel lets go by itself when the time is over, so that a failure is told and ends nothing. */
+function hasLifted(system: SystemBlock): Promise<boolean> {
+  return system.lift().then(
+    () => true,
+    () => false,
+  );
 }

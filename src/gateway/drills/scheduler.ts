@@ -32,6 +32,7 @@ export class DrillScheduler {
   readonly #past = new Map<string, PastDrill[]>();
   readonly #firstSeenMs = new Map<string, number>();
   #timer: Timer | null = null;
+  #isStopped = false;
 
   constructor(parts: SchedulerParts) {
     this.#parts = parts;
@@ -43,10 +44,8 @@ export class DrillScheduler {
     const { plans, store } = this.#parts;
     for (const { name } of plans()) {
       const past = (await store.drills.list(name, MAX_PAST)).map(({ body }) => parseDrill(body));
-      this.#past.set(
-        name,
-        past.filter((one) => one !== null).filter(({ state }) => state === "done"),
-      );
+      const done = past.filter((one) => one !== null).filter(({ state }) => state === "done");
+      this.#past.set(name, done.map(pastOf));
     }
     await this.#readFirstSeen();
   }
@@ -69,6 +68,7 @@ export class DrillScheduler {
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.#timer?.cancel();
   }
 
@@ -83,6 +83,7 @@ export class DrillScheduler {
 
   #arm(): void {
     this.#timer?.cancel();
+    if (this.#isStopped) return;
     const nowMs = this.#parts.clock.nowMs();
     const nextMs = Math.min(nowMs + LOOK_AGAIN_MS, ...this.#next.values());
     this.#timer = this.#parts.clock.after(Math.max(0, nextMs - nowMs), () => {
@@ -128,20 +129,34 @@ export class DrillScheduler {
     else this.#next.set(plan.name, atMs);
   }
 
-  #remember({ id, plan, startedAtMs, result }: DrillRecord): void {
-    const past = this.#past.get(plan) ?? [];
-    this.#past.set(plan, [{ id, startedAtMs, result }, ...past].slice(0, MAX_PAST));
+  #remember(record: DrillRecord): void {
+    const past = this.#past.get(record.plan) ?? [];
+    this.#past.set(record.plan, [pastOf(record), ...past].slice(0, MAX_PAST));
   }
 
   async #readFirstSeen(): Promise<void> {
     const { plans, store, clock } = this.#parts;
-    const text = Buffer.from((await store.settings.get(SETTING)) ?? []).toString("utf8");
-    const seen = text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
+    const seen = readTimes(await store.settings.get(SETTING));
     for (const { name } of plans()) {
       const atMs = seen[name];
       this.#firstSeenMs.set(name, typeof atMs === "number" ? atMs : clock.nowMs());
     }
     if (plans().some(({ name }) => seen[name] === undefined))
       await store.settings.set(SETTING, Buffer.from(JSON.stringify(Object.fromEntries(this.#firstSeenMs))));
+  }
+}
+
+/** Without its samples and series, which are most of it. */
+function pastOf({ id, startedAtMs, result }: DrillRecord): PastDrill {
+  return { id, startedAtMs, result };
+}
+
+/** What is damaged counts as never written. */
+function readTimes(bytes: Uint8Array | null): Record<string, unknown> {
+  if (bytes === null) return {};
+  try {
+    return { ...(JSON.parse(new TextDecoder().decode(bytes)) as object | null) };
+  } catch {
+    return {};
   }
 }

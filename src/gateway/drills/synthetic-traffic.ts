@@ -52,6 +52,7 @@ export class SyntheticTraffic {
   #server: Server | null = null;
   #timer: Timer | null = null;
   #sent = 0;
+  #isStopped = false;
   readonly #underWay = new Map<number, () => void>();
 
   constructor(plan: DrillPlan, parts: TrafficParts) {
@@ -81,6 +82,7 @@ export class SyntheticTraffic {
       server.once("error", reject);
       server.listen(0, "127.0.0.1", resolve);
     });
+    if (this.#isStopped) return void server.close();
     server.unref();
     this.#server = server;
     this.#ask();
@@ -88,6 +90,7 @@ export class SyntheticTraffic {
 
   /** No more prompts; those under way are given up. */
   stop(): void {
+    this.#isStopped = true;
     this.#timer?.cancel();
     this.#timer = null;
     for (const giveUp of this.#underWay.values()) giveUp();
