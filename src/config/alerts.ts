@@ -22,23 +22,56 @@ interface AnyChannelConfig {
   caFile: string | null;
 }
 
+/** JSON is posted to it. */
+export interface WebhookConfig {
+  url: Secret;
+  /** Null: not signed. */
+  secret: Secret | null;
+}
+
+/** A Slack incoming webhook, or a server that takes the same. */
+export interface SlackConfig {
+  url: Secret;
+}
+
+/** A topic of an ntfy server. */
+export interface NtfyConfig {
+  /** Of the server. */
+  url: Secret;
+  /** Whoever knows it reads along. */
+  topic: Secret;
+  /** Access token (`tk_…`); null: the topic is open. */
+  token: Secret | null;
+}
+
+/** Alertmanager, API v2. */
+export interface AlertmanagerConfig {
+  /** Without `/api/v2/alerts`. */
+  url: Secret;
+  /** Bearer token of a proxy before it; null: none. */
+  token: Secret | null;
+}
+
+/** Mail. */
+export interface SmtpConfig {
+  host: string;
+  port: number;
+  /** `starttls`: insisted on; `none`: in clear, for a server on this machine. */
+  tls: "starttls" | "tls" | "none";
+  user: string | null;
+  password: Secret | null;
+  from: string;
+  to: readonly string[];
+}
+
 /** How to tell somebody. The secrets are empty where they were not this program's to read. */
 export type AlertChannelConfig = AnyChannelConfig &
   (
-    | { type: "webhook"; url: Secret; secret: Secret | null }
-    | { type: "slack"; url: Secret }
-    | { type: "ntfy"; url: Secret; topic: Secret; token: Secret | null }
-    | { type: "alertmanager"; url: Secret; token: Secret | null }
-    | {
-        type: "smtp";
-        host: string;
-        port: number;
-        tls: "starttls" | "tls" | "none";
-        user: string | null;
-        password: Secret | null;
-        from: string;
-        to: readonly string[];
-      }
+    | ({ type: "webhook" } & WebhookConfig)
+    | ({ type: "slack" } & SlackConfig)
+    | ({ type: "ntfy" } & NtfyConfig)
+    | ({ type: "alertmanager" } & AlertmanagerConfig)
+    | ({ type: "smtp" } & SmtpConfig)
   );
 
 /** A sign of life to somebody who raises the alarm when it stops. */

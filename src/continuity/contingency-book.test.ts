@@ -51,6 +51,15 @@ async function settled(): Promise<void> {
   for (let turn = 0; turn < 10; turn++) await Promise.resolve();
 }
 
+test("what changed by itself just before the end is there after the next start", async () => {
+  const kept: Kept = { bytes: null, changes: [] };
+  open(new ManualClock(), kept);
+  for (let time = 0; time < 2; time++) book.outcome(true, () => true);
+  await book.stop();
+  expect(kept.changes).toMatchObject([{ to: "contingency", cause: "automatic" }]);
+  expect(readContingency(kept.bytes)?.scopes).toHaveLength(1);
+});
+
 test("an order counts once it is written, and only then", async () => {
   const kept: Kept = { bytes: null, changes: [] };
   open(new ManualClock(), kept);

@@ -63,11 +63,13 @@ export class ContingencyBook {
     this.#timer = this.#parts.clock.after(TICK_MS, () => this.#tick());
   }
 
-  /** Resolves when what was begun is written. */
+  /** Resolves when what was begun is written, and what changed since the last tick. */
   async stop(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = null;
-    await this.#last;
+    await this.#inTurn(async () => {
+      if (this.#needsSave) await this.#save();
+    });
   }
 
   verdict(workflow: string | undefined, hasProviders: boolean): ProviderVerdict | null {

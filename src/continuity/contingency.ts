@@ -10,7 +10,7 @@ import type {
   SavedContingency,
   ScopeView,
 } from "./contingency-state.ts";
-import { FailureWindow } from "./failure-window.ts";
+import { SlottedCounts } from "./slotted-counts.ts";
 
 const FOREVER = Number.POSITIVE_INFINITY;
 /** Most scopes that are in contingency or on their way back at one time. */
@@ -60,7 +60,8 @@ export class Contingency {
   readonly #onChange: (change: ContingencyChange) => void;
   readonly #scopes = new Map<string | null, Scope>();
   readonly #windows: ReadonlyArray<ContingencyWindow & { times: CronTimes; id: string }>;
-  readonly #outcomes: FailureWindow;
+  /** Attempts at providers: the good ones, and those that failed. */
+  readonly #outcomes: SlottedCounts;
   #relapses = 0;
   /** Until when (UTC) a window of the schedule does not count, by its id: somebody ended it. One per window at most. */
   readonly #dismissed = new Map<string, number>();
@@ -69,7 +70,7 @@ export class Contingency {
   constructor(rules: ContingencyRules, onChange: (change: ContingencyChange) => void = () => {}) {
     this.#rules = rules;
     this.#onChange = onChange;
-    this.#outcomes = new FailureWindow(rules.automatic?.withinMs ?? 60_000);
+    this.#outcomes = new SlottedCounts(rules.automatic?.withinMs ?? 60_000, 2);
     this.#windows = rules.windows.flatMap((window) => {
       const times = parseCron(window.begins);
       return times === null ? [] : [{ ...window, times, id: `${window.workflow ?? ""} ${window.begins}` }];
@@ -127,13 +128,14 @@ export class Contingency {
   outcome(isFailure: boolean, at: Moment, canSwitch: () => boolean): void {
     const rule = this.#rules.automatic;
     if (rule === null) return;
-    this.#outcomes.add(isFailure, at.monotonicMs);
+    this.#outcomes.add(isFailure ? 1 : 0, at.monotonicMs);
     if (!isFailure) return;
     const scope = this.#scopes.get(null);
     if (scope !== undefined) this.#settle(scope, at);
     if (scope?.entries.some(({ cause }) => cause === "automatic") === true) return;
     const isReturning = scope?.ramp?.cause === "automatic";
-    const { attempts, failures } = this.#outcomes.counts(at.monotonicMs);
+    const [good = 0, failures = 0] = this.#outcomes.sums(at.monotonicMs);
+    const attempts = good + failures;
     const enough = isReturning ? Math.min(RELAPSE_FAILURES, rule.failures) : rule.failures;
     if (failures < enough || failures < rule.share * attempts || !canSwitch()) return;
     if (isReturning) this.#relapses += 1;

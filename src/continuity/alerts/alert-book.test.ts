@@ -106,6 +106,20 @@ describe("AlertBook", () => {
     expect(book.isFiring("node-away", "forge")).toBe(true);
   });
 
+  test("keeps no more of one rule either when each look finds others, and what fired lasts", () => {
+    const { book, look } = setUp();
+    for (let round = 0; round < 3; round++) {
+      const moved = (index: number): Finding => ({
+        rule: "address-changed",
+        key: `${round} ${index}`,
+        summary: "",
+        labels: {},
+      });
+      look(5_000, ...Array.from({ length: MAX_ALERTS_PER_RULE }, (_, index) => moved(index)));
+    }
+    expect(book.firing()).toHaveLength(MAX_ALERTS_PER_RULE);
+  });
+
   test("cuts long texts and takes control characters out: they come from agents and engines", () => {
     const { book, look } = setUp();
     const name = `\u001b[2J\r\nBcc: x\u202e${"x".repeat(10_000)}`;

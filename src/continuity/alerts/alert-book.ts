@@ -178,11 +178,12 @@ export class AlertBook {
   /** As many of each rule as may be kept, those that are known first: a flood must not push out what fires. */
   #bounded(findings: Iterable<Finding>): Finding[] {
     const byRule = Map.groupBy(findings, ({ rule }) => rule);
+    const kept = new Map<RuleName, number>();
+    for (const { finding } of this.#entries.values()) kept.set(finding.rule, (kept.get(finding.rule) ?? 0) + 1);
     return RULE_NAMES.flatMap((rule) => {
-      const found = (byRule.get(rule) ?? []).map(shortened);
-      if (found.length <= MAX_ALERTS_PER_RULE) return found;
-      const known = (finding: Finding) => (this.#entries.has(nameOf(finding)) ? 0 : 1);
-      return found.sort((a, b) => known(a) - known(b)).slice(0, MAX_ALERTS_PER_RULE);
+      const found = Map.groupBy((byRule.get(rule) ?? []).map(shortened), (one) => this.#entries.has(nameOf(one)));
+      const room = Math.max(0, MAX_ALERTS_PER_RULE - (kept.get(rule) ?? 0));
+      return [...(found.get(true) ?? []), ...(found.get(false) ?? []).slice(0, room)];
     });
   }
 }

@@ -1,6 +1,6 @@
+import { NamedCounts, SlottedCounts } from "../slotted-counts.ts";
 import type { Finding } from "./alert-book.ts";
 import type { AlertRules, RuleName } from "./rules.ts";
-import { NamedCounts, SlottedCounts } from "./slotted-counts.ts";
 
 /** Models and targets that are counted apart at one time; requests of others count only in the whole. */
 const MAX_NAMES = 200;

@@ -1,15 +1,8 @@
-import type { Secret } from "../../lib/secret.ts";
+import type { AlertmanagerConfig } from "../../config/alerts.ts";
 import { formAlerts, toRfc3339 } from "./alertmanager-form.ts";
 import type { Channel } from "./channel.ts";
 import type { ChannelParts } from "./open-channels.ts";
 import { post } from "./post.ts";
-
-export interface AlertmanagerConfig {
-  /** Without `/api/v2/alerts`. */
-  url: Secret;
-  /** Bearer token of a proxy before it; null: none. */
-  token: Secret | null;
-}
 
 /** How often what fires is told again. */
 const REFRESH_MS = 60_000;

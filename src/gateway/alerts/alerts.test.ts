@@ -201,23 +201,6 @@ describe("Alerts", () => {
     expect([told(pager), told(disk)]).toEqual([["change store firing"], ["change store firing"]]);
   });
 
-  test("what other parts raise fires as its rule says, at once where it says so, and ends when they say so", async () => {
-    const alerts = await start();
-    alerts.raise({ rule: "contingency", key: "", summary: "Contingency is on", labels: {} });
-    clock.advance(100);
-    expect(alerts.firing()).toMatchObject([{ alert: { rule: "contingency" } }]);
-    alerts.resolve("contingency", "");
-    clock.advance(100);
-    expect(alerts.firing()).toEqual([]);
-  });
-
-  test("keeps a bounded number of things, whatever is raised", async () => {
-    const alerts = await start();
-    for (let index = 0; index < 5_000; index++) alerts.raise({ ...forge, key: `n-${index}` });
-    clock.advance(100);
-    expect(alerts.pending()).toHaveLength(100);
-  });
-
   test("tells a receiver that forgets again each minute what fires, and no more when it is over", async () => {
     const prometheus = channelOf("prometheus", { refreshMs: 60_000 });
     await start(prometheus);
@@ -276,7 +259,12 @@ describe("Alerts", () => {
     wrong = [forge];
     await pass(80_000);
     await alerts.stop();
-    alerts.raise(forge);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  test("leaves no timer behind either where the store lets it not begin", async () => {
+    store = { ...store, unresolved: () => Promise.reject(new Error("locked")) };
+    await expect(start(channelOf("ops"))).rejects.toThrow("locked");
     expect(clock.pendingTimers).toBe(0);
   });
 });

@@ -12,17 +12,8 @@ import { AlertHistory } from "./history.ts";
 
 /** How often it is looked whether something is wrong. */
 export const EVALUATE_EVERY_MS = 5_000;
-/** After something was raised, so that what comes together is judged together. */
+/** After silences changed. */
 const EVALUATE_SOON_MS = 100;
-/** Things that other parts may have raised at one time. */
-const MAX_RAISED = 1_000;
-
-/** Where other parts of the gateway say what is wrong. Quick; never throws. */
-export interface AlertSink {
-  /** It is wrong from now until `resolve`. The rule decides when somebody is told. */
-  raise(finding: Finding): void;
-  resolve(rule: RuleName, key: string): void;
-}
 
 export interface AlertsParts {
   config: Pick<AlertsConfig, "rules" | "groupWaitMs" | "groupIntervalMs" | "repeatMs" | "historyMs">;
@@ -64,13 +55,12 @@ export interface ChannelTest {
  * Looks every few seconds whether something is wrong, keeps what fires, and tells the channels. Nothing here is on the way of a
  * request, and no channel waits for another.
  */
-export class Alerts implements AlertSink {
+export class Alerts {
   readonly #parts: AlertsParts;
   readonly #book: AlertBook;
   readonly #grouping: Grouping;
   readonly #history: AlertHistory;
   readonly #queues: readonly ChannelQueue[];
-  readonly #raised = new Map<string, Finding>();
   readonly #refreshedMs = new Map<string, number>();
   #silences: readonly Silence[] = [];
   #timer: Timer | null = null;
@@ -104,28 +94,16 @@ export class Alerts implements AlertSink {
   /** Takes up what fired before, and begins to look. Rejects with `store_*` codes. */
   async start(): Promise<void> {
     const { store } = this.#parts;
-    this.#silences = await store.silences();
-    const alerts = (await store.unresolved()).flatMap(toAlert);
-    const at = this.#now();
-    this.#book.restore(alerts, at);
-    this.#grouping.restore(alerts, at);
-    this.#next();
+    const silences = await store.silences();
+    this.#begin((await store.unresolved()).flatMap(toAlert), silences);
   }
 
-  raise(finding: Finding): void {
-    const name = `${finding.rule}\n${finding.key}`;
-    if (this.#raised.size >= MAX_RAISED && !this.#raised.has(name)) return;
-    this.#raised.set(name, finding);
-    this.#lookSoon();
-  }
-
-  /** What was raised and not resolved. */
-  get raised(): readonly Finding[] {
-    return [...this.#raised.values()];
-  }
-
-  resolve(rule: RuleName, key: string): void {
-    if (this.#raised.delete(`${rule}\n${key}`)) this.#lookSoon();
+  /** Takes over from one that is stopped, in place of `start`. Asks no store: rules may change while that is in trouble. */
+  takeOver(before: Alerts): void {
+    const firing = before.#book.firing();
+    this.#begin(firing, before.#silences);
+    // It may not have been able to write them.
+    for (const alert of firing) this.#history.changed(alert);
   }
 
   /** What fires, oldest first, with the silence that it is under. */
@@ -188,7 +166,7 @@ export class Alerts implements AlertSink {
   look(): void {
     const at = this.#now();
     const isFiring = (rule: RuleName, key: string): boolean => this.#book.isFiring(rule, key);
-    const findings = [...this.#raised.values(), ...this.#parts.sources.flatMap((source) => [...source(isFiring)])];
+    const findings = this.#parts.sources.flatMap((source) => [...source(isFiring)]);
     const { fired, resolved } = this.#book.observe([...findings, ...this.#channelFindings()], at);
     for (const alert of fired) {
       this.#parts.onFiring(alert);
@@ -204,6 +182,15 @@ export class Alerts implements AlertSink {
     for (const notification of this.#grouping.due(firing, isQuiet, at)) this.#tell(notification);
     this.#refresh(firing, at);
     this.#history.write();
+  }
+
+  #begin(alerts: readonly Alert[], silences: readonly Silence[]): void {
+    const at = this.#now();
+    this.#silences = silences;
+    this.#book.restore(alerts, at);
+    this.#grouping.restore(alerts, at);
+    this.#history.start();
+    this.#next();
   }
 
   #next(): void {

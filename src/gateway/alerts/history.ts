@@ -24,11 +24,15 @@ export class AlertHistory {
   #deliveries: AlertDeliveryRecord[] = [];
   /** Under way; null: none is. */
   #writing: Promise<void> | null = null;
-  #timer: Timer;
+  #timer: Timer | null = null;
 
   constructor(parts: HistoryParts) {
     this.#parts = parts;
-    this.#timer = parts.clock.after(PRUNE_AFTER_MS, () => this.#prune());
+  }
+
+  /** Begins to delete what is old. */
+  start(): void {
+    this.#timer = this.#parts.clock.after(PRUNE_AFTER_MS, () => this.#prune());
   }
 
   changed(alert: Alert): void {
@@ -68,7 +72,7 @@ export class AlertHistory {
 
   /** Writes what waits, once more. Does not reject. */
   async stop(): Promise<void> {
-    this.#timer.cancel();
+    this.#timer?.cancel();
     // What came while a write was under way is not in it.
     await this.#writing;
     this.write();

@@ -1,18 +1,9 @@
+import type { NtfyConfig } from "../../config/alerts.ts";
 import type { Severity } from "../../continuity/alerts/rules.ts";
-import type { Secret } from "../../lib/secret.ts";
 import type { Channel } from "./channel.ts";
 import { toMessage } from "./message.ts";
 import type { ChannelParts } from "./open-channels.ts";
 import { post } from "./post.ts";
-
-export interface NtfyConfig {
-  /** Of the server. */
-  url: Secret;
-  /** Whoever knows it reads along. */
-  topic: Secret;
-  /** Access token (`tk_…`); null: the topic is open. */
-  token: Secret | null;
-}
 
 /** ntfy turns longer messages into attachments. */
 const MAX_MESSAGE = 3_500;

@@ -38,11 +38,11 @@ const hook = (fields: Partial<AlertChannelConfig> = {}): AlertChannelConfig =>
     ...fields,
   }) as AlertChannelConfig;
 
-function open(config: AlertsConfig, wrong: Finding[]) {
+function open(config: AlertsConfig, wrong: Finding[], store = memoryAlertStore()) {
   return openAlerts({
     config,
     sources: () => [() => wrong],
-    store: memoryAlertStore(),
+    store,
     clock,
     random: () => 0.5,
     newId: createUuidV7({ nowMs: () => clock.nowMs() }),
@@ -58,10 +58,11 @@ function pass(ms: number): void {
 }
 
 test("openAlerts() takes other channels and rules over, and what fires goes on firing and is told on them", async () => {
-  const alerts = await open(DEFAULT_ALERTS, [forge]);
+  const wrong = [forge];
+  const alerts = await open(DEFAULT_ALERTS, wrong);
   pass(70_000);
-  alerts.sink.raise({ rule: "contingency", key: "", summary: "Contingency is on", labels: {} });
-  clock.advance(100);
+  wrong.push({ rule: "contingency", key: "", summary: "Contingency is on", labels: {} });
+  pass(5_000);
   const before = alerts.live.view().firing;
   expect(before.map(({ rule }) => rule)).toEqual(["node-away", "contingency"]);
 
@@ -86,6 +87,22 @@ test("openAlerts() keeps everything as it was where a new channel cannot be open
   await expect(alerts.reload(broken)).rejects.toThrow("ENOENT");
   pass(80_000);
   await receiver.got(1);
+});
+
+// A configuration that was read while the store was locked left the gateway without alerts until the next one.
+test("openAlerts() takes other rules over while the store is in trouble", async () => {
+  const real = memoryAlertStore();
+  const store = { ...real };
+  const alerts = await open(DEFAULT_ALERTS, [forge], store);
+  pass(70_000);
+  const refuse = () => Promise.reject(new Error("locked"));
+  Object.assign(store, { save: refuse, unresolved: refuse, silences: refuse });
+  await alerts.reload({ ...DEFAULT_ALERTS, groupWaitMs: 0, channels: [hook()] });
+  Object.assign(store, real);
+  pass(5_000);
+  await receiver.got(1);
+  expect(alerts.live.view().firing).toMatchObject([{ rule: "node-away", key: "forge" }]);
+  await expect.poll(() => real.unresolved()).toMatchObject([{ key: "forge" }]);
 });
 
 test("openAlerts() says of each channel what a test came to, with the next step where it failed", async () => {

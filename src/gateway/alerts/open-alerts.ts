@@ -5,7 +5,7 @@ import type { AlertRules } from "../../continuity/alerts/rules.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Closers } from "../../lib/closers.ts";
 import type { AlertStore } from "../../storage/alert-store.ts";
-import { type AlertSink, Alerts, type AlertsParts } from "./alerts.ts";
+import { Alerts, type AlertsParts } from "./alerts.ts";
 import type { Channel } from "./channel.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { openChannels } from "./open-channels.ts";
@@ -26,13 +26,12 @@ export interface OpenAlertsParts {
   isWell(): boolean;
 }
 
-/** Alerts of a running gateway: where they are raised, how they are seen, and how they are changed. */
+/** Alerts of a running gateway: how they are seen, and how they are changed. */
 export interface OpenedAlerts {
-  sink: AlertSink;
   live: LiveAlerts;
   /**
-   * Other rules, channels and heartbeat. What fires goes on firing; what waits to be sent is told anew. Rejects, with all as it was,
-   * where an authority's file cannot be read.
+   * Other rules, channels and heartbeat. What fires goes on firing, whether or not the store can be asked; what waits to be sent is
+   * told anew. Rejects, with all as it was, where an authority's file cannot be read.
    */
   reload(config: AlertsConfig): Promise<void>;
 }
@@ -45,27 +44,24 @@ interface Running {
 /** Opens the channels and begins to look. Rejects with `store_*` codes, and for a certificate authority's file that cannot be read. */
 export async function openAlerts(parts: OpenAlertsParts): Promise<OpenedAlerts> {
   const { config, clock, gateway } = parts;
-  let current = await start(parts, config, openChannels(config.channels, clock, gateway));
+  const first = createAlerts(parts, config, openChannels(config.channels, clock, gateway));
+  await first.start();
+  let current: Running = { alerts: first, heartbeat: startHeartbeat(parts, config) };
   parts.closers.add(() => stop(current));
   return {
-    sink: {
-      raise: (finding) => current.alerts.raise(finding),
-      resolve: (rule, key) => current.alerts.resolve(rule, key),
-    },
     live: toLive(() => current),
     async reload(next) {
-      const channels = openChannels(next.channels, clock, gateway);
+      const alerts = createAlerts(parts, next, openChannels(next.channels, clock, gateway));
       await stop(current);
-      const { raised } = current.alerts;
-      current = await start(parts, next, channels);
-      for (const finding of raised) current.alerts.raise(finding);
+      alerts.takeOver(current.alerts);
+      current = { alerts, heartbeat: startHeartbeat(parts, next) };
     },
   };
 }
 
-async function start(parts: OpenAlertsParts, config: AlertsConfig, channels: Channel[]): Promise<Running> {
-  const { clock, log, gateway, isWell } = parts;
-  const alerts = new Alerts({
+function createAlerts(parts: OpenAlertsParts, config: AlertsConfig, channels: Channel[]): Alerts {
+  const { log } = parts;
+  return new Alerts({
     ...parts,
     config,
     channels,
@@ -74,12 +70,14 @@ async function start(parts: OpenAlertsParts, config: AlertsConfig, channels: Cha
     onResolved: ({ rule, key, summary }) => log.info({ rule, key, summary }, "alert resolved"),
     onTrouble: (what, detail) => log.warn(detail, what),
   });
-  await alerts.start();
-  if (config.heartbeat === null) return { alerts, heartbeat: null };
+}
+
+function startHeartbeat({ clock, gateway, isWell, log }: OpenAlertsParts, config: AlertsConfig): Heartbeat | null {
+  if (config.heartbeat === null) return null;
   const onTrouble = (detail: string): void => log.warn({ detail }, "heartbeat not delivered");
   const heartbeat = new Heartbeat({ config: config.heartbeat, clock, gateway, isWell, onTrouble });
   heartbeat.start();
-  return { alerts, heartbeat };
+  return heartbeat;
 }
 
 async function stop({ alerts, heartbeat }: Running): Promise<void> {

@@ -1,4 +1,4 @@
-import { request as httpRequest } from "node:http";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { Clock } from "../../lib/clock.ts";
 import type { SendOutcome } from "./channel.ts";
@@ -25,19 +25,28 @@ export interface Post {
  * Posts JSON to exactly the URL: follows no redirect, uses no proxy, verifies TLS, and is over within `SEND_TIMEOUT_MS`. Of the answer
  * only the status counts. Does not reject.
  */
-export function post({ url, body, headers = {}, ca, clock, signal }: Post): Promise<SendOutcome> {
-  return new Promise((resolve) => {
-    const late = new AbortController();
-    const timer = clock.after(SEND_TIMEOUT_MS, () => late.abort());
-    function end(outcome: SendOutcome): void {
-      timer.cancel();
-      resolve(outcome);
-    }
+export async function post(what: Post): Promise<SendOutcome> {
+  const { clock, signal } = what;
+  const late = new AbortController();
+  const timer = clock.after(SEND_TIMEOUT_MS, () => late.abort());
+  try {
+    const { statusCode = 0, headers } = await exchange(what, AbortSignal.any([signal, late.signal]));
+    return judgeStatus(statusCode, headers["retry-after"], clock.nowMs());
+  } catch (error) {
+    return late.signal.aborted ? tooLate() : judgeFailure((error as NodeJS.ErrnoException).code);
+  } finally {
+    timer.cancel();
+  }
+}
+
+/** Resolves with the head when the answer is over, whole or not; rejects where there is none, or what was to be sent cannot be. */
+function exchange({ url, body, headers = {}, ca }: Post, signal: AbortSignal): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
     const send = url.protocol === "https:" ? httpsRequest : httpRequest;
     const asking = send(url, {
       method: "POST",
       agent: false,
-      signal: AbortSignal.any([signal, late.signal]),
+      signal,
       // Said, because an environment variable could turn it off for the whole process.
       rejectUnauthorized: true,
       ...(ca === null ? {} : { ca }),
@@ -50,17 +59,14 @@ export function post({ url, body, headers = {}, ca, clock, signal }: Post): Prom
     });
     asking.on("response", (response) => {
       let bytes = 0;
-      const outcome = judgeStatus(response.statusCode ?? 0, response.headers["retry-after"], clock.nowMs());
       response.on("data", (chunk: Buffer) => {
         bytes += chunk.length;
         if (bytes > MAX_ANSWER_BYTES) response.destroy();
       });
       response.on("error", () => {});
-      response.on("close", () => end(outcome));
+      response.on("close", () => resolve(response));
     });
-    asking.on("error", (error) =>
-      end(late.signal.aborted ? tooLate() : judgeFailure((error as NodeJS.ErrnoException).code)),
-    );
+    asking.on("error", reject);
     asking.end(body);
   });
 }
@@ -92,9 +98,9 @@ function readRetryAfter(text: string | undefined, nowMs: number): number | null 
   return Number.isNaN(ms) || ms <= 0 ? null : Math.min(ms, MAX_RETRY_AFTER_MS);
 }
 
-function tooLate(): SendOutcome {
+export function tooLate(afterMs = SEND_TIMEOUT_MS): SendOutcome {
   return failed(
-    `there was no answer within ${SEND_TIMEOUT_MS / 1000} s`,
+    `there was no answer within ${afterMs / 1000} s`,
     "Look whether the receiver runs and can be reached from this machine.",
   );
 }
@@ -114,7 +120,13 @@ export function judgeFailure(code = "no reason given"): SendOutcome {
     case "ECONNRESET":
     case "EPIPE":
       return failed("the connection was cut", "Look at the receiver, and at proxies before it.");
+    case "ERR_INVALID_CHAR":
+      return failed(
+        "its token cannot be sent",
+        "Correct the channel's token: it has a character that no header may have.",
+      );
     case "ABORT_ERR":
+    case "EABORT":
       return failed("the gateway stopped", "It is told again after the next start.");
     default:
       return /CERT|SSL|TLS|SIGNED|ALTNAME|VERIFY/.test(code)

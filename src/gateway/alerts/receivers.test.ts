@@ -83,6 +83,12 @@ describe("ntfy", () => {
     });
   });
 
+  test("is not reached with a token that no header may have, and the outcome says what to correct", async () => {
+    const outcome = await ntfy("tk_\u2192").send(notificationOf(), never);
+    expect(outcome).toMatchObject({ isDelivered: false, nextStep: expect.stringContaining("token") });
+    expect(JSON.stringify(outcome)).not.toContain("tk_");
+  });
+
   test("rings for what is critical, and does not for what is over", async () => {
     await ntfy(null).send(notificationOf({ alerts: [alertOf({ severity: "critical" })] }), never);
     const over = alertOf({ severity: "critical", resolvedAtMs: NOW_MS });

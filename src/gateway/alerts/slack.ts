@@ -1,12 +1,8 @@
-import type { Secret } from "../../lib/secret.ts";
+import type { SlackConfig } from "../../config/alerts.ts";
 import type { Channel } from "./channel.ts";
 import { type Message, toMessage } from "./message.ts";
 import type { ChannelParts } from "./open-channels.ts";
 import { post } from "./post.ts";
-
-export interface SlackConfig {
-  url: Secret;
-}
 
 /** Slack takes about one message a second per webhook. */
 const MIN_GAP_MS = 1_000;

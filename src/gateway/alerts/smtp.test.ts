@@ -1,11 +1,13 @@
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
 import { afterEach, describe, expect, test } from "vitest";
 import { makeCertificate } from "../../../test/support/certificate.ts";
+import type { SmtpConfig } from "../../config/alerts.ts";
+import type { ManualClock } from "../../lib/clock.ts";
 import { Secret } from "../../lib/secret.ts";
 import { alertOf, notificationOf, partsOf } from "./__fixtures__/alert.ts";
-import { createSmtp, type SmtpConfig } from "./smtp.ts";
+import { createSmtp } from "./smtp.ts";
 
 const never = new AbortController().signal;
 const certificate = makeCertificate();
@@ -59,17 +61,18 @@ async function startMailServer(options: SMTPServerOptions = {}): Promise<{ port:
   return { port: (server.server.address() as AddressInfo).port, mails };
 }
 
+const CONFIG: SmtpConfig = {
+  host: "127.0.0.1",
+  port: 25,
+  tls: "starttls",
+  user: null,
+  password: null,
+  from: "postern@example.org",
+  to: ["ops@example.org", "night@example.org"],
+};
+
 function channelTo(port: number, fields: Partial<SmtpConfig> = {}, ca: string | null = certificate.cert) {
-  return createSmtp(partsOf({ ca }), {
-    host: "127.0.0.1",
-    port,
-    tls: "starttls",
-    user: null,
-    password: null,
-    from: "postern@example.org",
-    to: ["ops@example.org", "night@example.org"],
-    ...fields,
-  });
+  return createSmtp(partsOf({ ca }), { ...CONFIG, port, ...fields });
 }
 
 describe("mail", () => {
@@ -147,5 +150,27 @@ describe("mail", () => {
     const outcome = await channelTo(1).send(notificationOf(), never);
     expect(outcome).toMatchObject({ isDelivered: false, isPermanent: false });
     expect(JSON.stringify(outcome)).not.toContain("127.0.0.1");
+  });
+
+  // `close` of the library's transport ends nothing that is under way: a server that kept talking held the channel.
+  test.each([
+    ["its time is over", (_stop: AbortController, clock: ManualClock) => clock.advance(30_000), /within 30 s/],
+    ["the gateway stops", (stop: AbortController) => stop.abort(), /the gateway stopped/],
+  ])("a server that goes on and on is left when %s", async (_when, end, detail) => {
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.write("220-wait\r\n");
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    closing.push(() => new Promise((resolve) => server.close(() => resolve())));
+    const { port } = server.address() as AddressInfo;
+    const parts = partsOf();
+    const stop = new AbortController();
+    const sending = createSmtp(parts, { ...CONFIG, port }).send(notificationOf(), stop.signal);
+    const [socket] = (await once(server, "connection")) as [Socket];
+    end(stop, parts.clock);
+    expect(await sending).toMatchObject({ isDelivered: false, detail: expect.stringMatching(detail) });
+    if (!socket.closed) await new Promise((resolve) => socket.once("close", resolve));
+    expect(parts.clock.pendingTimers).toBe(0);
   });
 });

@@ -1,20 +1,12 @@
 import type { NodemailerError } from "nodemailer";
-import type { Secret } from "../../lib/secret.ts";
+import type { SmtpConfig } from "../../config/alerts.ts";
 import type { Channel, SendOutcome } from "./channel.ts";
 import { toMessage } from "./message.ts";
 import type { ChannelParts } from "./open-channels.ts";
-import { judgeFailure, SEND_TIMEOUT_MS } from "./post.ts";
+import { judgeFailure, SEND_TIMEOUT_MS, tooLate } from "./post.ts";
 
-export interface SmtpConfig {
-  host: string;
-  port: number;
-  /** `starttls`: insisted on; `none`: in clear, for a server on this machine. */
-  tls: "starttls" | "tls" | "none";
-  user: string | null;
-  password: Secret | null;
-  from: string;
-  to: readonly string[];
-}
+/** Longest time of a try, however slowly the server goes on. */
+const LONGEST_MS = 3 * SEND_TIMEOUT_MS;
 
 /** Mail, one message per notification, over a connection of its own. */
 export function createSmtp(parts: ChannelParts, config: SmtpConfig): Channel {
@@ -43,9 +35,8 @@ export function createSmtp(parts: ChannelParts, config: SmtpConfig): Channel {
         tls: { rejectUnauthorized: true, minVersion: "TLSv1.2", ...(ca === null ? {} : { ca }) },
         ...(config.user === null ? {} : { auth: { user: config.user, pass: config.password?.reveal() ?? "" } }),
       });
-      const stop = (): void => transport.close();
-      const timer = clock.after(3 * SEND_TIMEOUT_MS, stop);
-      signal.addEventListener("abort", stop, { once: true });
+      const late = new AbortController();
+      const timer = clock.after(LONGEST_MS, () => late.abort());
       try {
         await transport.sendMail({
           from: config.from,
@@ -55,13 +46,14 @@ export function createSmtp(parts: ChannelParts, config: SmtpConfig): Channel {
           // The same for each try: a server that has it already drops the second.
           messageId: `<${notification.id}@postern>`,
           headers: { "Auto-Submitted": "auto-generated" },
+          // Only this ends what is under way: `close` lets it go on.
+          signal: AbortSignal.any([signal, late.signal]),
         });
         return { isDelivered: true, detail: "the mail server took it" };
       } catch (error) {
-        return judgeMailFailure(error);
+        return late.signal.aborted ? tooLate(LONGEST_MS) : judgeMailFailure(error);
       } finally {
         timer.cancel();
-        signal.removeEventListener("abort", stop);
         transport.close();
       }
     },

@@ -1,16 +1,11 @@
 import { createHmac } from "node:crypto";
+import type { WebhookConfig } from "../../config/alerts.ts";
 import type { Notification } from "../../continuity/alerts/grouping.ts";
 import type { Secret } from "../../lib/secret.ts";
 import { commonOf, formAlerts } from "./alertmanager-form.ts";
 import type { Channel, SendOutcome } from "./channel.ts";
 import type { ChannelParts } from "./open-channels.ts";
 import { post } from "./post.ts";
-
-export interface WebhookConfig {
-  url: Secret;
-  /** Null: not signed. */
-  secret: Secret | null;
-}
 
 /** Alerts in one payload; `truncatedAlerts` counts the rest. */
 const MAX_ALERTS = 100;

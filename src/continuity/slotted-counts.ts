@@ -30,6 +30,10 @@ export class SlottedCounts {
     return sums;
   }
 
+  clear(): void {
+    this.#counts.fill(0);
+  }
+
   #moveTo(monotonicMs: number): void {
     const slice = Math.floor(monotonicMs / this.#sliceMs);
     for (let step = Math.max(this.#newest + 1, slice - SLICES + 1); step <= slice; step++) {
