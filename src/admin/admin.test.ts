@@ -353,6 +353,21 @@ test("a node shows its links, its engines once however many connectors share the
   expect((await client.showNode("forge")).state).toBe("connected");
 });
 
+test("status() has the alerts that nobody looks after, the worst first", async () => {
+  const { client, live } = setUp();
+  const usual = live.alerts.view();
+  const [alert] = usual.firing;
+  if (alert === undefined) throw new Error("no alert");
+  const firing = [
+    { ...alert, id: "taken", ack: { atMs: 1, by: "ada", note: null } },
+    { ...alert, id: "silent", silencedBy: "s" },
+    { ...alert, id: "mild" },
+    { ...alert, id: "worst", severity: "critical" as const },
+  ];
+  live.alerts.view = () => ({ ...usual, firing });
+  expect((await client.status()).alerts.map(({ id }) => id)).toEqual(["worst", "mild"]);
+});
+
 test("removing a node ends its links and says how many", async () => {
   const { client, live } = setUp();
   await client.inviteNode({ name: "forge" });

@@ -376,7 +376,6 @@ export const status = z.object({
       links: z.int(),
       /** Everything that listens, with who can reach it. */
       listeners: z.array(listenerView),
-      /** Circuit breakers that are not closed. */
       /** What became of the last look at the configuration. */
       config: z.object({
         loadedAtMs: timestamp,
@@ -385,6 +384,7 @@ export const status = z.object({
         /** Settings of the file that count only after a restart. */
         needsRestart: z.array(z.string()),
       }),
+      /** Circuit breakers that are not closed. */
       breakers: z.array(breakerStatus),
       /** Clouds of the configuration. */
       providers: z.array(providerView),
@@ -408,6 +408,8 @@ export const status = z.object({
     /** Plans that should have run more than a day ago. */
     overdue: z.array(z.object({ plan: z.string(), sinceMs: timestamp })),
   }),
+  /** What fires now and is neither silenced nor taken on by somebody, the worst first. */
+  alerts: z.array(z.object({ id: z.string(), rule: z.string(), severity: z.string(), summary: z.string() })),
   /** Null when well; otherwise plain words with the next step. */
   storeTrouble: z.string().nullable(),
   ledgerTrouble: z.string().nullable(),

@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import type { ResolvedConfig } from "../config/resolved.ts";
+import { SEVERITIES } from "../continuity/alerts/rules.ts";
 import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Secret } from "../lib/secret.ts";
@@ -109,6 +110,7 @@ function createAdminContext(parts: CallParts): AdminContext {
         nodesAway: models.filter(hasNodesAway).map(({ name }) => name),
         contingency: (await contingency.contingency()).scopes,
         drills: await drillStatus(parts, drills),
+        alerts: openAlerts(live),
         storeTrouble,
         ledgerTrouble: live?.ledgerTrouble() ?? null,
       };
@@ -146,6 +148,20 @@ async function drillStatus(
     overdueSinceMs === null ? [] : [{ plan: name, sinceMs: overdueSinceMs }],
   );
   return { running: running === null ? null : { id: running.id, plan: running.plan, state: running.state }, overdue };
+}
+
+/** What fires and nobody looks after. */
+function openAlerts(live: CallParts["live"]): Status["alerts"] {
+  const firing = live?.alerts.view().firing ?? [];
+  return firing
+    .filter(({ silencedBy, ack }) => silencedBy === null && ack === null)
+    .toSorted((a, b) => rankOf(b.severity) - rankOf(a.severity))
+    .map(({ id, rule, severity, summary }) => ({ id, rule, severity, summary }));
+}
+
+/** The larger the worse. An older gateway may have had other words. */
+function rankOf(severity: string): number {
+  return SEVERITIES.findIndex((one) => one === severity);
 }
 
 /** Whether a model that nodes should serve is left to providers. */

@@ -176,6 +176,7 @@ const well: Status = {
   nodesAway: [],
   contingency: [],
   drills: { running: null, overdue: [] },
+  alerts: [],
   storeTrouble: null,
   ledgerTrouble: null,
 };
@@ -231,6 +232,14 @@ test("renderStatus() says who can reach each listener and what they need, and wh
   );
   expect(text).toMatch(/reach +admin 127\.0\.0\.1:8401: this machine alone, no TLS; needs nothing/);
   expect(text).toMatch(/trouble +certificate of public not renewed: refused/);
+});
+
+test("renderStatus() says what fires and where to read what to do about it, a long list cut short", () => {
+  const alert = { id: "a", rule: "node-away", severity: "critical", summary: "The node forge is away" };
+  expect(renderStatus(well, plain)).not.toContain("alert");
+  const text = renderStatus({ ...well, alerts: Array(7).fill(alert) }, plain);
+  expect(text.match(/^alert +critical, node-away: The node forge is away$/gm)).toHaveLength(5);
+  expect(text).toContain("2 more; what to do: postern alerts list");
 });
 
 test("renderContinuity() marks what stands alone, and says for how many keys somebody stands in", () => {

@@ -84,6 +84,7 @@ export function renderStatus(status: Status, paint: Paint): string {
           [string, string]
         >)),
     ...drillRows(status, paint),
+    ...alertRows(status, paint),
     ["nodes", `${status.nodes.connected} connected of ${status.nodes.total}${nextStep(nodesStep(status), paint)}`],
     ["keys", `${status.keys.active} active of ${status.keys.total}${nextStep(keysStep(status), paint)}`],
     ["data", status.dataFolder],
@@ -124,6 +125,23 @@ function drillRows({ drills }: Status, paint: Paint): Array<[string, string]> {
   if (running !== null) {
     const text = `${harmless(running.plan)} runs (${running.state}); end it: postern drill abort ${running.id}`;
     rows.unshift(["drill", paint("yellow", text)]);
+  }
+  return rows;
+}
+
+/** Longest list of alerts; `alerts list` has all, with what to do about each. */
+const MAX_ALERTS = 5;
+
+function alertRows({ alerts }: Status, paint: Paint): Array<[string, string]> {
+  const rows = alerts
+    .slice(0, MAX_ALERTS)
+    .map(({ rule, severity, summary }): [string, string] => [
+      "alert",
+      paint(severity === "critical" ? "red" : "yellow", `${severity}, ${harmless(rule)}: ${harmless(summary)}`),
+    ]);
+  if (rows.length > 0) {
+    const more = alerts.length - rows.length;
+    rows.push(["", `${more > 0 ? `${more} more; ` : ""}what to do: postern alerts list`]);
   }
   return rows;
 }
