@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { AdminClient } from "../src/admin/client.ts";
 import { socketTransport } from "../src/admin/transport.ts";
-import { defaultConfig } from "../src/config/resolved.ts";
+import { defaultConfig } from "../src/config/defaults.ts";
 import { startGateway } from "../src/gateway/main.ts";
 import { type PlanTarget, planAttempts } from "../src/routing/plan.ts";
 import { DEFAULT_ROUTING } from "../src/routing/strategy.ts";

@@ -19,6 +19,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   config: ["access", "routing", "continuity", "usage", "dialects", "engines/engine.ts", "tunnel/link.ts"],
   proxy: [
     "config/resolved.ts",
+    "config/defaults.ts",
     "access",
     "routing",
     "continuity",

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startAdmin, type TestAdmin } from "../../test/support/admin-side.ts";
 import { targetView } from "../../test/support/fake-live-gateway.ts";
 import { DEFAULT_ALERTS } from "../config/alerts.ts";
-import { defaultConfig } from "../config/resolved.ts";
+import { defaultConfig } from "../config/defaults.ts";
 import { drillPlan, drillRecord } from "../continuity/drill/__fixtures__/drill-record.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { Secret } from "../lib/secret.ts";

@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startAdmin, type TestAdmin } from "../../test/support/admin-side.ts";
-import { DEFAULT_CAPTURE, DEFAULT_STORAGE } from "../config/resolved.ts";
+import { DEFAULT_CAPTURE, DEFAULT_STORAGE } from "../config/defaults.ts";
 import { createUuidV7 } from "../lib/uuidv7.ts";
 import type { Capture } from "../storage/store.ts";
 

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { AgentConfig, StartedEngineConfig } from "../config/resolved.ts";
+import type { AgentConfig, StartedEngineConfig } from "../config/agent-config.ts";
 import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import {
   answer,

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { AgentConfig } from "../config/resolved.ts";
+import type { AgentConfig } from "../config/agent-config.ts";
 import type { OnEngineProgress } from "../engines/embedded/progress.ts";
 import type { EmbeddedEngine, EmbeddedOptions } from "../engines/embedded/start.ts";
 import type { PosternError } from "../errors.ts";

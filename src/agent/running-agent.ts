@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { AgentConfig, StartedEngineConfig } from "../config/resolved.ts";
+import type { AgentConfig, StartedEngineConfig } from "../config/agent-config.ts";
 import { createCodecs } from "../dialects/codecs.ts";
 import { uniqueName } from "../engines/discover.ts";
 import { type EmbeddedEngine, startEmbedded } from "../engines/embedded/start.ts";

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { StartedEngineConfig } from "../config/resolved.ts";
+import type { StartedEngineConfig } from "../config/agent-config.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { Secret } from "../lib/secret.ts";
 import type { SupervisedEngine } from "./engine-supervisor.ts";

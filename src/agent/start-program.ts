@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { basename, join } from "node:path";
-import type { StartedEngineConfig } from "../config/resolved.ts";
+import type { StartedEngineConfig } from "../config/agent-config.ts";
 import { adapterOf } from "../engines/adapters.ts";
 import { ChildHandle } from "../engines/embedded/child-handle.ts";
 import { openProbe } from "../engines/probe.ts";

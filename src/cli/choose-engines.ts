@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { AgentConfig } from "../config/resolved.ts";
+import type { AgentConfig } from "../config/agent-config.ts";
 import { usageError } from "./invocation.ts";
 
 /**

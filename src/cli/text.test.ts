@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { directNode } from "../../test/support/gateway-config.ts";
 import type { Status } from "../admin/contract.ts";
 import type { UsageReport } from "../admin/contract-usage.ts";
-import { defaultConfig } from "../config/resolved.ts";
+import { defaultConfig } from "../config/defaults.ts";
 import { chooseEngines } from "./choose-engines.ts";
 import { renderStatus } from "./commands/status.ts";
 import { renderCsv, renderUsage } from "./commands/usage.ts";

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { Secret } from "../lib/secret.ts";
 import { changedSettings, ownCopy, setSetting, settingAt } from "./config-changes.ts";
-import { DEFAULT_LIMITS, defaultConfig, type ResolvedConfig } from "./resolved.ts";
+import { DEFAULT_LIMITS, defaultConfig } from "./defaults.ts";
+import type { ResolvedConfig } from "./resolved.ts";
 
 const base = defaultConfig("/data");
 const pathsOf = (next: ResolvedConfig) => changedSettings(base, next).map(({ path }) => path);

@@ -5,8 +5,8 @@ import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import { PosternError } from "../errors.ts";
+import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, defaultConfig } from "./defaults.ts";
 import { type ConfigPart, loadConfig, publicUrlOf } from "./load.ts";
-import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, defaultConfig } from "./resolved.ts";
 
 let folder: string;
 beforeEach(() => {

@@ -2,10 +2,11 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { checkConfig } from "./check.ts";
 import { defaultConfigFile, defaultDataFolder } from "./data-folder.ts";
+import { defaultConfig } from "./defaults.ts";
 import { type ConfigFault, configError, showSeen } from "./diagnostics.ts";
 import { isLoopback, LISTEN_RULE, parseListen } from "./listen-address.ts";
 import { resolveConfig } from "./resolve.ts";
-import { defaultConfig, type ListenAddress, type LogLevel, type ResolvedConfig } from "./resolved.ts";
+import type { ListenAddress, LogLevel, ResolvedConfig } from "./resolved.ts";
 import { MAX_CONFIG_BYTES, readYaml } from "./yaml-source.ts";
 
 /**

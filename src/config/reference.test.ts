@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS } from "./defaults.ts";
 import { configJsonSchema, listConfigSettings, renderConfigReference } from "./reference.ts";
-import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS } from "./resolved.ts";
 
 test("configJsonSchema() lets editors refuse unknown keys and wrong units", () => {
   const text = JSON.stringify(configJsonSchema());

@@ -2,9 +2,6 @@ import { z } from "zod";
 import { DEFAULT_FIELD_POLICY } from "../dialects/field-policy.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { formatSize } from "../lib/size.ts";
-import { formatListen } from "./listen-address.ts";
-import { writtenAlertDefaults } from "./reference-alerts.ts";
-import { DEFAULT_DRILL } from "./resolve-drills.ts";
 import {
   DEFAULT_AUTOMATIC,
   DEFAULT_CAPTURE,
@@ -14,7 +11,10 @@ import {
   DEFAULT_STORAGE,
   DEFAULT_TIMEOUTS,
   defaultConfig,
-} from "./resolved.ts";
+} from "./defaults.ts";
+import { formatListen } from "./listen-address.ts";
+import { writtenAlertDefaults } from "./reference-alerts.ts";
+import { DEFAULT_DRILL } from "./resolve-drills.ts";
 import { configSchema } from "./schema.ts";
 
 /** JSON Schema of `postern.yaml` for editors (draft 2020-12). */

@@ -1,6 +1,7 @@
+import { DEFAULT_AUTOMATIC } from "./defaults.ts";
 import { resolveDrill } from "./resolve-drills.ts";
 import { addFault, type Resolving } from "./resolve-file.ts";
-import { type ContinuityConfig, DEFAULT_AUTOMATIC } from "./resolved.ts";
+import type { ContinuityConfig } from "./resolved.ts";
 
 /** `continuity` with its defaults. */
 export function resolveContinuity(resolving: Resolving): ContinuityConfig {

@@ -1,20 +1,12 @@
 import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
+import type { EngineAddress, StartedEngineConfig } from "./agent-config.ts";
+import { DEFAULT_CAPTURE, DEFAULT_EDGE } from "./defaults.ts";
 import { resolveEndpoints, resolveProxies, resolveRules } from "./resolve-access.ts";
 import { resolveAlerts } from "./resolve-alerts.ts";
 import { resolveContinuity } from "./resolve-continuity.ts";
 import { addFault, locateFile, placeOf, type Resolving, readSecret } from "./resolve-file.ts";
 import { resolveProviders } from "./resolve-providers.ts";
-import {
-  DEFAULT_CAPTURE,
-  DEFAULT_EDGE,
-  type EngineAddress,
-  type KeyTemplate,
-  type ResolvedConfig,
-  type StartedEngineConfig,
-  type TimeoutConfig,
-  type TlsConfig,
-  type TlsFiles,
-} from "./resolved.ts";
+import type { KeyTemplate, ResolvedConfig, TimeoutConfig, TlsConfig, TlsFiles } from "./resolved.ts";
 import type { RawConfig, RawEngineAddress, RawFieldRules } from "./schema.ts";
 
 /** Fills defaults in, locates files and reads secrets of the part that asks. Faults are added to `faults`, never thrown. */

@@ -2,14 +2,14 @@ import type { AddressRule } from "../access/address-rule.ts";
 import type { Endpoint } from "../access/endpoint.ts";
 import type { PolicyTemplate } from "../access/policy.ts";
 import type { ApprovalRules } from "../continuity/approvals.ts";
-import type { AutomaticRule, ContingencyRules } from "../continuity/contingency-state.ts";
+import type { ContingencyRules } from "../continuity/contingency-state.ts";
 import type { DrillPlan } from "../continuity/drill/plan.ts";
-import { DEFAULT_FIELD_POLICY, type FieldPolicy } from "../dialects/field-policy.ts";
+import type { FieldPolicy } from "../dialects/field-policy.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { Strategy } from "../routing/strategy.ts";
-import type { EngineKind } from "../tunnel/link.ts";
 import type { PriceRule } from "../usage/price.ts";
-import { type AlertsConfig, DEFAULT_ALERTS } from "./alerts.ts";
+import type { AgentConfig, EngineAddress } from "./agent-config.ts";
+import type { AlertsConfig } from "./alerts.ts";
 import type { ProviderConfig } from "./provider-config.ts";
 
 /**
@@ -260,23 +260,6 @@ export interface StorageConfig {
   syncEveryMs: number;
 }
 
-/** An engine address with what it takes to talk to it. Shared by direct nodes and agents. */
-export interface EngineAddress {
-  /** `http:` or `https:`, origin plus an optional path, without a trailing slash. */
-  url: string;
-  /** Null: found out from what the server says. */
-  kind: EngineKind | null;
-  apiKey: Secret | null;
-  /** Requests it runs at once. Null or left out: what it says itself. */
-  slots?: number | null;
-  /** Value of the `Host` header; null: as the engine kind needs it. */
-  host: string | null;
-  /** PEM file of the authority that signed the engine's certificate, absolute; null: the system's. */
-  caFile: string | null;
-  /** Name that the engine's certificate must carry; null: the URL's. */
-  serverName: string | null;
-}
-
 export interface DirectNodeConfig extends EngineAddress, FromFile {
   name: string;
   /** For the `targets` of policies. */
@@ -307,188 +290,4 @@ interface ModelTarget {
   provider: string | null;
   /** Null: 1. */
   weight: number | null;
-}
-
-export interface AgentConfig {
-  /** Origin of the gateway to dial; null: taken from the joining. */
-  gateway: string | null;
-  /** Null: the host's name. */
-  node: string | null;
-  /** Whether engines on their usual loopback ports are looked for, besides `engines`. */
-  discover: boolean;
-  /** Whether the gateway may have Wake-on-LAN packets sent from here. */
-  wakeOnLan: boolean;
-  engines: readonly EngineConfig[];
-  /** Engines that the agent starts itself. */
-  started: readonly StartedEngineConfig[];
-  embedded: EmbeddedConfig;
-  guard: GuardConfig;
-}
-
-/** What the agent lets through to the engines of its machine, whatever the gateway thinks. */
-interface GuardConfig {
-  fields: FieldPolicy;
-  /** Names of models that an engine forwards to somebody else's cloud (Ollama `:cloud`) and that may be served all the same. */
-  remoteModels: readonly string[];
-}
-
-/** A program that the agent runs as an engine: on loopback, with a key of its own, started again when it crashes. */
-export interface StartedEngineConfig {
-  name: string;
-  kind: "llama-server" | "vllm";
-  /** Path, or a name that is looked up in `PATH`. */
-  program: string;
-  /** What the operator adds; address, port and key are the agent's. */
-  args: readonly string[];
-  /** Null: a free one, each time. */
-  port: number | null;
-  /** Added to the agent's own environment. */
-  environment: Readonly<Record<string, string>>;
-}
-
-interface EngineConfig extends EngineAddress {
-  name: string;
-  /** The operator knows that this engine listens on more than loopback; no warning. */
-  exposureAccepted: boolean;
-}
-
-interface EmbeddedConfig {
-  /** `auto`: only when no other engine is found. `always`: besides others. `none`: never installed or started. */
-  mode: "auto" | "always" | "none";
-  /** GGUF file, absolute; null: the demo model. */
-  modelPath: string | null;
-}
-
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
-const DAY = 24 * 60 * MINUTE;
-const KIB = 1024;
-const MIB = 1024 * KIB;
-
-const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 8400 };
-const DEFAULT_ADMIN_LISTEN: ListenAddress = { host: "127.0.0.1", port: 8401 };
-
-export const DEFAULT_LIMITS: LimitConfig = {
-  bodyBytes: 32 * MIB,
-  bodyMemoryBytes: 256 * MIB,
-  headersBytes: 16 * KIB,
-  headerCount: 100,
-  jsonDepth: 64,
-  jsonValues: 100_000,
-  connections: 4000,
-  connectionsPerAddress: 500,
-  bodyRateBytes: KIB,
-  readRateBytes: 8 * KIB,
-  requests: 2000,
-  requestsPerKey: 256,
-  requestsPerAddress: 500,
-  attempts: 6,
-  authFailuresPerMinute: 30,
-  handshakes: 64,
-  links: 4000,
-};
-
-export const DEFAULT_TIMEOUTS: TimeoutConfig = {
-  connectMs: 5 * SECOND,
-  firstTokenMs: 60 * SECOND,
-  firstTokenColdMs: 5 * MINUTE,
-  firstTokenColdPerGibMs: 20 * SECOND,
-  firstTokenProviderMs: 15 * SECOND,
-  betweenTokensMs: 120 * SECOND,
-  betweenTokensProviderMs: 60 * SECOND,
-  totalMs: 60 * MINUTE,
-  holdMs: 10 * SECOND,
-  loadingMs: 2 * MINUTE,
-  keepAliveMs: 15 * SECOND,
-  callerIdleMs: 300 * SECOND,
-  requestHeadMs: 15 * SECOND,
-  requestBodyMs: 120 * SECOND,
-  idleMs: 75 * SECOND,
-  drainMs: 10 * MINUTE,
-};
-
-export const DEFAULT_QUEUE: QueueConfig = {
-  requests: 512,
-  bytes: 64 * MIB,
-  waitMs: 60 * SECOND,
-  wakeMs: 180 * SECOND,
-  weights: new Map(),
-};
-
-/** What TLS and CORS are where the file turns them on and says no more. */
-export const DEFAULT_EDGE = {
-  minVersion: "1.3",
-  hstsMs: 365 * DAY,
-  directory: "https://acme-v02.api.letsencrypt.org/directory",
-  challenge: "http-01",
-  corsMaxAgeMs: 10 * MINUTE,
-} as const;
-
-/** Where the file turns capture on and says no more. */
-export const DEFAULT_CAPTURE: CaptureConfig = { maxRetentionMs: 7 * DAY, itemBytes: 256 * KIB, totalBytes: 256 * MIB };
-
-export const DEFAULT_STORAGE: StorageConfig = {
-  capture: null,
-  requestRetentionMs: 90 * DAY,
-  auditRetentionMs: null,
-  syncEveryMs: 1 * SECOND,
-};
-
-/** The automatic rule where the file turns it on and says no more. */
-export const DEFAULT_AUTOMATIC: AutomaticRule = {
-  failures: 3,
-  withinMs: MINUTE,
-  share: 0.5,
-  holdMs: 5 * MINUTE,
-  maxHoldMs: 60 * MINUTE,
-};
-
-export const DEFAULT_CONTINUITY: ContinuityConfig = {
-  contingency: { rampMs: 10 * MINUTE, automatic: null, windows: [] },
-  approvals: { requests: 100, waitMs: 5 * MINUTE },
-  drills: [],
-};
-
-/** Everything at its default, for programs and tests that need no file. */
-export function defaultConfig(dataFolder: string): ResolvedConfig {
-  return {
-    file: null,
-    dataFolder,
-    logLevel: "info",
-    gateway: {
-      listen: DEFAULT_LISTEN,
-      publicUrl: null,
-      tls: null,
-      plainListen: null,
-      cors: null,
-      agents: null,
-      admin: { listen: DEFAULT_ADMIN_LISTEN, tls: null, hosts: [] },
-      trustedProxies: [],
-      limits: DEFAULT_LIMITS,
-      timeouts: DEFAULT_TIMEOUTS,
-      queue: DEFAULT_QUEUE,
-      fields: DEFAULT_FIELD_POLICY,
-      optional: [],
-    },
-    endpoints: [],
-    access: { rules: [] },
-    storage: DEFAULT_STORAGE,
-    nodes: [],
-    providers: [],
-    models: [],
-    keyTemplates: new Map(),
-    prices: [],
-    continuity: DEFAULT_CONTINUITY,
-    alerts: DEFAULT_ALERTS,
-    agent: {
-      gateway: null,
-      node: null,
-      discover: true,
-      wakeOnLan: false,
-      engines: [],
-      started: [],
-      embedded: { mode: "auto", modelPath: null },
-      guard: { fields: DEFAULT_FIELD_POLICY, remoteModels: [] },
-    },
-  };
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { PlayedTarget } from "../../test/support/played-target.ts";
-import { DEFAULT_AUTOMATIC, DEFAULT_CONTINUITY, defaultConfig } from "../config/resolved.ts";
+import { DEFAULT_AUTOMATIC, DEFAULT_CONTINUITY, defaultConfig } from "../config/defaults.ts";
 import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { Closers } from "../lib/closers.ts";

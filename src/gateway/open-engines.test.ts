@@ -1,7 +1,8 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, it } from "vitest";
-import { defaultConfig, type ResolvedConfig } from "../config/resolved.ts";
+import { defaultConfig } from "../config/defaults.ts";
+import type { ResolvedConfig } from "../config/resolved.ts";
 import { systemClock } from "../lib/clock.ts";
 import { findOpenEngines } from "./open-engines.ts";
 

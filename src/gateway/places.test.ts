@@ -9,7 +9,8 @@ import { DEFAULT_ENDPOINT } from "../access/endpoint.ts";
 import { Keyring } from "../access/keyring.ts";
 import { AdminClient } from "../admin/client.ts";
 import { socketTransport } from "../admin/transport.ts";
-import { defaultConfig, type ResolvedConfig } from "../config/resolved.ts";
+import { defaultConfig } from "../config/defaults.ts";
+import type { ResolvedConfig } from "../config/resolved.ts";
 import {
   answerFrom,
   chunk,

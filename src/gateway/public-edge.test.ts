@@ -12,7 +12,8 @@ import { makeAuthority, makeCertificate } from "../../test/support/certificate.t
 import { FREE, gatewayConfig } from "../../test/support/gateway-config.ts";
 import { AdminClient } from "../admin/client.ts";
 import { socketTransport } from "../admin/transport.ts";
-import { DEFAULT_EDGE, type GatewayConfig, type TlsConfig } from "../config/resolved.ts";
+import { DEFAULT_EDGE } from "../config/defaults.ts";
+import type { GatewayConfig, TlsConfig } from "../config/resolved.ts";
 import { type RunningGateway, startGateway } from "./main.ts";
 
 const PAGE = "https://app.example.org";

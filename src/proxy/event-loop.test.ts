@@ -3,7 +3,7 @@ import { type DataPlane, startDataPlane } from "../../test/support/data-plane.ts
 import { LARGE_OPERATIONS, largeBodies } from "../../test/support/large-bodies.ts";
 import { longestTurnMs, TURN_BOUND_MS } from "../../test/support/longest-turn.ts";
 import type { PlayedTarget } from "../../test/support/played-target.ts";
-import { DEFAULT_LIMITS } from "../config/resolved.ts";
+import { DEFAULT_LIMITS } from "../config/defaults.ts";
 import { operationById } from "../dialects/operations.ts";
 
 // One event loop serves everybody: a body must not keep it to itself.

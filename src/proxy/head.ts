@@ -1,4 +1,4 @@
-import { DEFAULT_LIMITS } from "../config/resolved.ts";
+import { DEFAULT_LIMITS } from "../config/defaults.ts";
 import { PosternError } from "../errors.ts";
 import type { BodyCoding } from "./decode-body.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { PlayedTarget } from "../../test/support/played-target.ts";
-import { DEFAULT_TIMEOUTS } from "../config/resolved.ts";
+import { DEFAULT_TIMEOUTS } from "../config/defaults.ts";
 import { betweenTokensLimitMs, firstTokenLimitMs } from "./target-times.ts";
 
 const CLOUD = Object.assign(new PlayedTarget("m", "cloud"), {

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { basename } from "node:path";
 import { LLMock } from "@copilotkit/aimock";
-import type { AgentConfig } from "../../src/config/resolved.ts";
+import type { AgentConfig } from "../../src/config/agent-config.ts";
 import { DEMO_SENTENCE, ensureDemoModel } from "../../src/engines/embedded/demo-model.ts";
 import type { EngineKind } from "../../src/tunnel/link.ts";
 import type { FakeKind } from "../support/fake-engine/clothes.ts";

@@ -11,15 +11,8 @@ import { KeyLimits, type Seed } from "../../src/access/key-limits.ts";
 import { Keyring } from "../../src/access/keyring.ts";
 import { Places } from "../../src/access/places.ts";
 import type { KeyPolicy } from "../../src/access/policy.ts";
-import {
-  DEFAULT_CONTINUITY,
-  DEFAULT_LIMITS,
-  DEFAULT_QUEUE,
-  DEFAULT_TIMEOUTS,
-  type LimitConfig,
-  type QueueConfig,
-  type TimeoutConfig,
-} from "../../src/config/resolved.ts";
+import { DEFAULT_CONTINUITY, DEFAULT_LIMITS, DEFAULT_QUEUE, DEFAULT_TIMEOUTS } from "../../src/config/defaults.ts";
+import type { LimitConfig, QueueConfig, TimeoutConfig } from "../../src/config/resolved.ts";
 import { Approvals } from "../../src/continuity/approvals.ts";
 import { ContingencyBook } from "../../src/continuity/contingency-book.ts";
 import { DEFAULT_FIELD_POLICY } from "../../src/dialects/field-policy.ts";

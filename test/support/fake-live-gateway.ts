@@ -4,7 +4,7 @@ import { Places } from "../../src/access/places.ts";
 import type { LiveAlerts, LiveGateway } from "../../src/admin/context.ts";
 import type { ModelTargetView, ProbeInput, ProbeResult } from "../../src/admin/contract.ts";
 import type { LiveDrills } from "../../src/admin/live-drills.ts";
-import { DEFAULT_CONTINUITY } from "../../src/config/resolved.ts";
+import { DEFAULT_CONTINUITY } from "../../src/config/defaults.ts";
 import { Approvals } from "../../src/continuity/approvals.ts";
 import { ContingencyBook } from "../../src/continuity/contingency-book.ts";
 import type { DrillRecord } from "../../src/continuity/drill/record.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import type { RequestView } from "../../src/admin/contract-usage.ts";
 import { startAgent } from "../../src/agent/main.ts";
-import { defaultConfig } from "../../src/config/resolved.ts";
+import { defaultConfig } from "../../src/config/defaults.ts";
 import { Closers } from "../../src/lib/closers.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { type CallerView, readView } from "./caller-view.ts";

@@ -1,9 +1,5 @@
-import {
-  type DirectNodeConfig,
-  defaultConfig,
-  type GatewayConfig,
-  type ResolvedConfig,
-} from "../../src/config/resolved.ts";
+import { defaultConfig } from "../../src/config/defaults.ts";
+import type { DirectNodeConfig, GatewayConfig, ResolvedConfig } from "../../src/config/resolved.ts";
 
 /** Any free port of loopback. */
 export const FREE = { host: "127.0.0.1", port: 0 };
