@@ -173,12 +173,12 @@ const CASES: Record<string, Case> = {
     action: "alerts.silence",
   },
   "DELETE /alerts/silences/{silence}": {
-    prepare: async () => ({ silence: (await admin.owner.listAlerts()).silences[0]?.id ?? "" }),
+    prepare: async () => ({ silence: (await admin.owner.alerts.list()).silences[0]?.id ?? "" }),
     action: "alerts.unsilence",
   },
   "POST /alerts/{alert}/ack": {
     async prepare() {
-      const alert = (await admin.owner.listAlerts()).firing[0]?.id ?? "";
+      const alert = (await admin.owner.alerts.list()).firing[0]?.id ?? "";
       const { severity, key, ...times } = { severity: "warning", key: "forge", startedAtMs: 1, firedAtMs: 2 };
       const state = { resolvedAtMs: null, toldAtMs: null, ack: null };
       const record = { id: alert, rule: "node-away", key, severity, summary: "away", labels: {}, ...times, ...state };

@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { type DrillRecord, drillRecord } from "../continuity/drill/record.ts";
-import type { AdminRequest } from "./client.ts";
+import { type Ask, type Input, SLOW_TIMEOUT_MS, searchOf } from "./ask.ts";
 import {
   type DrillPlanView,
   type DrillQuery,
@@ -15,21 +15,6 @@ import {
   type NoteDrillInput,
   type startDrillInput,
 } from "./contract-drills.ts";
-
-/** One call of the admin contract. */
-export type Ask = <Schema extends z.ZodType>(
-  method: AdminRequest["method"],
-  path: string,
-  answer: Schema,
-  body?: unknown,
-  timeoutMs?: number,
-) => Promise<z.output<Schema>>;
-
-/** An input as whoever asks writes it: what has a default may be left out. */
-export type Input<T> = { [Field in keyof T]?: T[Field] | undefined };
-
-/** Added to what a probe or a backup takes by itself. */
-export const SLOW_TIMEOUT_MS = 15 * 60_000;
 
 /** The part of the admin contract about failover drills, from the asking side. As `AdminClient`. */
 export class DrillClient {
@@ -74,10 +59,4 @@ export class DrillClient {
   windows(hours: number): Promise<DrillWindows> {
     return this.#ask("GET", `/drill-windows?hours=${hours}`, drillWindows);
   }
-}
-
-/** The query of a path, those without a value left out. */
-export function searchOf(query: Readonly<Record<string, string | number | undefined>>): string {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined);
-  return given.length === 0 ? "" : `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
 }

@@ -1,32 +1,7 @@
-import type { z } from "zod";
-import { ERRORS, type ErrorCode, PosternError } from "../errors.ts";
-import { type Ask, DrillClient, type Input, SLOW_TIMEOUT_MS, searchOf } from "./client-drills.ts";
-import {
-  ADMIN_PREFIX,
-  adminError,
-  type BackupResult,
-  backupResult,
-  type InvitedNode,
-  type InviteNodeInput,
-  invitedNode,
-  type ModelView,
-  modelList,
-  modelView,
-  type NodeView,
-  nodeList,
-  nodeView,
-  type ProbeInput,
-  type ProbeResult,
-  probeResult,
-  type RemovedNode,
-  type RollBackInput,
-  removedNode,
-  type Status,
-  status,
-  type UpdateNodeInput,
-  type WakeInput,
-  type WeightInput,
-} from "./contract.ts";
+import { type AdminTransport, type Ask, createAsk, type Input, SLOW_TIMEOUT_MS, searchOf } from "./ask.ts";
+import { AlertClient } from "./client-alerts.ts";
+import { DrillClient } from "./client-drills.ts";
+import { type BackupResult, backupResult } from "./contract.ts";
 import {
   type CreatedToken,
   type CreateTokenInput,
@@ -46,22 +21,6 @@ import {
   user,
   userList,
 } from "./contract-access.ts";
-import {
-  type Acknowledged,
-  type AlertHistoryPage,
-  type AlertHistoryQuery,
-  type AlertList,
-  type AlertRuleView,
-  type AlertTest,
-  acknowledged,
-  alertHistory,
-  alertList,
-  alertRules,
-  alertTest,
-  type SilenceInput,
-  type SilenceView,
-  silenceView,
-} from "./contract-alerts.ts";
 import { type CaptureView, captureView } from "./contract-captures.ts";
 import {
   type ApprovalsView,
@@ -87,6 +46,28 @@ import {
   type UpdateKeyInput,
 } from "./contract-keys.ts";
 import {
+  type ModelView,
+  modelList,
+  modelView,
+  type ProbeInput,
+  type ProbeResult,
+  probeResult,
+  type RollBackInput,
+  type WeightInput,
+} from "./contract-models.ts";
+import {
+  type InvitedNode,
+  type InviteNodeInput,
+  invitedNode,
+  type NodeView,
+  nodeList,
+  nodeView,
+  type RemovedNode,
+  removedNode,
+  type UpdateNodeInput,
+  type WakeInput,
+} from "./contract-nodes.ts";
+import {
   type AuditListQuery,
   type AuditPage,
   type AuditVerdictView,
@@ -96,8 +77,8 @@ import {
   type RequestQuery,
   requestPage,
 } from "./contract-records.ts";
+import { type Status, status } from "./contract-status.ts";
 import { type RequestView, requestView, type UsageGroup, type UsageReport, usageReport } from "./contract-usage.ts";
-
 import {
   type AddressTest,
   addressTest,
@@ -116,39 +97,22 @@ import {
   type UpdateEndpointInput,
 } from "./places-contract.ts";
 
-export interface AdminRequest {
-  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-  /** With prefix and query. */
-  path: string;
-  /** Sent as JSON; undefined: no body. */
-  body: unknown;
-  signal: AbortSignal;
-}
-
-/** Carries a request to wherever `/admin/v1` is: a socket, another machine, or the same process. */
-export interface AdminTransport {
-  /** Rejects with `gateway_unreachable` when nothing answers, and with the signal's reason. */
-  send(request: AdminRequest): Promise<{ status: number; text: string }>;
-  close(): Promise<void>;
-}
-
-const TIMEOUT_MS = 30_000;
-
 /**
  * The admin contract from the asking side. Each method rejects with the `PosternError` that the gateway answered, with
  * `gateway_unreachable`, or with the signal's reason; the default deadline is 30 s, for probes and backups 15 min.
  */
 export class AdminClient {
   readonly #transport: AdminTransport;
-  readonly #signal: AbortSignal | undefined;
+  readonly #ask: Ask;
+  readonly alerts: AlertClient;
   /** Failover drills. */
   readonly drills: DrillClient;
 
   constructor(transport: AdminTransport, signal?: AbortSignal) {
     this.#transport = transport;
-    this.#signal = signal;
-    const ask: Ask = (...asked) => this.#ask(...asked);
-    this.drills = new DrillClient(ask);
+    this.#ask = createAsk(transport, signal);
+    this.alerts = new AlertClient(this.#ask);
+    this.drills = new DrillClient(this.#ask);
   }
 
   status(): Promise<Status> {
@@ -380,86 +344,7 @@ export class AdminClient {
     return this.#ask("POST", "/setup-link", setupLink, { onlyOnce });
   }
 
-  listAlerts(): Promise<AlertList> {
-    return this.#ask("GET", "/alerts", alertList);
-  }
-
-  async alertRules(): Promise<AlertRuleView[]> {
-    return (await this.#ask("GET", "/alerts/rules", alertRules)).rules;
-  }
-
-  alertHistory(query: Partial<AlertHistoryQuery>): Promise<AlertHistoryPage> {
-    return this.#ask("GET", `/alerts/history${searchOf(query)}`, alertHistory);
-  }
-
-  testAlerts(channel: string | null): Promise<AlertTest> {
-    return this.#ask("POST", "/alerts/test", alertTest, { channel }, SLOW_TIMEOUT_MS);
-  }
-
-  silenceAlerts(input: Omit<SilenceInput, "key"> & Input<SilenceInput>): Promise<SilenceView> {
-    return this.#ask("POST", "/alerts/silences", silenceView, input);
-  }
-
-  unsilenceAlerts(id: string): Promise<SilenceView> {
-    return this.#ask("DELETE", `/alerts/silences/${encodeURIComponent(id)}`, silenceView);
-  }
-
-  acknowledgeAlert(id: string, note: string | null): Promise<Acknowledged> {
-    return this.#ask("POST", `/alerts/${encodeURIComponent(id)}/ack`, acknowledged, { note });
-  }
-
   close(): Promise<void> {
     return this.#transport.close();
   }
-
-  async #ask<Schema extends z.ZodType>(
-    method: AdminRequest["method"],
-    path: string,
-    schema: Schema,
-    body?: unknown,
-    timeoutMs = TIMEOUT_MS,
-  ): Promise<z.output<Schema>> {
-    const deadline = AbortSignal.timeout(timeoutMs);
-    const signal = this.#signal === undefined ? deadline : AbortSignal.any([this.#signal, deadline]);
-    const answer = await this.#transport.send({ method, path: `${ADMIN_PREFIX}${path}`, body, signal });
-    const json = parseJson(answer.text);
-    if (answer.status >= 300) throw toError(answer.status, json);
-    const result = schema.safeParse(json);
-    if (result.success) return result.data;
-    throw new PosternError("version_mismatch", {
-      message: `The gateway's answer to ${method} ${ADMIN_PREFIX}${path.split("?")[0]} is not one that this version understands`,
-      hint: "Use the same version of Postern on both sides.",
-      detail: {
-        faults: result.error.issues.map(({ path: at, message }) => ({ path: at.map(String).join("."), message })),
-      },
-    });
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function toError(httpStatus: number, json: unknown): PosternError {
-  const parsed = adminError.safeParse(json);
-  if (!parsed.success) {
-    return new PosternError("gateway_unreachable", {
-      message: `Something that is not a Postern gateway answered with HTTP status ${httpStatus}`,
-    });
-  }
-  const { code, message, hint, faults } = parsed.data.error;
-  return new PosternError(isErrorCode(code) ? code : "internal", {
-    message,
-    ...(hint === null ? {} : { hint }),
-    ...(faults === undefined ? {} : { detail: { faults } }),
-  });
-}
-
-// A newer gateway may have codes that this version does not know.
-function isErrorCode(code: string): code is ErrorCode {
-  return Object.hasOwn(ERRORS, code);
 }

@@ -7,21 +7,7 @@ import type { SteeringBook } from "../routing/steering-book.ts";
 import type { NodeRecord } from "../storage/store.ts";
 import type { Link, NodeReport } from "../tunnel/link.ts";
 import type { ApprovalDesk } from "./approval-admin.ts";
-import type {
-  BackupResult,
-  InvitedNode,
-  InviteNodeInput,
-  ModelView,
-  NodeView,
-  ProbeInput,
-  ProbeResult,
-  RemovedNode,
-  RollBackInput,
-  Status,
-  UpdateNodeInput,
-  WakeInput,
-  WeightInput,
-} from "./contract.ts";
+import type { BackupResult } from "./contract.ts";
 import type {
   ChangePasswordInput,
   CreatedToken,
@@ -73,6 +59,15 @@ import type {
   StartDrillInput,
 } from "./contract-drills.ts";
 import type { CreatedKey, CreateKeyInput, KeyView, RotateKeyInput, UpdateKeyInput } from "./contract-keys.ts";
+import type { ModelView, ProbeInput, ProbeResult, RollBackInput, WeightInput } from "./contract-models.ts";
+import type {
+  InvitedNode,
+  InviteNodeInput,
+  NodeView,
+  RemovedNode,
+  UpdateNodeInput,
+  WakeInput,
+} from "./contract-nodes.ts";
 import type {
   AuditAnchor,
   AuditListQuery,
@@ -83,6 +78,7 @@ import type {
   RequestQuery,
   Settings,
 } from "./contract-records.ts";
+import type { Status } from "./contract-status.ts";
 import type { RequestView, UsageGroup, UsageReport } from "./contract-usage.ts";
 import type { LiveDrills } from "./live-drills.ts";
 import type {

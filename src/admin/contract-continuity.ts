@@ -1,5 +1,28 @@
 import { z } from "zod";
-import { configName, contingencyScope, label, timestamp } from "./contract.ts";
+import { CAUSES } from "../continuity/contingency-state.ts";
+import { configName, label, timestamp } from "./contract.ts";
+
+/** A scope that is not normal. */
+export const contingencyScope = z.object({
+  /** Null: everything. */
+  workflow: z.string().nullable(),
+  /** `returning`: a growing share of requests may use providers again. */
+  state: z.enum(["contingency", "returning"]),
+  causes: z.array(
+    z.object({
+      cause: z.enum(CAUSES),
+      reason: z.string(),
+      by: z.string(),
+      sinceMs: timestamp,
+      /** Null: until somebody ends it. */
+      expiresAtMs: timestamp.nullable(),
+    }),
+  ),
+  /** Part of the requests that may use providers, 0 to 1. */
+  share: z.number(),
+  /** When all of them may again; null while in contingency. */
+  normalAtMs: timestamp.nullable(),
+});
 
 /** The part of the contract about what happens when providers or nodes are away. */
 

@@ -15,7 +15,8 @@ import { actorOf, type Caller } from "./caller.ts";
 import { createCaptureAdmin } from "./capture-admin.ts";
 import type { AdminContext, LiveGateway } from "./context.ts";
 import { createContingencyAdmin } from "./contingency-admin.ts";
-import type { ModelView, Status } from "./contract.ts";
+import type { ModelView } from "./contract-models.ts";
+import type { Status } from "./contract-status.ts";
 import { createDrillAdmin } from "./drill-admin.ts";
 import { createEndpointAdmin } from "./endpoint-admin.ts";
 import { createKeyAdmin } from "./key-admin.ts";
@@ -161,7 +162,8 @@ function openAlerts(live: CallParts["live"]): Status["alerts"] {
 
 /** The larger the worse. An older gateway may have had other words. */
 function rankOf(severity: string): number {
-  return SEVERITIES.findIndex((one) => one === severity);
+  const severities: readonly string[] = SEVERITIES;
+  return severities.indexOf(severity);
 }
 
 /** Whether a model that nodes should serve is left to providers. */

@@ -5,7 +5,7 @@ import { PosternError, toPosternError } from "../errors.ts";
 import { STEERING_SETTING, type WakeSetting, withoutNode } from "../routing/steering.ts";
 import type { InvitationRecord, NodeChanges, NodeRecord } from "../storage/store.ts";
 import type { AdminContext } from "./context.ts";
-import type { InviteNodeInput, NodeView } from "./contract.ts";
+import type { InviteNodeInput, NodeView } from "./contract-nodes.ts";
 import type { CallParts } from "./create-context.ts";
 import { joinLine } from "./join-line.ts";
 import { toDirectNodeView, toInvitationView, toNodeView } from "./node-view.ts";

@@ -2,7 +2,7 @@ import type { DirectNodeConfig } from "../config/resolved.ts";
 import type { ConnectorRecord, InvitationRecord, NodeRecord } from "../storage/store.ts";
 import type { Link, NodeReport } from "../tunnel/link.ts";
 import type { LiveGateway } from "./context.ts";
-import type { InvitationView, LinkView, NodeView } from "./contract.ts";
+import type { InvitationView, LinkView, NodeView } from "./contract-nodes.ts";
 
 interface NodeFacts {
   node: NodeRecord;

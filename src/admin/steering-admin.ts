@@ -12,7 +12,8 @@ import {
 import { noWeights, SteeringBook } from "../routing/steering-book.ts";
 import { actorOf } from "./caller.ts";
 import type { AdminContext } from "./context.ts";
-import type { ModelView, NodeView } from "./contract.ts";
+import type { ModelView } from "./contract-models.ts";
+import type { NodeView } from "./contract-nodes.ts";
 import type { CallParts } from "./create-context.ts";
 
 type SteeringMethods = Pick<

@@ -3,7 +3,7 @@ import https from "node:https";
 import type { FastifyInstance } from "fastify";
 import { PosternError } from "../errors.ts";
 import type { Secret } from "../lib/secret.ts";
-import type { AdminRequest, AdminTransport } from "./client.ts";
+import type { AdminRequest, AdminTransport } from "./ask.ts";
 
 /** Largest answer that is read. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { ModelView, ProbeResult } from "../admin/contract.ts";
+import type { ModelView, ProbeResult } from "../admin/contract-models.ts";
 import { QUIET_LIMIT_MS, waitForFirstModel } from "./first-model.ts";
 
 function model(

@@ -1,5 +1,5 @@
 import type { AdminClient } from "../admin/client.ts";
-import type { ModelView } from "../admin/contract.ts";
+import type { ModelView } from "../admin/contract-models.ts";
 
 /** Between two looks at the catalogue, which is in the gateway's memory. */
 const LOOK_AGAIN_MS = 100;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { directNode } from "../../test/support/gateway-config.ts";
-import type { Status } from "../admin/contract.ts";
+import type { Status } from "../admin/contract-status.ts";
 import type { UsageReport } from "../admin/contract-usage.ts";
 import { defaultConfig } from "../config/defaults.ts";
 import { chooseEngines } from "./choose-engines.ts";

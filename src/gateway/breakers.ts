@@ -1,4 +1,4 @@
-import type { BreakerStatus } from "../admin/contract.ts";
+import type { BreakerStatus } from "../admin/contract-status.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type Target, targetLabel } from "../proxy/target.ts";
 import type { BreakerState } from "../routing/circuit-breaker.ts";

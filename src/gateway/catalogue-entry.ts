@@ -1,4 +1,4 @@
-import type { ModelTargetView } from "../admin/contract.ts";
+import type { ModelTargetView } from "../admin/contract-models.ts";
 import type { ListedModel } from "../dialects/listed-model.ts";
 import type { CatalogueEntry, Target } from "../proxy/target.ts";
 import type { Strategy } from "../routing/strategy.ts";

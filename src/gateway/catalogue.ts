@@ -1,4 +1,4 @@
-import type { ModelView } from "../admin/contract.ts";
+import type { ModelView } from "../admin/contract-models.ts";
 import { ollamaNameVariants } from "../dialects/ollama/model-names.ts";
 import { matchesGlob } from "../lib/glob.ts";
 import type { Catalogue, CatalogueEntry } from "../proxy/target.ts";

@@ -1,5 +1,5 @@
 import type { AddressInfo } from "node:net";
-import type { ListenerView } from "../admin/contract.ts";
+import type { ListenerView } from "../admin/contract-status.ts";
 import { formatListen } from "../config/listen-address.ts";
 import { reachOf } from "../config/reach.ts";
 import type { ResolvedConfig } from "../config/resolved.ts";

@@ -2,7 +2,7 @@ import type { KeyLimits } from "../access/key-limits.ts";
 import type { Keyring } from "../access/keyring.ts";
 import type { ApprovalDesk } from "../admin/approval-admin.ts";
 import type { LiveAlerts, LiveGateway } from "../admin/context.ts";
-import type { Status } from "../admin/contract.ts";
+import type { Status } from "../admin/contract-status.ts";
 import type { LiveDrills } from "../admin/live-drills.ts";
 import type { ContingencyBook } from "../continuity/contingency-book.ts";
 import type { Clock } from "../lib/clock.ts";

@@ -1,4 +1,4 @@
-import type { ModelView } from "../admin/contract.ts";
+import type { ModelView } from "../admin/contract-models.ts";
 import type { LiveEntry } from "./catalogue-entry.ts";
 
 /** What the catalogue knows, for its view. */

@@ -1,4 +1,4 @@
-import type { ProbeInput, ProbeResult } from "../admin/contract.ts";
+import type { ProbeInput, ProbeResult } from "../admin/contract-models.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Catalogue } from "../proxy/target.ts";
 import { probeTarget } from "./probe-target.ts";

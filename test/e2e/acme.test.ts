@@ -3,7 +3,7 @@ import { request } from "node:https";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Status } from "../../src/admin/contract.ts";
+import type { Status } from "../../src/admin/contract-status.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Pebble, startPebble } from "../support/pebble.ts";
 import { cleanUp, Postern, postern, temporaryFolder } from "../support/postern.ts";

@@ -2,7 +2,7 @@ import type { KeyRecord } from "../../src/access/key.ts";
 import { Keyring } from "../../src/access/keyring.ts";
 import { Places } from "../../src/access/places.ts";
 import type { LiveAlerts, LiveGateway } from "../../src/admin/context.ts";
-import type { ModelTargetView, ProbeInput, ProbeResult } from "../../src/admin/contract.ts";
+import type { ModelTargetView, ProbeInput, ProbeResult } from "../../src/admin/contract-models.ts";
 import type { LiveDrills } from "../../src/admin/live-drills.ts";
 import { DEFAULT_CONTINUITY } from "../../src/config/defaults.ts";
 import { Approvals } from "../../src/continuity/approvals.ts";

@@ -1,4 +1,4 @@
-import { modelList, modelView, probeInput, probeResult, rollBackInput, weightInput } from "../contract.ts";
+import { modelList, modelView, probeInput, probeResult, rollBackInput, weightInput } from "../contract-models.ts";
 import { route } from "./route.ts";
 
 /** `/models`: the catalogue, one smallest request to one of them, and weights. */

@@ -1,6 +1,5 @@
+import { forceInput, forceQuery } from "../contract.ts";
 import {
-  forceInput,
-  forceQuery,
   invitedNode,
   inviteNodeInput,
   nodeList,
@@ -8,7 +7,7 @@ import {
   removedNode,
   updateNodeInput,
   wakeInput,
-} from "../contract.ts";
+} from "../contract-nodes.ts";
 import { route } from "./route.ts";
 
 /** `/nodes`: list, invite, show, update, drain, resume, remove. */

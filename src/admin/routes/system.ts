@@ -1,5 +1,6 @@
-import { backupInput, backupResult, status } from "../contract.ts";
+import { backupInput, backupResult } from "../contract.ts";
 import { health, settings } from "../contract-records.ts";
+import { status } from "../contract-status.ts";
 import { route } from "./route.ts";
 
 /** `/status`, `/health`, `/settings` and `/backup`. */

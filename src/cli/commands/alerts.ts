@@ -38,7 +38,7 @@ export function addAlertsCommand(program: Command, commands: CommandSet): void {
       if (options.history !== true) {
         const given = (["rule", "since", "limit"] as const).find((name) => options[name] !== undefined);
         if (given !== undefined) throw usageError(`--${given} is for --history`);
-        const list = await withAdmin(options, (admin) => admin.listAlerts());
+        const list = await withAdmin(options, (admin) => admin.alerts.list());
         output.result(list, (paint) => renderList(list, paint, Date.now()));
         return undefined;
       }
@@ -50,7 +50,7 @@ export function addAlertsCommand(program: Command, commands: CommandSet): void {
         ...(options.rule === undefined ? {} : { rule: options.rule as SilenceInput["rule"] & AlertRuleView["name"] }),
         ...(options.since === undefined ? {} : { sinceMs: readMoment("--since", options.since, Date.now()) }),
       };
-      const page = await withAdmin(options, (admin) => admin.alertHistory(query));
+      const page = await withAdmin(options, (admin) => admin.alerts.history(query));
       output.result(page, (paint) => renderHistory(page, paint));
       return undefined;
     },
@@ -61,7 +61,7 @@ export function addAlertsCommand(program: Command, commands: CommandSet): void {
     [["postern alerts rules", "what is watched"]],
     async ({ options, output }) => {
       const { withAdmin } = await import("../admin-session.ts");
-      const rules = await withAdmin(options, (admin) => admin.alertRules());
+      const rules = await withAdmin(options, (admin) => admin.alerts.rules());
       output.result({ rules }, (paint) => renderRules(rules, paint));
       return undefined;
     },
@@ -77,7 +77,7 @@ export function addAlertsCommand(program: Command, commands: CommandSet): void {
     ],
     async ({ options, args, output }) => {
       const { withAdmin } = await import("../admin-session.ts");
-      const test = await withAdmin(options, (admin) => admin.testAlerts(args[0] ?? null));
+      const test = await withAdmin(options, (admin) => admin.alerts.test(args[0] ?? null));
       output.result(test, (paint) => renderTest(test, paint));
       return test.results.every((one) => one.isDelivered) ? 0 : 1;
     },
@@ -103,7 +103,7 @@ export function addAlertsCommand(program: Command, commands: CommandSet): void {
         reason: options.reason ?? "",
         ...(options.key === undefined ? {} : { key: options.key }),
       };
-      const silence = await withAdmin(options, (admin) => admin.silenceAlerts(input));
+      const silence = await withAdmin(options, (admin) => admin.alerts.silence(input));
       output.result(silence, (paint) => renderSilence(silence, paint));
       return undefined;
     },
@@ -114,7 +114,7 @@ export function addAlertsCommand(program: Command, commands: CommandSet): void {
     [["postern alerts unsilence 3f0c…", "the work is done"]],
     async ({ options, args, output }) => {
       const { withAdmin } = await import("../admin-session.ts");
-      const silence = await withAdmin(options, (admin) => admin.unsilenceAlerts(args[0] ?? ""));
+      const silence = await withAdmin(options, (admin) => admin.alerts.unsilence(args[0] ?? ""));
       output.result(silence, () => `The silence of ${silence.rule} is over.`);
       return undefined;
     },
@@ -128,7 +128,7 @@ export function addAlertsCommand(program: Command, commands: CommandSet): void {
     [["postern alerts ack 0193… --note 'on my way'", "no more repeats of this one"]],
     async ({ options, args, output }) => {
       const { withAdmin } = await import("../admin-session.ts");
-      const done = await withAdmin(options, (admin) => admin.acknowledgeAlert(args[0] ?? "", options.note ?? null));
+      const done = await withAdmin(options, (admin) => admin.alerts.acknowledge(args[0] ?? "", options.note ?? null));
       output.result(done, () => `Acknowledged by ${harmless(done.ack.by)} at ${formatTime(done.ack.atMs)}.`);
       return undefined;
     },

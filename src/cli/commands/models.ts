@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { ModelView } from "../../admin/contract.ts";
+import type { ModelView } from "../../admin/contract-models.ts";
 import { formatBytes } from "../format.ts";
 import { type CommandSet, usageError } from "../invocation.ts";
 import type { Paint } from "../output.ts";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { InvitedNode, NodeView, UpdateNodeInput } from "../../admin/contract.ts";
+import type { InvitedNode, NodeView, UpdateNodeInput } from "../../admin/contract-nodes.ts";
 import { formatBytes, formatRelative, formatTime } from "../format.ts";
 import { type CommandSet, usageError } from "../invocation.ts";
 import type { Paint } from "../output.ts";

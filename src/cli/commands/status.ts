@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import type { BreakerStatus, ListenerView, Status } from "../../admin/contract.ts";
 import type { ProviderView } from "../../admin/contract-providers.ts";
+import type { BreakerStatus, ListenerView, Status } from "../../admin/contract-status.ts";
 import { formatRelative } from "../format.ts";
 import type { CommandSet } from "../invocation.ts";
 import type { Paint } from "../output.ts";

@@ -70,24 +70,24 @@ function untilSo(check: () => Promise<void> | void): Promise<void> {
 }
 
 test("a gateway tells that its only node is away, once, and that it is back; the history has the proof", async () => {
-  expect((await admin.listAlerts()).firing).toEqual([]);
+  expect((await admin.alerts.list()).firing).toEqual([]);
   engine.answerWith(answerFrom({}));
   await untilSo(() => expect(receiver.received).toHaveLength(1));
   expect(receiver.received[0]?.json()).toMatchObject({
     status: "firing",
     alerts: [{ labels: { alertname: "all-nodes-away", severity: "critical" } }],
   });
-  const { firing } = await admin.listAlerts();
+  const { firing } = await admin.alerts.list();
   expect(firing.map(({ rule }) => rule).sort()).toEqual(["all-nodes-away", "node-away"]);
   const all = firing.find(({ rule }) => rule === "all-nodes-away");
   expect(all?.nextStep).toContain("postern nodes list");
-  await admin.acknowledgeAlert(all?.id ?? "", "on my way");
+  await admin.alerts.acknowledge(all?.id ?? "", "on my way");
 
   engine.answerWith(answerFrom(LISTS));
   await untilSo(() => expect(receiver.received).toHaveLength(2));
   expect(receiver.received[1]?.json()).toMatchObject({ status: "resolved" });
   await untilSo(async () => {
-    const { alerts } = await admin.alertHistory({ rule: "all-nodes-away" });
+    const { alerts } = await admin.alerts.history({ rule: "all-nodes-away" });
     expect(alerts).toMatchObject([{ ack: { note: "on my way" }, resolvedAtMs: expect.any(Number) }]);
     expect(alerts[0]?.deliveries.map(({ status, isDelivered }) => [status, isDelivered])).toEqual([
       ["firing", true],
@@ -95,8 +95,8 @@ test("a gateway tells that its only node is away, once, and that it is back; the
     ]);
   });
   // Nobody was told of the one node: it was the same thing.
-  const { alerts } = await admin.alertHistory({ rule: "node-away" });
+  const { alerts } = await admin.alerts.history({ rule: "node-away" });
   expect(alerts).toMatchObject([{ deliveries: [] }]);
-  const said = JSON.stringify([await admin.listAlerts(), alerts, await admin.listAudit({})]);
+  const said = JSON.stringify([await admin.alerts.list(), alerts, await admin.listAudit({})]);
   expect(said).not.toContain("secret-path");
 });
