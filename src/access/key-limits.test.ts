@@ -195,3 +195,17 @@ describe("KeyLimits", () => {
     expect(limits.size).toBe(1);
   });
 });
+
+test("who asks again for less after a spent budget holds one place, and gives that back", () => {
+  const limits = new KeyLimits();
+  const rules: LimitRules = { concurrency: 2, budgets: { costMicrosPerDay: { hard: 10 } } };
+  const admission = limits.admit("k", rules, 1000, 1000, at());
+  const refused = refusal(() => admission.reserve(amount(5, 11), at()));
+  expect(refused).toMatchObject({ code: "budget_spent", detail: { budget: "costMicrosPerDay" } });
+  admission.reserve(amount(5, 0), at());
+  const second = ask(limits, rules, 0);
+  expect(second).not.toBeTypeOf("string");
+  expect(ask(limits, rules, 0)).toBe("too_many_requests");
+  admission.settle(amount(5), at());
+  expect(ask(limits, rules, 0)).not.toBeTypeOf("string");
+});

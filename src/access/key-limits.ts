@@ -1,7 +1,7 @@
 import { PosternError } from "../errors.ts";
 import { type Amount, type BudgetState, isDaily, isMoney, Spending, type SpentBefore } from "./budget.ts";
 import { type Lease, Leases } from "./leases.ts";
-import type { KeyPolicy } from "./policy.ts";
+import type { BudgetName, KeyPolicy } from "./policy.ts";
 import { SlidingWindow } from "./sliding-window.ts";
 
 /** What a key's policy bounds. */
@@ -141,6 +141,13 @@ export class KeyLimits {
   }
 }
 
+interface RefusalFields {
+  message: string;
+  retryAfterSeconds?: number;
+  hint?: string;
+  detail?: { budget: BudgetName };
+}
+
 /** What one request holds of its key's limits. Ends exactly once: `settle` when it was served, else `cancel`. */
 export class Admission {
   readonly #state: KeyState;
@@ -184,11 +191,12 @@ export class Admission {
   /**
    * Takes what the request needs to run: a place, and as many tokens and as much money as it may use at most.
    *
-   * @throws PosternError `too_many_requests`, `token_rate_limited`, `token_rate_exceeded`, `budget_spent`, `budget_reserved`. The caller cancels the admission then.
+   * @throws PosternError `too_many_requests`, `token_rate_limited`, `token_rate_exceeded`, `budget_spent`, `budget_reserved` (the last two
+   *   name the budget in `detail.budget`). The caller cancels the admission then, or asks for less.
    */
   reserve(amount: Amount, at: Moment): void {
     const { concurrency } = this.#rules;
-    if (concurrency !== undefined) this.#takePlace(concurrency, at.monotonicMs);
+    if (concurrency !== undefined && this.#running === null) this.#takePlace(concurrency, at.monotonicMs);
     if (!this.needsAmount) return;
     this.#checkRate(amount.tokens, at.monotonicMs);
     this.#checkBudgets(amount, at.nowMs);
@@ -273,15 +281,17 @@ export class Admission {
       return this.#refuse("budget_reserved", () => ({
         message: "What is left of this key's budget is reserved by requests that run",
         retryAfterSeconds: 5,
+        detail: { budget: beyond.name },
       }));
     }
     this.#refuse("budget_spent", () => ({
       message: spentMessage(beyond, amount, nowMs),
       retryAfterSeconds: secondsOf(beyond.resetMs),
+      detail: { budget: beyond.name },
     }));
   }
 
-  #refuse(code: LimitCode, fields: () => { message: string; retryAfterSeconds?: number; hint?: string }): void {
+  #refuse(code: LimitCode, fields: () => RefusalFields): void {
     if (this.#rules.shadow !== true) throw new PosternError(code, fields());
     this.#shadow ??= [];
     this.#shadow.push(code);

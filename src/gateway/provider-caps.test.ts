@@ -7,6 +7,7 @@ import {
   sendJson,
   startStandInProvider,
 } from "../../test/support/stand-in-provider.ts";
+import type { KeyPolicy } from "../access/policy.ts";
 
 /** One answer of the stand-in: 1,000 tokens at $1,000 a million, and 100 at $10,000 a million, are two dollars. */
 const PRICES = `prices:\n  provider/cloud/*: { input: 1000, output: 10000 }\n`;
@@ -67,7 +68,7 @@ describe("a provider's cap", () => {
     }
   });
 
-  it("does not keep a key without money from a machine that costs nothing, where it may not leave", async () => {
+  it("does not keep a key without money from a machine that costs nothing", async () => {
     const local = await startStandInProvider();
     const chat = local.answer;
     local.answer = (request, response) =>
@@ -77,13 +78,23 @@ describe("a provider's cap", () => {
         "{ day: { hard: 100 } }",
         `nodes:\n  forge: { url: "${local.origin}", kind: openai }\n`,
       );
-      const statusWith = async (name: string, mayLeave: "yes" | "no") => {
+      const askWith = async (name: string, more: Partial<KeyPolicy>) => {
         const budgets = { costMicrosPerDay: { hard: 1 } };
-        const { secret } = await admin.createKey({ name, policy: { version: 1, mayLeave, budgets } });
-        return (await ask("/v1/chat/completions", CHAT, { authorization: `Bearer ${secret}` })).status;
+        const { secret } = await admin.createKey({ name, policy: { version: 1, budgets, ...more } });
+        const answer = await ask("/v1/chat/completions", CHAT, { authorization: `Bearer ${secret}` });
+        const { headers, status } = answer;
+        return { status, by: headers.get("x-postern-served-by"), budget: headers.get("x-postern-budget") };
       };
-      expect(await statusWith("stays", "no")).toBe(200);
-      expect(await statusWith("leaves", "yes")).toBe(429);
+      expect(await askWith("stays", { mayLeave: "no" })).toEqual({ status: 200, by: "node/forge", budget: null });
+      // Although it prefers the cloud, which it cannot pay.
+      const spent = { status: 200, by: "node/forge", budget: "costMicrosPerDay" };
+      expect(await askWith("leaves", { mayLeave: "yes", prefer: "cloud" })).toEqual(spent);
+      expect(await askWith("cloud-only", { targets: { providers: ["cloud"] } })).toMatchObject({ status: 429 });
+      let late = 0;
+      // Where what is free is away, the caller reads why it gets nothing else.
+      await local.close();
+      await expect.poll(async () => (await askWith(`late-${++late}`, {})).status, { timeout: 30_000 }).toBe(429);
+      expect(cloud.asked).toHaveLength(0);
     } finally {
       await local.close();
     }

@@ -7,7 +7,7 @@ import type { RequestFacts } from "../dialects/dialect.ts";
 import type { Family } from "../dialects/error-body.ts";
 import { estimateTokens } from "../dialects/estimate-tokens.ts";
 import { limitHeaders } from "../dialects/limit-headers.ts";
-import { PosternError } from "../errors.ts";
+import { type ErrorCode, PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { BodyScan } from "../lib/json-scan.ts";
 import type { Prices } from "../usage/price.ts";
@@ -36,6 +36,14 @@ function mayGo(run: Run, target: Target): boolean {
 /** Where a target is, as prices name it. */
 function placeOf({ backend, engineModel }: Target): string {
   return `${backend.label}/${engineModel}`;
+}
+
+/** What a key without money left is told. */
+const BUDGET_CODES: ReadonlySet<string> = new Set<ErrorCode>(["budget_spent", "budget_reserved"]);
+
+function budgetOf(error: PosternError | null): string | null {
+  const name = error?.detail?.["budget"];
+  return typeof name === "string" ? name : null;
 }
 
 /** What answers of the gateway's own use. */
@@ -79,7 +87,10 @@ export class KeySteps {
     run.reservations.add(keyring.watch(key.id, (changed) => this.#onChange(run, changed)));
   }
 
-  /** Step 8: what the request may use at most is taken out of its key's limits. Throws what `Admission.reserve` throws. */
+  /**
+   * Step 8: what the request may use at most is taken out of its key's limits. Where the money does not reach and a target costs
+   * nothing, the request goes on for such targets alone (`run.unaffordable`). Throws what `Admission.reserve` throws.
+   */
   reserve(run: Run, scan: BodyScan, facts: RequestFacts, { name, targets }: CatalogueEntry): void {
     const { admission, operation } = run;
     if (admission === null || operation === null) throw new PosternError("internal");
@@ -88,12 +99,24 @@ export class KeySteps {
     const { tokensIn, tokensOut } = estimateTokens(scan, facts, operation);
     const most = { tokensIn, tokensInCached: 0, tokensOut };
     // Where it will be answered is not known yet: at the dearest that it may reach.
-    let costMicros = 0;
+    let dearest = 0;
+    let cheapest = Number.POSITIVE_INFINITY;
     for (const target of targets) {
-      if (mayGo(run, target)) costMicros = Math.max(costMicros, this.#deps.prices.costOf(name, placeOf(target), most));
+      if (!mayGo(run, target)) continue;
+      const costMicros = this.#deps.prices.costOf(name, placeOf(target), most);
+      dearest = Math.max(dearest, costMicros);
+      cheapest = Math.min(cheapest, costMicros);
     }
-    admission.reserve({ tokens: tokensIn + tokensOut, costMicros }, moment);
-    run.softBudget = admission.softEdge(moment.nowMs)?.name ?? null;
+    const tokens = tokensIn + tokensOut;
+    try {
+      admission.reserve({ tokens, costMicros: dearest }, moment);
+    } catch (error) {
+      if (dearest === 0 || cheapest > 0 || !(error instanceof PosternError) || !BUDGET_CODES.has(error.code))
+        throw error;
+      admission.reserve({ tokens, costMicros: 0 }, moment);
+      run.unaffordable = error;
+    }
+    run.softBudget = budgetOf(run.unaffordable) ?? admission.softEdge(moment.nowMs)?.name ?? null;
   }
 
   /** What a request may cost at most at one target, in micro-dollars; null: it has no price there. */

@@ -304,7 +304,7 @@ export class Pipeline {
       anthropic: head.anthropic,
       mostMicros: (target) => this.#key.mostMicros(run, scan, facts, entry.name, target),
     };
-    const planWith = (found: CatalogueEntry) => this.#plan(run, found, head, source);
+    const planWith = (found: CatalogueEntry) => this.#planAffordable(run, found, head, source);
     const planAgain = () => planWith(resolveModel(facts.model, policiesOf(run), catalogue));
     const planned = planWith(entry);
     const waiter = this.#waiterFor(run, key, requestBytes, planned, planAgain);
@@ -428,6 +428,19 @@ export class Pipeline {
   #endCaptured({ capture }: Run, { id, keyId, operation, model }: RequestOpened, last: () => void): void {
     last();
     capture?.finish({ id, keyId, operation, model }, this.#deps.clock.nowMs());
+  }
+
+  /** As `#plan`, among the targets that its key can pay. */
+  #planAffordable(run: Run, entry: CatalogueEntry, head: CallerHead, source: AttemptSource): RelayPlan | WaitReason {
+    const { unaffordable } = run;
+    if (unaffordable === null) return this.#plan(run, entry, head, source);
+    const targets = entry.targets.filter((target) => (source.mostMicros(target) ?? 0) === 0);
+    try {
+      return this.#plan(run, { ...entry, targets }, head, source);
+    } catch (error) {
+      // With money it would have been served.
+      throw toPosternError(error).code === "no_target" ? unaffordable : error;
+    }
   }
 
   /** Steps 9 and the start of 10; or what the request waits for. */

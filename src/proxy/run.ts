@@ -38,8 +38,10 @@ export interface Run extends Placed {
   secretHash: Uint8Array | null;
   /** What it holds of its key's limits. */
   admission: Admission | null;
-  /** The budget of its key whose soft edge is reached. */
+  /** The budget of its key whose soft edge is reached, or that leaves nothing but what is free. */
   softBudget: string | null;
+  /** Why it goes only where it costs nothing: its key's money is spent, or reserved by others. */
+  unaffordable: PosternError | null;
   /** Public name of the model, once it is resolved. */
   model: string | null;
   /** The rule that put the caller's address in the place of a key. */
@@ -80,6 +82,7 @@ export function beginRun(
     secretHash: null,
     admission: null,
     softBudget: null,
+    unaffordable: null,
     model: null,
     ambient: null,
     capture: null,
