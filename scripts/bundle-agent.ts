@@ -1,6 +1,7 @@
 import { rename, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { rolldown } from "rolldown";
+import { SMALL_INPUT, SMALL_OUTPUT } from "./small-bundle.ts";
 
 const ENTRY = resolve(import.meta.dirname, "../src/cli/agent-bundle.ts");
 
@@ -9,9 +10,9 @@ const ENTRY = resolve(import.meta.dirname, "../src/cli/agent-bundle.ts");
  * a reader never sees half of it.
  */
 export async function bundleAgent(outFile: string): Promise<void> {
-  const build = await rolldown({ input: ENTRY, platform: "node", logLevel: "warn" });
+  const build = await rolldown({ ...SMALL_INPUT, input: ENTRY });
   try {
-    const { output } = await build.generate({ format: "esm", codeSplitting: false, comments: { legal: true } });
+    const { output } = await build.generate({ ...SMALL_OUTPUT, codeSplitting: false });
     const [chunk, ...rest] = output;
     if (rest.length > 0) throw new Error(`the bundle has ${rest.length} more parts than one file can hold`);
     await writeFile(`${outFile}.new`, chunk.code);

@@ -1,6 +1,7 @@
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve, sep } from "node:path";
 import { type OutputChunk, rolldown } from "rolldown";
+import { SMALL_INPUT, SMALL_OUTPUT } from "./small-bundle.ts";
 
 /** Programs that start by themselves, and the names by which the others find them beside themselves. */
 const ENTRIES = {
@@ -21,14 +22,13 @@ export async function bundleProgram(root: string, outFolder: string): Promise<st
   const folder = resolve(outFolder, "dist/cli");
   await rm(folder, { recursive: true, force: true });
   const input = Object.fromEntries(Object.entries(ENTRIES).map(([name, path]) => [name, resolve(root, path)]));
-  const build = await rolldown({ input, platform: "node", logLevel: "warn" });
+  const build = await rolldown({ ...SMALL_INPUT, input });
   try {
     const { output } = await build.write({
+      ...SMALL_OUTPUT,
       dir: folder,
-      format: "esm",
       entryFileNames: "[name].js",
       chunkFileNames: "[name]-[hash].js",
-      comments: { legal: true },
     });
     const chunks = output.filter((one): one is OutputChunk => one.type === "chunk");
     return chunks.flatMap((chunk) => chunk.moduleIds);

@@ -60,6 +60,20 @@ describe("the published package", () => {
     expect(installed.filter((name) => !name.startsWith("."))).toEqual(["postern"]);
   });
 
+  it("is small at rest: its text is ASCII, and the store's thread loads no schema until it needs one", async () => {
+    const chunks = join(folder, "installed/node_modules/postern/dist/cli");
+    for (const name of await readdir(chunks)) {
+      expect(/[^\p{ASCII}]/u.exec(await readFile(join(chunks, name), "utf8"))?.[0], name).toBeUndefined();
+    }
+    const loaded = new Set(["worker.js"]);
+    for (const name of loaded) {
+      const text = await readFile(join(chunks, name), "utf8");
+      expect(text, name).not.toContain("node_modules/zod/");
+      for (const [, next = ""] of text.matchAll(/^import .*"\.\/([^"]+)";$/gm)) loaded.add(next);
+    }
+    expect(loaded.size).toBeGreaterThan(2);
+  });
+
   it("serves with `up`, and a second machine joins with the pasted line alone", async (context) => {
     context.skip(!hasEngine, "llama.cpp could not be installed");
     const up = new Postern(
