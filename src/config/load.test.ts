@@ -140,6 +140,19 @@ provider: {}
   ]);
 });
 
+test("loadConfig() says of a quantity whether it is none, too small or too large", () => {
+  const faults = faultsOf(
+    "gateway: { timeouts: { total: soon, connect: 0ms, idle: 31d }, limits: { body: much, bodyMemory: 9TiB } }",
+  );
+  expect(faults).toEqual([
+    '1 gateway.timeouts.total must be a whole number with a unit, like "30s", "5m", "1h" or "90d", got "soon"',
+    '1 gateway.timeouts.connect must be at least 10ms, got "0ms"',
+    '1 gateway.timeouts.idle must be at most 1h, got "31d"',
+    '1 gateway.limits.body must be a whole number with a unit, like "64KiB", "8MiB" or "1GiB", got "much"',
+    '1 gateway.limits.bodyMemory must be at most 64GiB, got "9TiB"',
+  ]);
+});
+
 test("loadConfig() says where the YAML itself is broken, without quoting the file", () => {
   const faults = faultsOf('gateway:\n  listen: "127.0.0.1:1\nstorage: {apiKey: hunter2}\n');
   expect(faults.length).toBeGreaterThan(0);

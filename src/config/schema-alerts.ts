@@ -22,15 +22,17 @@ function thresholdOf(unit: "duration" | "share" | "count") {
   return unit === "share" ? z.number().gt(0).max(1) : count(1, 1_000_000);
 }
 
+const anyRule = {
+  enabled: z.boolean().optional().describe("Off: it is not judged."),
+  severity: severity.optional().describe("How urgent its alerts are."),
+  for: duration({}).optional().describe("How long its condition must hold before it fires."),
+  resolveAfter: duration({}).optional().describe("How long its condition must be gone before it resolves."),
+};
+
 /** One rule: only the fields that mean something for it. */
 function ruleSchema(name: RuleName) {
   const { threshold, windowMs, meaning } = definitionOf(name);
-  const shape: Record<string, z.ZodType> = {
-    enabled: z.boolean().optional().describe("Off: it is not judged."),
-    severity: severity.optional().describe("How urgent its alerts are."),
-    for: duration({}).optional().describe("How long its condition must hold before it fires."),
-    resolveAfter: duration({}).optional().describe("How long its condition must be gone before it resolves."),
-  };
+  const shape: Record<string, z.ZodType> = { ...anyRule };
   if (threshold !== null) {
     shape[thresholdField(name)] = thresholdOf(threshold.unit).optional().describe("Its threshold.");
   }

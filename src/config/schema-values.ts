@@ -23,29 +23,48 @@ export const modelName = z.string().regex(/^[^\p{Cc}\s]{1,256}$/u, {
 
 /** A time like `30s`; read as milliseconds. Not above 30 days unless `maxMs` says so. */
 export function duration(bounds: { minMs?: number; maxMs?: number; min?: string; max?: string }) {
-  return z
-    .string()
-    .refine((text) => parseDuration(text) !== null, { error: `must be ${DURATION_RULE}`, abort: true })
-    .transform((text) => parseDuration(text) ?? 0)
-    .refine((ms) => ms >= (bounds.minMs ?? 0), { error: `must be at least ${bounds.min}` })
-    .refine((ms) => ms <= (bounds.maxMs ?? 30 * DAY_MS), { error: `must be at most ${bounds.max ?? "30d"}` })
-    .meta({ "x-kind": "duration", pattern: "^[0-9]+(ms|s|m|h|d)$" });
+  const { minMs = 0, maxMs = 30 * DAY_MS, min = "0s", max = "30d" } = bounds;
+  return quantity({ read: parseDuration, rule: DURATION_RULE, least: minMs, most: maxMs, min, max }).register(
+    z.globalRegistry,
+    { "x-kind": "duration", pattern: "^[0-9]+(ms|s|m|h|d)$" },
+  );
 }
 
 /** A size like `8MiB`; read as bytes. */
 export function size(bounds: { minBytes: number; maxBytes: number; min: string; max: string }) {
-  return z
-    .string()
-    .refine((text) => parseSize(text) !== null, { error: `must be ${SIZE_RULE}`, abort: true })
-    .transform((text) => parseSize(text) ?? 0)
-    .refine((bytes) => bytes >= bounds.minBytes, { error: `must be at least ${bounds.min}` })
-    .refine((bytes) => bytes <= bounds.maxBytes, { error: `must be at most ${bounds.max}` })
-    .meta({ "x-kind": "size", pattern: "^[0-9]+(B|KiB|MiB|GiB|TiB)$" });
+  const { minBytes, maxBytes, min, max } = bounds;
+  return quantity({ read: parseSize, rule: SIZE_RULE, least: minBytes, most: maxBytes, min, max }).register(
+    z.globalRegistry,
+    { "x-kind": "size", pattern: "^[0-9]+(B|KiB|MiB|GiB|TiB)$" },
+  );
+}
+
+interface Quantity {
+  read: (text: string) => number | null;
+  rule: string;
+  least: number;
+  most: number;
+  /** How the bounds are written. */
+  min: string;
+  max: string;
+}
+
+const anyText = z.string();
+
+/** A number written with its unit. In one step: as a chain of zod's own, the hundred of them in the file take a megabyte. */
+function quantity({ read, rule, least, most, min, max }: Quantity) {
+  return anyText.transform((text, context) => {
+    const value = read(text);
+    if (value !== null && value >= least && value <= most) return value;
+    const broken = value === null ? rule : value < least ? `at least ${min}` : `at most ${max}`;
+    context.addIssue({ code: "custom", message: `must be ${broken}` });
+    return z.NEVER;
+  });
 }
 
 /** A whole number. */
 export function count(min: number, max: number) {
-  return z.int().min(min).max(max);
+  return z.int().check(z.gte(min), z.lte(max));
 }
 
 /** `HOST:PORT`. */
@@ -105,8 +124,10 @@ export function secret(what: string) {
     .regex(/^(?:env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/, {
       error: "must be env:NAME or file:PATH, never the secret itself",
     })
-    .meta({ "x-kind": "secret" })
-    .describe(`${what}, as \`env:NAME\` (an environment variable) or \`file:PATH\`.`);
+    .meta({
+      "x-kind": "secret",
+      description: `${what}, as \`env:NAME\` (an environment variable) or \`file:PATH\`.`,
+    });
 }
 
 /** A file; relative to the configuration file. */
@@ -115,6 +136,5 @@ export function path(what: string) {
     .string()
     .min(1)
     .max(4096)
-    .meta({ "x-kind": "path" })
-    .describe(`${what}; relative to the configuration file.`);
+    .meta({ "x-kind": "path", description: `${what}; relative to the configuration file.` });
 }

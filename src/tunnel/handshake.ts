@@ -24,6 +24,9 @@ function bytes(length: number) {
     .refine((value) => value.length === length);
 }
 
+const nonce = bytes(NONCE_BYTES);
+const publicKey = bytes(32);
+const signature = bytes(64);
 const fingerprint = z.string().regex(/^[0-9A-Za-z_-]{43}$/);
 const protocolVersion = z.int().min(1).max(1000);
 const capabilities = z.array(z.string().min(1).max(32)).max(32);
@@ -34,7 +37,7 @@ const publicName = z
   .regex(/^(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/);
 
 const helloSchema = z.object({
-  nonce: bytes(NONCE_BYTES),
+  nonce,
   /** Fingerprint of the connector's public key; also before it has joined. */
   connector: fingerprint,
   slot: z
@@ -55,22 +58,22 @@ const helloSchema = z.object({
 });
 
 const challengeSchema = z.object({
-  nonce: bytes(NONCE_BYTES),
-  publicKey: bytes(32),
-  chain: z.array(z.object({ publicKey: bytes(32), signature: bytes(64) })).max(IDENTITY_CHAIN_LIMIT),
+  nonce,
+  publicKey,
+  chain: z.array(z.object({ publicKey, signature })).max(IDENTITY_CHAIN_LIMIT),
   version: protocolVersion,
   binding: z.enum(["exporter", "webpki", "loopback"]),
-  signature: bytes(64),
+  signature,
 });
 
 const proofSchema = z.object({
-  nonce: bytes(NONCE_BYTES),
-  signature: bytes(64),
+  nonce,
+  signature,
   join: z
     .object({
       id: z.string().regex(/^[0-9A-Za-z]{12}$/),
       secret: z.string().regex(/^[0-9A-Za-z_-]{43}$/),
-      publicKey: bytes(32),
+      publicKey,
     })
     .optional(),
 });

@@ -10,18 +10,22 @@ const text = (limit: number) =>
     .max(limit)
     .regex(/^\P{Cc}*$/u);
 const name = (limit: number) => text(limit).min(1);
+const label = name(64);
+const modelName = name(256);
+const shortText = text(64);
+const sentence = text(500);
 
 const modelSchema = z.object({
-  name: name(256),
+  name: modelName,
   loaded: z.boolean().nullable(),
   contextLength: count.nullable(),
   sizeBytes: count.nullable(),
-  quantization: text(64).nullable(),
+  quantization: shortText.nullable(),
   capabilities: z.array(name(32)).max(16),
   remote: z.boolean(),
-  family: text(64).nullish(),
+  family: shortText.nullish(),
   parameterSize: text(32).nullish(),
-  parent: name(256).nullish(),
+  parent: modelName.nullish(),
 });
 
 const loadSchema = z.object({
@@ -32,18 +36,18 @@ const loadSchema = z.object({
 
 const advisorySchema = z.object({
   severity: z.enum(["critical", "high", "medium", "info"]),
-  id: name(64),
-  text: text(500),
-  upgradeTo: text(64).nullable(),
+  id: label,
+  text: sentence,
+  upgradeTo: shortText.nullable(),
 });
 
 const engineSchema = z.object({
-  name: name(64),
+  name: label,
   kind: z.enum(["ollama", "llama-server", "vllm", "lm-studio", "sglang", "openai", "embedded"]),
-  version: text(64).nullable(),
+  version: shortText.nullable(),
   ready: z.boolean(),
-  reason: text(500).nullable(),
-  operations: z.array(name(64)).max(64),
+  reason: sentence.nullable(),
+  operations: z.array(label).max(64),
   models: z.array(modelSchema).max(512),
   slots: count.nullable(),
   isLoading: z.boolean().optional(),
@@ -52,7 +56,7 @@ const engineSchema = z.object({
 });
 
 const reportSchema = z.object({
-  agentVersion: name(64),
+  agentVersion: label,
   operationsVersion: version,
   fieldsVersion: version,
   hardware: z.object({
