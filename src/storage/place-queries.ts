@@ -1,7 +1,7 @@
 import type { Kysely } from "kysely";
 import type { RuleEffect } from "../access/address-rule.ts";
 import type { Endpoint } from "../access/endpoint.ts";
-import { parsePolicy } from "../access/policy.ts";
+import type { parsePolicy } from "../access/policy.ts";
 import { PosternError } from "../errors.ts";
 import { inTransaction } from "./in-transaction.ts";
 import { readList } from "./key-queries.ts";
@@ -13,7 +13,10 @@ export function createPlaceStore(db: Kysely<Tables>): PlaceStore {
   return {
     async endpoints() {
       const rows = await db.selectFrom("endpoints").selectAll().orderBy("name").execute();
-      return rows.map(toEndpoint);
+      if (rows.length === 0) return [];
+      // Only now: the schemas of policies take 3 MB of the store's thread, and most gateways have no endpoint of their own.
+      const policies = await import("../access/policy.ts");
+      return rows.map((row) => toEndpoint(row, policies.parsePolicy));
     },
 
     async insertEndpoint(endpoint) {
@@ -100,14 +103,14 @@ function fromEndpoint(endpoint: EndpointRecord): Tables["endpoints"] {
   };
 }
 
-function toEndpoint(row: Tables["endpoints"]): EndpointRecord {
+function toEndpoint(row: Tables["endpoints"], parse: typeof parsePolicy): EndpointRecord {
   return {
     name: row.name,
     host: row.host,
     path: row.path,
     models: row.models === null ? null : readList(row.models),
     mayLeave: row.may_leave === 1 ? "yes" : "no",
-    ...readRouting(row),
+    ...readRouting(row, parse),
     owner: row.owner,
     purpose: row.purpose,
     reviewOn: row.review_on,
@@ -116,9 +119,12 @@ function toEndpoint(row: Tables["endpoints"]): EndpointRecord {
 }
 
 /** What is damaged reaches nothing. */
-function readRouting(row: Tables["endpoints"]): Pick<Endpoint, "prefer" | "fallback" | "targets"> {
+function readRouting(
+  row: Tables["endpoints"],
+  parse: typeof parsePolicy,
+): Pick<Endpoint, "prefer" | "fallback" | "targets"> {
   const targets = row.targets === null ? "" : `,"targets":${row.targets}`;
-  const words = parsePolicy(`{"prefer":"${row.prefer}","fallback":"${row.fallback}"${targets}}`);
+  const words = parse(`{"prefer":"${row.prefer}","fallback":"${row.fallback}"${targets}}`);
   if (words === null) return { prefer: "none", fallback: "never", targets: { nodes: [] } };
   return { prefer: words.prefer ?? "none", fallback: words.fallback ?? "automatic", targets: words.targets ?? null };
 }
