@@ -157,15 +157,15 @@ export function createDrillAdmin({ store, clock, config, live, caller, changing 
       const after = { text, action };
       const record = await find(id);
       const atMs = clock.nowMs();
+      if (record.notes.length + record.actions.length >= MAX_NOTES) {
+        throw new PosternError("invalid_input", { message: `A drill has at most ${MAX_NOTES} notes and actions` });
+      }
       if (record.state !== "done" && live !== null) {
         const isTaken = live.drills().note(id, { by, text, action });
         if (isTaken) {
           await note("drills.note", id, after);
           return find(id);
         }
-      }
-      if (record.notes.length + record.actions.length >= MAX_NOTES) {
-        throw new PosternError("invalid_input", { message: `A drill has at most ${MAX_NOTES} notes and actions` });
       }
       if (action === null) record.notes.push({ atMs, by, text });
       else record.actions.push({ atMs, by, text, ...action });

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { EngineConfig } from "../config/agent-config.ts";
 import { ADAPTERS, adapterOf } from "../engines/adapters.ts";
 import { advisoriesFor } from "../engines/advisories.ts";
 import { connectEngine, type EngineConnections } from "../engines/dispatch.ts";
@@ -9,28 +10,13 @@ import { type IdentifiedEngine, identifyEngine } from "../engines/identify.ts";
 import { type OpenProbe, openProbe } from "../engines/probe.ts";
 import { PosternError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { Secret } from "../lib/secret.ts";
 import type { EngineProbeAnswer } from "../tunnel/engine-probe.ts";
 import type { EngineKind, EngineReport } from "../tunnel/link.ts";
 import { isServed } from "./tables.ts";
 
-/** How to reach one engine, and what to tell it. */
-export interface EngineSettings {
-  /** Unique on this node. */
-  name: string;
+/** How to reach one engine, and what to tell it. Its name is unique on this node. */
+export interface EngineSettings extends Omit<EngineConfig, "url"> {
   url: URL;
-  /** Null: found out from what the server says. */
-  kind: EngineKind | null;
-  apiKey: Secret | null;
-  /** Requests it runs at once, whatever it says. Null or left out: what it says. */
-  slots?: number | null;
-  /** Value of the `Host` header; null: as the kind needs it. */
-  host: string | null;
-  /** PEM file of the authority that signed the engine's certificate; null: the system's. */
-  caFile: string | null;
-  serverName: string | null;
-  /** The operator knows that others can reach the engine. */
-  exposureAccepted: boolean;
 }
 
 const AWAY: EngineState = unready("it does not answer");

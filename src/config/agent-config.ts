@@ -40,7 +40,8 @@ export interface StartedEngineConfig {
   environment: Readonly<Record<string, string>>;
 }
 
-interface EngineConfig extends EngineAddress {
+/** An engine of the file. */
+export interface EngineConfig extends EngineAddress {
   name: string;
   /** The operator knows that this engine listens on more than loopback; no warning. */
   exposureAccepted: boolean;
