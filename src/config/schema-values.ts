@@ -62,9 +62,11 @@ function quantity({ read, rule, least, most, min, max }: Quantity) {
   });
 }
 
+const wholeNumber = z.int();
+
 /** A whole number. */
 export function count(min: number, max: number) {
-  return z.int().check(z.gte(min), z.lte(max));
+  return wholeNumber.check(z.gte(min), z.lte(max));
 }
 
 /** `HOST:PORT`. */
@@ -117,24 +119,19 @@ function readUrl(text: string, originOnly: boolean): string | null {
   return originOnly ? url.origin : url.href.replace(/\/+$/, "");
 }
 
+const secretPlace = z.string().regex(/^(?:env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/, {
+  error: "must be env:NAME or file:PATH, never the secret itself",
+});
+
 /** Where a secret is: never the secret itself. */
 export function secret(what: string) {
-  return z
-    .string()
-    .regex(/^(?:env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/, {
-      error: "must be env:NAME or file:PATH, never the secret itself",
-    })
-    .meta({
-      "x-kind": "secret",
-      description: `${what}, as \`env:NAME\` (an environment variable) or \`file:PATH\`.`,
-    });
+  const description = `${what}, as \`env:NAME\` (an environment variable) or \`file:PATH\`.`;
+  return secretPlace.meta({ "x-kind": "secret", description });
 }
+
+const anyPath = z.string().min(1).max(4096);
 
 /** A file; relative to the configuration file. */
 export function path(what: string) {
-  return z
-    .string()
-    .min(1)
-    .max(4096)
-    .meta({ "x-kind": "path", description: `${what}; relative to the configuration file.` });
+  return anyPath.meta({ "x-kind": "path", description: `${what}; relative to the configuration file.` });
 }
