@@ -55,6 +55,11 @@ export class AddressWatch {
     this.#isDirty = false;
     return Object.fromEntries(this.#known);
   }
+
+  /** What was taken could not be kept: it is to be taken again. */
+  notSaved(): void {
+    this.#isDirty = true;
+  }
 }
 
 // One thread, no await between filling and reading.

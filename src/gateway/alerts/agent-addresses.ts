@@ -26,11 +26,14 @@ export class AgentAddresses {
     this.#watch.seen(connectorId, node, address);
   }
 
-  /** Changes since the last call; writes down what is new. */
+  /** Changes since the last call; writes down what is new, and what the store did not take before. */
   take(): Finding[] {
     const unsaved = this.#watch.takeUnsaved();
     if (unsaved !== null) {
-      this.#settings.set(SETTING, new TextEncoder().encode(JSON.stringify(unsaved))).catch(this.#onFailure);
+      this.#settings.set(SETTING, new TextEncoder().encode(JSON.stringify(unsaved))).catch((error: unknown) => {
+        this.#watch.notSaved();
+        this.#onFailure(error);
+      });
     }
     return this.#watch.take();
   }

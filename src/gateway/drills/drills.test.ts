@@ -454,6 +454,15 @@ describe("the block ends", () => {
     expect(await bench.kept(id)).toMatchObject({ result: "aborted", reason: "the gateway was stopped" });
   });
 
+  it("before it began, when the gateway is stopped while the drill is written down", async () => {
+    const write = () => bench.drills.stop();
+    const record = await bench.drills.start(plan(), { startedBy: "ada", isForced: false, write });
+    expect(record).toMatchObject({ result: "aborted", reason: "the gateway was stopped", synthetic: 0 });
+    await bench.pass(15_000);
+    expect(bench.plane.faults.isIdle).toBe(true);
+    expect(bench.plane.opened).toEqual([]);
+  });
+
   it("when the gateway was killed: the next start ends it, lifts a block by the system, and asks what was blocked", async () => {
     const { id } = await bench.start(plan({ block: "system" }));
     await bench.pass(15_000);

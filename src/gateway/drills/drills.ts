@@ -15,6 +15,7 @@ import type { SystemBlock } from "./system-block.ts";
 
 /** How long after a start nodes are waited for, before what a crash left blocked is asked whether it answers. */
 const PROBE_AFTER_MS = 60_000;
+const STOPPED = "the gateway was stopped";
 
 /** The drills of a running gateway: one at a time, started by people or by the schedule, and ended whatever happens. */
 export class Drills {
@@ -22,6 +23,7 @@ export class Drills {
   #running: DrillRun | null = null;
   /** A start that is being checked and written. */
   #isStarting = false;
+  #isStopped = false;
   /** One for each drill that a crash cut off. */
   readonly #probes: Timer[] = [];
   #onDone: (record: DrillRecord) => void = () => {};
@@ -72,6 +74,8 @@ export class Drills {
         this.#running = null;
         this.#onDone(record);
       });
+      // The gateway may have been stopped while the record was written.
+      if (this.#isStopped) return await run.abort(STOPPED);
       await run.start();
       return run.view();
     } finally {
@@ -157,8 +161,9 @@ export class Drills {
 
   /** The gateway goes down: the block goes first, and the report says so. */
   async stop(): Promise<void> {
+    this.#isStopped = true;
     for (const timer of this.#probes) timer.cancel();
-    await this.#running?.abort("the gateway was stopped");
+    await this.#running?.abort(STOPPED);
   }
 }
 
