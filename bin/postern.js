@@ -21,14 +21,13 @@ if (!isSupported(process.versions.node)) {
 }
 
 // What serves for long gets a smaller young generation: V8's own bound of 48 MB fills up while a thousand streams open, for no
-// gain; and its heap is gone over when as much again has come as was left, not an eighth: a few prompts of a megabyte are that
-// much (docs/decisions/2026-11-30-a-small-young-generation.md). V8 takes the first flag only at its start, so the process replaces
-// itself, with the same id and the same open files. Children of `postern up` take the flags over.
-const HEAP_FLAGS = ["--max-semi-space-size=8", "--heap-growing-percent=100"];
+// gain (docs/decisions/2026-11-30-a-small-young-generation.md). V8 takes this flag only at its start, so the process replaces
+// itself, with the same id and the same open files. Children of `postern up` take the flag over.
+const HEAP_FLAG = "--max-semi-space-size=8";
 const flags = [...process.execArgv, process.env.NODE_OPTIONS || ""].join(" ");
 const isService = ["up", "gateway", "agent"].includes(process.argv[2]);
 if (isService && process.execve && process.platform !== "win32" && !process.channel && !flags.includes("semi-space")) {
-  process.execve(process.execPath, [process.execPath, ...HEAP_FLAGS, ...process.execArgv, ...process.argv.slice(1)]);
+  process.execve(process.execPath, [process.execPath, HEAP_FLAG, ...process.execArgv, ...process.argv.slice(1)]);
 }
 
 const { existsSync } = await import("node:fs");

@@ -9,6 +9,7 @@ import { loadConfig } from "../config/load.ts";
 import { type EngineProgress, step } from "../engines/embedded/progress.ts";
 import { startEmbedded } from "../engines/embedded/start.ts";
 import { PosternError, toPosternError } from "../errors.ts";
+import { growHeapBy } from "../lib/heap-growth.ts";
 import { Secret } from "../lib/secret.ts";
 import { VERSION } from "../lib/version.ts";
 import { toFailedMessage } from "./child-protocol.ts";
@@ -32,6 +33,9 @@ export interface AgentRun {
 /** The gateway of this machine does not know this agent, or is another one than it joined: `up` may invite it again. */
 const CURED_BY_INVITATION: ReadonlySet<string> = new Set(["connector_refused", "gateway_not_trusted"]);
 
+/** Reads of links over TLS take 64 KiB each beside reads of engines (Node 26.10), and its heap is small: three times as much is 50 MB. */
+const HEAP_GROWTH_PERCENT = 300;
+
 /** Runs the agent until it is told to stop; see `StopRequests`. @returns the exit code. Rejects when it cannot join or is refused for good. */
 export async function runAgent(
   options: AgentCommandOptions & CommonOptions,
@@ -40,6 +44,7 @@ export async function runAgent(
 ): Promise<number> {
   const supervisor = findSupervisor();
   const stops = new StopRequests(supervisor);
+  growHeapBy(HEAP_GROWTH_PERCENT);
   try {
     const config = loadConfig({ part: "agent", flags: options });
     prepareDataFolder(config.dataFolder);

@@ -4,6 +4,7 @@ import { prepareDataFolder } from "../config/data-folder.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Risk } from "../config/refuse-unsafe-listen.ts";
 import { startGateway } from "../gateway/main.ts";
+import { growHeapBy } from "../lib/heap-growth.ts";
 import { trimHeap } from "../lib/trim-heap.ts";
 import { toFailedMessage } from "./child-protocol.ts";
 import { firstSetupLink } from "./first-setup-link.ts";
@@ -14,6 +15,9 @@ import { findSupervisor, StopRequests } from "./supervised.ts";
 
 /** A gateway does not fail by itself once it serves: what breaks then is answered with errors. */
 const NEVER = new Promise<never>(() => {});
+
+/** With 200 a gateway under long prompts needs 30 MB more, and is no faster. */
+const HEAP_GROWTH_PERCENT = 100;
 
 /** Runs the gateway until it is told to stop; see `StopRequests`. @returns the exit code. Rejects when it cannot start. */
 export async function runGateway(
@@ -37,6 +41,7 @@ export async function runGateway(
     });
     onHangup = () => void gateway.reload();
     const { publicUrl, adminUrl, socketPath } = gateway;
+    growHeapBy(HEAP_GROWTH_PERCENT);
     trimHeap();
     supervisor?.tell({ type: "gateway-ready", publicUrl, adminUrl, socketPath });
     if (supervisor === null) {

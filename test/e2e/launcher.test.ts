@@ -19,9 +19,7 @@ test.runIf(process.platform === "linux")(
   "a gateway runs with a small young generation, in the process that was started",
   async () => {
     const gateway = await startGateway();
-    expect(commandLineOf(gateway.pid)).toEqual(
-      expect.arrayContaining(["--max-semi-space-size=8", "--heap-growing-percent=100"]),
-    );
+    expect(commandLineOf(gateway.pid)).toContain("--max-semi-space-size=8");
     gateway.child.kill("SIGTERM");
     expect(await gateway.exited).toBe(0);
   },
