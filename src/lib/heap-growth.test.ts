@@ -8,7 +8,13 @@ function factorWith(percent: number): number {
   const program = `import { growHeapBy } from ${JSON.stringify(MODULE)}; growHeapBy(${percent}); gc(); gc();`;
   const flags = ["--expose-gc", "--trace-gc-verbose", "--input-type=module", "--eval", program];
   const trace = execFileSync(process.execPath, flags, { encoding: "utf8" });
-  return Number(trace.match(/\[HeapController\] factor ([\d.]+)/g)?.at(-1)?.split(" ").at(-1));
+  return Number(
+    trace
+      .match(/\[HeapController\] factor ([\d.]+)/g)
+      ?.at(-1)
+      ?.split(" ")
+      .at(-1),
+  );
 }
 
 test("growHeapBy() says how much the heap may grow until it is gone over, in a process that runs", () => {
