@@ -20,6 +20,7 @@ import { Closers } from "../lib/closers.ts";
 import { createUuidV7 } from "../lib/uuidv7.ts";
 import { VERSION } from "../lib/version.ts";
 import { FaultInjector } from "../proxy/fault-injector.ts";
+import type { RequestSummary } from "../proxy/observer.ts";
 import { Pipeline } from "../proxy/pipeline.ts";
 import { TargetHealths } from "../routing/target-health.ts";
 import type { AuditDraft } from "../storage/audit-chain.ts";
@@ -178,7 +179,7 @@ async function compose(
     drills.breakerChanged(targetId, to);
   });
   const traffic = new TrafficFindings(config.alerts.rules);
-  const summaries = new SummaryQueue(clock, (summary) => {
+  const summaries = new SummaryQueue<RequestSummary>(clock, (summary) => {
     metrics.ended(summary);
     countForAlerts(traffic, summary, clock.monotonicMs());
     drills.seen(summary);
