@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PosternError } from "../errors.ts";
 import { ManualClock } from "../lib/clock.ts";
+import { requestOpened } from "../usage/__fixtures__/request-record.ts";
 import type { OpenRecord, RequestClosed, RequestOpened } from "../usage/record.ts";
 import { type Journal, type JournalOptions, openJournal } from "./journal.ts";
 import { type JournalDisk, systemDisk } from "./journal-files.ts";
@@ -103,21 +104,8 @@ function text(): string {
     .join("");
 }
 
-function opened(id: string, fields: Partial<RequestOpened> = {}): RequestOpened {
-  return {
-    id,
-    endpointId: "default",
-    keyId: "aaaaaaaaaaaa",
-    operation: "openai-chat",
-    model: "demo",
-    workflow: null,
-    contingency: null,
-    isStream: true,
-    openedAtMs: NOW_MS,
-    requestBytes: 401,
-    ...fields,
-  };
-}
+const opened = (id: string, fields: Partial<RequestOpened> = {}): RequestOpened =>
+  requestOpened(id, { openedAtMs: NOW_MS, requestBytes: 401, ...fields });
 
 function closed(id: string, fields: Partial<RequestClosed> = {}): RequestClosed {
   return {
