@@ -1,19 +1,13 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "prom-client";
 import type { ProviderView } from "../admin/contract-providers.ts";
 import type { ScopeView } from "../continuity/contingency-state.ts";
 import type { CaptureResult } from "../proxy/captures.ts";
 import type { ProxyObserver, RequestSummary } from "../proxy/observer.ts";
 import type { BreakerState } from "../routing/circuit-breaker.ts";
 import { EndpointMetrics } from "./endpoint-metrics.ts";
-
-const DURATION_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
-const FIRST_TOKEN_BUCKETS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
-const OVERHEAD_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1];
+import { RequestMetrics } from "./request-metrics.ts";
 
 const BREAKER_NUMBERS: Readonly<Record<BreakerState, number>> = { closed: 0, "half-open": 1, open: 2 };
-
-/** Most label sets kept ready. Models and nodes come from the catalogue, so this is never reached by a caller's doing. */
-const MAX_LABEL_SETS = 1000;
 
 /** Numbers that are read at the moment of a scrape. */
 export interface GaugeReadings {
@@ -35,32 +29,7 @@ export interface GaugeReadings {
  */
 export class Metrics {
   readonly registry = new Registry();
-  readonly #requests = this.#counter("postern_requests_total", "Requests by outcome.", [
-    "model",
-    "node",
-    "dialect",
-    "outcome",
-  ]);
-  readonly #duration = this.#histogram(
-    "postern_request_duration_seconds",
-    "From the request's arrival to its end.",
-    DURATION_BUCKETS,
-  );
-  readonly #firstToken = this.#histogram(
-    "postern_time_to_first_token_seconds",
-    "From the request's arrival to its first content.",
-    FIRST_TOKEN_BUCKETS,
-  );
-  readonly #overhead = this.#histogram(
-    "postern_overhead_seconds",
-    "From the whole request to its dispatch.",
-    OVERHEAD_BUCKETS,
-  );
-  readonly #tokens = this.#counter("postern_tokens_total", "Tokens by type: in, in_cached, out, reasoning.", [
-    "type",
-    "model",
-    "node",
-  ]);
+  readonly #finished = new RequestMetrics(this.registry);
   readonly #failovers = this.#counter(
     "postern_failovers_total",
     "Attempts that another target took over; from `nodes` where none of them could.",
@@ -88,7 +57,6 @@ export class Metrics {
   );
   #streams = 0;
   readonly #endpoints = new EndpointMetrics(this.registry);
-  readonly #ready = new Map<string, ReadyLabels>();
 
   constructor(readings: GaugeReadings) {
     const active = () => this.#streams;
@@ -187,30 +155,10 @@ export class Metrics {
   /** Counts one finished request. */
   ended(summary: RequestSummary): void {
     this.#endpoints.ended(summary);
-    const closed = summary.closed;
-    const model = summary.opened?.model ?? "";
-    const node = summary.servedBy?.replace(/^node\//, "") ?? "";
-    const labels = this.#labels(
-      model,
-      node,
-      summary.dialect ?? "",
-      closed?.outcome ?? (summary.errorCode === null ? "answered" : "refused"),
-    );
-    labels.requests.inc();
+    this.#finished.ended(summary);
     for (const reason of summary.shadow ?? []) this.#shadowRefusals.inc({ reason });
     if (summary.softBudget !== null) this.#softBudgets.inc({ budget: summary.softBudget });
-    if (closed === null) {
-      if (summary.errorCode !== null) this.refused(summary.errorCode);
-      return;
-    }
-    labels.duration.observe(summary.durationMs / 1000);
-    if (summary.overheadMs !== null) labels.overhead.observe(summary.overheadMs / 1000);
-    if (closed.timeToFirstTokenMs !== null) labels.firstToken.observe(closed.timeToFirstTokenMs / 1000);
-    if (closed.tokensIn > 0) labels.tokensIn.inc(closed.tokensIn);
-    if (closed.tokensInCached > 0) labels.tokensInCached.inc(closed.tokensInCached);
-    if (closed.tokensOut > 0) labels.tokensOut.inc(closed.tokensOut);
-    if (closed.tokensReasoning !== null && closed.tokensReasoning > 0)
-      labels.tokensReasoning.inc(closed.tokensReasoning);
+    if (summary.closed === null && summary.errorCode !== null) this.refused(summary.errorCode);
   }
 
   /** Counts a refusal. @param reason An error code of ours, or a reason of the connection guard: never a caller's text. */
@@ -228,42 +176,7 @@ export class Metrics {
     this.#streams--;
   };
 
-  /** Looked up once for each set of labels: hashing label objects is what makes metrics expensive on the request path. */
-  #labels(model: string, node: string, dialect: string, outcome: string): ReadyLabels {
-    const name = `${outcome}\n${dialect}\n${node}\n${model}`;
-    const found = this.#ready.get(name);
-    if (found !== undefined) return found;
-    if (this.#ready.size >= MAX_LABEL_SETS) this.#ready.clear();
-    const made: ReadyLabels = {
-      requests: this.#requests.labels({ model, node, dialect, outcome }),
-      duration: this.#duration.labels({ model, node }),
-      overhead: this.#overhead.labels({ model, node }),
-      firstToken: this.#firstToken.labels({ model, node }),
-      tokensIn: this.#tokens.labels({ type: "in", model, node }),
-      tokensInCached: this.#tokens.labels({ type: "in_cached", model, node }),
-      tokensOut: this.#tokens.labels({ type: "out", model, node }),
-      tokensReasoning: this.#tokens.labels({ type: "reasoning", model, node }),
-    };
-    this.#ready.set(name, made);
-    return made;
-  }
-
   #counter<T extends string>(name: string, help: string, labelNames: T[]): Counter<T> {
     return new Counter({ name, help, labelNames, registers: [this.registry] });
   }
-
-  #histogram(name: string, help: string, buckets: number[]): Histogram<"model" | "node"> {
-    return new Histogram({ name, help, buckets, labelNames: ["model", "node"], registers: [this.registry] });
-  }
-}
-
-interface ReadyLabels {
-  requests: Counter.Internal;
-  duration: Histogram.Internal<"model" | "node">;
-  overhead: Histogram.Internal<"model" | "node">;
-  firstToken: Histogram.Internal<"model" | "node">;
-  tokensIn: Counter.Internal;
-  tokensInCached: Counter.Internal;
-  tokensOut: Counter.Internal;
-  tokensReasoning: Counter.Internal;
 }
