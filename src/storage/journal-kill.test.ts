@@ -23,7 +23,7 @@ const { createUuidV7 } = await import(new URL("../lib/uuidv7.ts", process.argv[1
 const folder = process.argv[2];
 const uuid = createUuidV7();
 const store = await openSqliteStore({ folder });
-const journal = await openJournal({ folder, usage: store.usage, rotateBytes: 30000, blockBytes: 4000, drainIntervalMs: 1 });
+const journal = await openJournal({ folder, usage: store.usage, rotateBytes: 15000, blockBytes: 2000, drainIntervalMs: 1 });
 const open = [];
 function say(line) {
   for (;;) {
@@ -37,14 +37,14 @@ function say(line) {
 function step() {
   for (let turn = 0; turn < 10; turn += 1) {
     const id = uuid();
-    const record = journal.open({ id, endpointId: "default", keyId: "k", operation: "openai-chat", model: "demo", isStream: true,
-      openedAtMs: Date.now(), requestBytes: 40 }, () => say("O " + id + "\\n"));
+    const record = journal.open({ id, endpointId: "default", keyId: "k", operation: "openai-chat", model: "demo", workflow: null,
+      contingency: null, isStream: true, openedAtMs: Date.now(), requestBytes: 40 }, () => say("O " + id + "\\n"));
     open.push({ id, record });
     if (open.length < 4) continue;
     const [done] = open.splice(turn % 4, 1);
     done.record.close({ id: done.id, closedAtMs: Date.now(), outcome: "ok", status: 200, errorCode: null, tokensIn: 1,
       tokensInCached: 0, tokensOut: 1, tokensReasoning: null, isEstimated: false, timeToFirstTokenMs: 1, durationMs: 1, costMicros: 0,
-      attempts: [] }, () => say("C " + done.id + "\\n"));
+      contingency: null, fallback: null, attempts: [] }, () => say("C " + done.id + "\\n"));
   }
   setImmediate(step);
 }

@@ -108,35 +108,85 @@ describe("journal lines", () => {
     expect(settled[0]?.closed).toMatchObject({ durationMs: 13, timeToFirstTokenMs: 3 });
   });
 
-  it("of before there was a word of thinking are read, as without one", () => {
-    const [first] = fc.sample(opened, { numRuns: 1, seed: 3 }) as [RequestOpened];
-    const [second] = fc.sample(closed, { numRuns: 1, seed: 3 }) as [RequestClosed];
-    const { tokensReasoning: _, ...before } = { ...second, id: first.id };
-    const line = `C${JSON.stringify({ o: first, c: before })}\n`;
-    expect(decodeLines(bytes(line)).settled).toEqual([{ opened: first, closed: { ...before, tokensReasoning: null } }]);
+  it("of the first builds are read: objects, of which the oldest have no word of thinking, workflows and contingency", () => {
+    fc.assert(
+      fc.property(opened, closed, (first, second) => {
+        const record = { ...second, id: first.id };
+        const { workflow: _w, contingency: _o, ...oldFirst } = first;
+        const { tokensReasoning: _t, contingency: _c, fallback: _f, ...oldRecord } = record;
+        const block = bytes(
+          `O${JSON.stringify(first)}\nC${JSON.stringify({ o: first, c: record })}\n`,
+          `O${JSON.stringify(oldFirst)}\nC${JSON.stringify({ o: oldFirst, c: oldRecord })}\n`,
+        );
+        const older = { ...first, workflow: null, contingency: null };
+        const olderClosed = { ...record, tokensReasoning: null, contingency: null, fallback: null };
+        expect(decodeLines(block)).toEqual({
+          opened: [first, older],
+          settled: [
+            { opened: first, closed: record },
+            { opened: older, closed: olderClosed },
+          ],
+          unreadable: 0,
+        });
+      }),
+    );
   });
 
-  it("of another shape are unreadable: wrong types, other outcomes, ids that differ, not finite, too long, no line feed", () => {
+  it("with fields that a later build added at the ends of its lists are read without them", () => {
+    const [first] = fc.sample(opened, { numRuns: 1, seed: 4 }) as [RequestOpened];
+    const [second] = fc.sample(closed, { numRuns: 1, seed: 4 }) as [RequestClosed];
+    const [one] = fc.sample(attempt, { numRuns: 1, seed: 4 }) as [AttemptRecord];
+    const record = { ...second, id: first.id, attempts: [one] };
+    const line = closedLine(encodeOpened(first), record).replaceAll("]", ',"more",{"than":1}]');
+    const later = line.replace(/,"more",\{"than":1\}\]\n$/, "]\n");
+    expect(decodeLines(bytes(later))).toEqual({
+      opened: [],
+      settled: [{ opened: first, closed: record }],
+      unreadable: 0,
+    });
+  });
+
+  it("of another shape are unreadable: wrong types, other outcomes, too few fields, not finite, too long, no line feed", () => {
     const [first] = fc.sample(opened, { numRuns: 1, seed: 2 }) as [RequestOpened];
     const [second] = fc.sample(closed, { numRuns: 1, seed: 2 }) as [RequestClosed];
-    const pair = (o: object, c: object) =>
+    const [one] = fc.sample(attempt, { numRuns: 1, seed: 2 }) as [AttemptRecord];
+    // What the types forbid, a damaged disk may hold.
+    const line = (o: object, c: object) =>
+      closedLine(encodeOpened({ ...first, ...o }), { ...second, id: first.id, attempts: [one], ...c });
+    const good = line({}, {});
+    const firstBuilds = (o: object, c: object) =>
       `C${JSON.stringify({ o: { ...first, ...o }, c: { ...second, id: first.id, ...c } })}\n`;
     const bad = [
-      pair({}, { outcome: "won" }),
-      pair({}, { id: "other" }),
-      pair({ openedAtMs: "1" }, {}),
-      pair({}, { tokensOut: null }),
-      pair({}, { tokensReasoning: "7" }),
-      pair({}, { attempts: [null] }),
-      pair({}, { tokensIn: 1e300 }),
-      pair({ model: "m".repeat(LINE_BYTES) }, {}),
+      line({}, { outcome: "won" }),
+      line({ openedAtMs: '"1"' }, {}),
+      line({}, { tokensOut: null }),
+      line({}, { tokensReasoning: '"7"' }),
+      line({}, { tokensIn: 1e300 }),
+      line({}, { durationMs: Number.NaN }),
+      line({ id: 7 }, {}),
+      good.replace("]\n", ",null]\n"),
+      good.replace("]\n", ",[]]\n"),
+      `C[${encodeOpened(first)}]\n`,
+      `C[${encodeOpened(first)},[]]\n`,
+      `C${encodeOpened(first)}\n`,
+      `O${encodeOpened(first).replace(/,[^,]*\]$/, "]")}\n`,
+      firstBuilds({}, { outcome: "won" }),
+      firstBuilds({}, { id: "other" }),
+      firstBuilds({ openedAtMs: "1" }, {}),
+      firstBuilds({}, { tokensOut: null }),
+      firstBuilds({}, { attempts: [null] }),
+      firstBuilds({ model: "m".repeat(LINE_BYTES) }, {}),
+      'C{"o":[],"c":[]}\n',
       "X{}\n",
       "\n",
       "O[]\n",
+      "O{}\n",
+      "Onull\n",
     ];
     expect(decodeLines(bytes(...bad))).toEqual({ opened: [], settled: [], unreadable: bad.length });
-    expect(decodeLines(bytes(pair({}, {}).slice(0, -1)))).toMatchObject({ settled: [], unreadable: 1 });
-    expect(decodeLines(bytes(pair({}, {})))).toMatchObject({ unreadable: 0 });
+    expect(decodeLines(bytes(good.slice(0, -1)))).toMatchObject({ settled: [], unreadable: 1 });
+    for (const whole of [good, firstBuilds({}, {})])
+      expect(decodeLines(bytes(whole))).toMatchObject({ settled: [{ opened: first }], unreadable: 0 });
   });
 
   it("stay short: a model name without end and attempts without end are cut", () => {

@@ -1,19 +1,65 @@
+import { createQuoter } from "../lib/json-quote.ts";
 import type { AttemptRecord, Outcome, RequestClosed, RequestOpened } from "../usage/record.ts";
 
 /**
- * The lines of a journal file: UTF-8, one record each, ended by a line feed.
+ * The lines of a journal file: UTF-8, one record each, ended by a line feed. A record is a JSON array of fields in the order of the
+ * lists below, which is half of the bytes and of the work that objects with names are, for every request at both ends.
  *
- * `O{…}` is a request at dispatch. `C{"o":{…},"c":{…}}` is a request that is closed, whole: it repeats what was opened, so that
- * taking it in needs no other line. New fields may be added; a meaning that changes takes a new first letter.
+ * `O[…]` is a request at dispatch. `C[[…],[…],[…]]` is a request that is closed, whole: it repeats what was opened, so that taking
+ * it in needs no other line, and has its end and each of its attempts. New fields may be added, each at its list's end; a meaning
+ * that changes takes a new first letter. What the first builds wrote is read too: the same with objects instead of arrays.
  */
 export interface SettledRequest {
   opened: RequestOpened;
   closed: RequestClosed;
 }
 
-const LINE_FEED = 0x0a;
-const OPENED = 0x4f;
-const CLOSED = 0x43;
+const OPENED_FIELDS = [
+  "id",
+  "endpointId",
+  "keyId",
+  "operation",
+  "model",
+  "workflow",
+  "contingency",
+  "isStream",
+  "openedAtMs",
+  "requestBytes",
+] as const satisfies (keyof RequestOpened)[];
+
+const CLOSED_FIELDS = [
+  "closedAtMs",
+  "outcome",
+  "status",
+  "errorCode",
+  "tokensIn",
+  "tokensInCached",
+  "tokensOut",
+  "tokensReasoning",
+  "isEstimated",
+  "timeToFirstTokenMs",
+  "durationMs",
+  "costMicros",
+  "contingency",
+  "fallback",
+] as const satisfies (keyof RequestClosed)[];
+
+const ATTEMPT_FIELDS = [
+  "id",
+  "index",
+  "target",
+  "nodeId",
+  "engine",
+  "engineModel",
+  "startedAtMs",
+  "endedAtMs",
+  "status",
+  "errorCode",
+  "bytesOut",
+] as const satisfies (keyof AttemptRecord)[];
+
+const OPENED = "O".charCodeAt(0);
+const CLOSED = "C".charCodeAt(0);
 /** Longest text of one field that a line keeps; model names are checked long before, this only bounds the line. */
 const FIELD_CHARACTERS = 512;
 /** Attempts of one request that a line keeps, the last ones. More than any plan makes. */
@@ -21,11 +67,17 @@ const ATTEMPTS_KEPT = 32;
 /** With the bounds above every line is shorter. A longer one was not written by us and is skipped. */
 export const LINE_BYTES = 256 * 1024;
 
+const quote = createQuoter();
+const quoteOrNull = (text: string | null) => (text === null ? "null" : quote(text));
+/** For texts that never come again. */
+const quoteOnce = (text: string) => JSON.stringify(text);
+
 /** JSON of the opened part, which the caller keeps until the request is closed: it is written twice. */
 export function encodeOpened(record: RequestOpened): string {
-  return JSON.stringify(
-    record.model.length > FIELD_CHARACTERS ? { ...record, model: record.model.slice(0, FIELD_CHARACTERS) } : record,
-  );
+  const { endpointId, keyId, operation, workflow, contingency, isStream, openedAtMs, requestBytes } = record;
+  const model = record.model.length > FIELD_CHARACTERS ? record.model.slice(0, FIELD_CHARACTERS) : record.model;
+  const names = `${quote(endpointId)},${quote(keyId)},${quote(operation)},${quote(model)}`;
+  return `[${quoteOnce(record.id)},${names},${quoteOrNull(workflow)},${quoteOrNull(contingency)},${isStream},${openedAtMs},${requestBytes}]`;
 }
 
 /** The line for an opened request. */
@@ -35,9 +87,21 @@ export function openedLine(openedJson: string): string {
 
 /** The line for a closed request. */
 export function closedLine(openedJson: string, record: RequestClosed): string {
-  const isLong = record.attempts.length > ATTEMPTS_KEPT;
-  const closedJson = JSON.stringify(isLong ? { ...record, attempts: record.attempts.slice(-ATTEMPTS_KEPT) } : record);
-  return `C{"o":${openedJson},"c":${closedJson}}\n`;
+  const { attempts, tokensIn, tokensInCached, tokensOut, tokensReasoning, contingency, fallback } = record;
+  const outcome = `${record.closedAtMs},${quote(record.outcome)},${record.status},${quoteOrNull(record.errorCode)}`;
+  const tokens = `${tokensIn},${tokensInCached},${tokensOut},${tokensReasoning},${record.isEstimated}`;
+  const times = `${record.timeToFirstTokenMs},${record.durationMs},${record.costMicros}`;
+  let line = `C[${openedJson},[${outcome},${tokens},${times},${quoteOrNull(contingency)},${quoteOrNull(fallback)}]`;
+  for (let index = Math.max(0, attempts.length - ATTEMPTS_KEPT); index < attempts.length; index++)
+    line += `,${encodeAttempt(attempts[index] as AttemptRecord)}`;
+  return `${line}]\n`;
+}
+
+function encodeAttempt(attempt: AttemptRecord): string {
+  const { target, nodeId, engine, engineModel, startedAtMs, endedAtMs, status, errorCode, bytesOut } = attempt;
+  const where = `${quote(target)},${quoteOrNull(nodeId)},${quote(engine)},${quote(engineModel)}`;
+  const times = `${startedAtMs},${endedAtMs}`;
+  return `[${quoteOnce(attempt.id)},${attempt.index},${where},${times},${status},${quoteOrNull(errorCode)},${bytesOut}]`;
 }
 
 /** What a block of journal lines holds. */
@@ -54,35 +118,35 @@ export interface DecodedLines {
  * @param withOpened Whether opened lines are wanted too; skipping them is cheap.
  */
 export function decodeLines(block: Uint8Array, withOpened = true): DecodedLines {
-  const bytes = Buffer.from(block.buffer, block.byteOffset, block.byteLength);
+  const text = Buffer.from(block.buffer, block.byteOffset, block.byteLength).toString("utf8");
   const decoded: DecodedLines = { opened: [], settled: [], unreadable: 0 };
   let start = 0;
-  while (start < bytes.length) {
-    const end = bytes.indexOf(LINE_FEED, start);
+  while (start < text.length) {
+    const end = text.indexOf("\n", start);
     if (end === -1) {
       decoded.unreadable += 1;
       break;
     }
-    decodeLine(bytes, start, end, withOpened, decoded);
+    decodeLine(text, start, end, withOpened, decoded);
     start = end + 1;
   }
   return decoded;
 }
 
-function decodeLine(bytes: Buffer, start: number, end: number, withOpened: boolean, into: DecodedLines): void {
-  const kind = bytes[start];
+function decodeLine(text: string, start: number, end: number, withOpened: boolean, into: DecodedLines): void {
+  const kind = text.charCodeAt(start);
   if (kind === OPENED && !withOpened) return;
-  const value = end - start > LINE_BYTES ? null : parse(bytes.toString("utf8", start + 1, end));
+  const value = end - start > LINE_BYTES ? null : parse(text.slice(start + 1, end));
   if (kind === OPENED) {
     const opened = readOpened(value);
     if (opened !== null) into.opened.push(opened);
     else into.unreadable += 1;
     return;
   }
-  const pair = kind === CLOSED ? asObject(value) : null;
-  const opened = readOpened(pair?.["o"]);
-  const closed = readClosed(pair?.["c"]);
-  if (opened !== null && closed !== null && opened.id === closed.id) into.settled.push({ opened, closed });
+  const parts = kind !== CLOSED ? null : Array.isArray(value) ? value : partsOfFirstBuilds(value);
+  const opened = readOpened(parts?.[0]);
+  const closed = opened === null || parts === null ? null : readClosed(opened.id, parts);
+  if (opened !== null && closed !== null) into.settled.push({ opened, closed });
   else into.unreadable += 1;
 }
 
@@ -100,6 +164,22 @@ function asObject(value: unknown): Fields | null {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : null;
 }
 
+/** A closed line of the first builds: `{"o":{…},"c":{…}}`, with the id in both and the attempts in the second. */
+function partsOfFirstBuilds(value: unknown): unknown[] | null {
+  const pair = asObject(value);
+  const closed = asObject(pair?.["c"]);
+  const attempts = closed?.["attempts"];
+  if (pair === null || closed === null || !Array.isArray(attempts)) return null;
+  return closed["id"] === asObject(pair["o"])?.["id"] ? [pair["o"], closed, ...attempts] : null;
+}
+
+/** The fields in their order; null where there are too few. Objects are of the first builds, whose older lines lack some. */
+function readFields(value: unknown, names: readonly string[]): unknown[] | null {
+  if (Array.isArray(value)) return value.length < names.length ? null : value;
+  const from = asObject(value);
+  return from === null ? null : names.map((name) => from[name] ?? null);
+}
+
 const isText = (value: unknown): value is string => typeof value === "string";
 const isTextOrNull = (value: unknown): value is string | null => value === null || typeof value === "string";
 const isNumber = (value: unknown): value is number =>
@@ -107,15 +187,12 @@ const isNumber = (value: unknown): value is number =>
 const isNumberOrNull = (value: unknown): value is number | null => value === null || isNumber(value);
 
 function readOpened(value: unknown): RequestOpened | null {
-  const from = asObject(value);
+  const from = readFields(value, OPENED_FIELDS);
   if (from === null) return null;
-  const { id, endpointId, keyId, operation, model, isStream, openedAtMs, requestBytes } = from;
+  const [id, endpointId, keyId, operation, model, workflow, contingency, isStream, openedAtMs, requestBytes] = from;
   if (!isText(id) || !isText(endpointId) || !isText(keyId) || !isText(operation) || !isText(model)) return null;
-  if (!isNumber(openedAtMs) || !isNumber(requestBytes)) return null;
-  // Lines of before schema 10 do not have these two.
-  const workflow = from["workflow"] ?? null;
-  const contingency = from["contingency"] ?? null;
   if (!isTextOrNull(workflow) || !isTextOrNull(contingency)) return null;
+  if (!isNumber(openedAtMs) || !isNumber(requestBytes)) return null;
   return {
     id,
     endpointId,
@@ -132,23 +209,23 @@ function readOpened(value: unknown): RequestOpened | null {
 
 const OUTCOMES: ReadonlySet<unknown> = new Set<Outcome>(["ok", "aborted", "failed", "stopped", "interrupted"]);
 
-function readClosed(value: unknown): RequestClosed | null {
-  const from = asObject(value);
+/** @param parts What was opened, how it ended, and the attempts. */
+function readClosed(id: string, parts: readonly unknown[]): RequestClosed | null {
+  const from = readFields(parts[1], CLOSED_FIELDS);
   if (from === null) return null;
-  const { id, closedAtMs, outcome, status, errorCode, tokensIn, tokensInCached, tokensOut, isEstimated } = from;
-  const { timeToFirstTokenMs, durationMs, costMicros, attempts } = from;
-  // Lines of before schema 2 do not have it.
-  const tokensReasoning = from["tokensReasoning"] ?? null;
-  // Nor these, those of before schema 10.
-  const contingency = from["contingency"] ?? null;
-  const fallback = from["fallback"] ?? null;
+  const [closedAtMs, outcome, status, errorCode, tokensIn, tokensInCached, tokensOut, tokensReasoning, ...rest] = from;
+  const [isEstimated, timeToFirstTokenMs, durationMs, costMicros, contingency, fallback] = rest;
   if (!isTextOrNull(contingency) || !isTextOrNull(fallback)) return null;
-  if (!isText(id) || !OUTCOMES.has(outcome) || !isTextOrNull(errorCode) || !Array.isArray(attempts)) return null;
+  if (!OUTCOMES.has(outcome) || !isTextOrNull(errorCode)) return null;
   if (!isNumber(closedAtMs) || !isNumber(status) || !isNumber(durationMs) || !isNumber(costMicros)) return null;
   if (!isNumber(tokensIn) || !isNumber(tokensInCached) || !isNumber(tokensOut)) return null;
   if (!isNumberOrNull(timeToFirstTokenMs) || !isNumberOrNull(tokensReasoning)) return null;
-  const read = attempts.map(readAttempt);
-  if (!read.every((attempt) => attempt !== null)) return null;
+  const attempts: AttemptRecord[] = [];
+  for (let index = 2; index < parts.length; index++) {
+    const attempt = readAttempt(parts[index]);
+    if (attempt === null) return null;
+    attempts.push(attempt);
+  }
   return {
     id,
     closedAtMs: Math.round(closedAtMs),
@@ -165,14 +242,14 @@ function readClosed(value: unknown): RequestClosed | null {
     costMicros: Math.round(costMicros),
     contingency,
     fallback,
-    attempts: read,
+    attempts,
   };
 }
 
 function readAttempt(value: unknown): AttemptRecord | null {
-  const from = asObject(value);
+  const from = readFields(value, ATTEMPT_FIELDS);
   if (from === null) return null;
-  const { id, index, target, nodeId, engine, engineModel, startedAtMs, endedAtMs, status, errorCode, bytesOut } = from;
+  const [id, index, target, nodeId, engine, engineModel, startedAtMs, endedAtMs, status, errorCode, bytesOut] = from;
   if (!isText(id) || !isText(target) || !isTextOrNull(nodeId) || !isText(engine) || !isText(engineModel)) return null;
   if (!isNumber(index) || !isNumber(startedAtMs) || !isNumber(endedAtMs) || !isNumber(status)) return null;
   if (!isTextOrNull(errorCode) || !isNumber(bytesOut)) return null;

@@ -559,6 +559,22 @@ describe.each(Object.entries(STORES))("store over %s", (_name, open) => {
       }
     });
 
+    it("adds up many keys at once, and the next time into the same sums", async () => {
+      const all = Array.from({ length: 200 }, (_, index) => {
+        const one = settled(index, { costMicros: index, outcome: index % 4 === 0 ? "aborted" : "ok" });
+        return { ...one, opened: { ...one.opened, keyId: `key${index % 50}` } };
+      });
+      await store.usage.ingest(lines(all.slice(0, 100)));
+      await store.usage.ingest(lines(all.slice(100)));
+      const rows = await store.usage.report({ by: "key", sinceMs: 0, untilMs: Number.MAX_SAFE_INTEGER });
+      expect(rows).toHaveLength(50);
+      for (const row of rows) {
+        const key = Number(row.group.slice(3));
+        const aborted = [0, 50, 100, 150].filter((step) => (key + step) % 4 === 0).length;
+        expect(row).toMatchObject({ requests: 4, aborted, failed: 0, tokensIn: 40, costMicros: 4 * key + 300 });
+      }
+    });
+
     it("skips lines that are no records and counts them", async () => {
       const good = Buffer.from(lines([settled(1, {})])).toString();
       const text = `C{"o":{},"c":{}}\nC{"o":{"id":\n\u0000\u0000\n${good}O{}\nwhat\n${good.slice(0, 40)}`;

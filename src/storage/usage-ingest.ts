@@ -1,5 +1,5 @@
 import { CompiledQuery, type Kysely, type Transaction } from "kysely";
-import type { RequestClosed } from "../usage/record.ts";
+import type { RequestClosed, RequestOpened } from "../usage/record.ts";
 import { decodeLines, type SettledRequest } from "./journal-line.ts";
 import type { AttemptTable, DailyUsageTable, RequestTable, Tables } from "./schema.ts";
 import type { IngestResult } from "./store.ts";
@@ -32,12 +32,28 @@ export function createIngest(db: Kysely<Tables>): (lines: Uint8Array) => Promise
       .compile(),
   );
 
+  const insertRollups = createRowInsert((connection, rows: DailyUsageTable[]) =>
+    connection
+      .insertInto("daily_usage")
+      .values(rows)
+      .onConflict((conflict) =>
+        conflict
+          .columns(["day", "endpoint_id", "key_id", "model", "served_by"])
+          .doUpdateSet((set) =>
+            Object.fromEntries(
+              ROLLUP_SUMS.map((column) => [column, set(`daily_usage.${column}`, "+", set.ref(`excluded.${column}`))]),
+            ),
+          ),
+      )
+      .compile(),
+  );
+
   async function insertAll(settled: SettledRequest[]): Promise<number> {
     return db.transaction().execute(async (transaction) => {
       const inserted = await insertRequests(transaction, settled.map(toRequestRow));
       if (inserted !== settled.length) throw new SomeKnown();
       await insertAttempts(transaction, settled.flatMap(toAttemptRows));
-      await addToRollups(transaction, settled);
+      await insertRollups(transaction, addUp(settled));
       return inserted;
     });
   }
@@ -89,7 +105,7 @@ function createRowInsert<Row extends object>(
   const statements = new Map<number, string>();
   async function insert(db: Transaction<Tables>, rows: Row[]): Promise<bigint> {
     const known = statements.get(rows.length);
-    const query = known === undefined ? compile(db, rows) : CompiledQuery.raw(known, rows.flatMap(Object.values));
+    const query = known === undefined ? compile(db, rows) : CompiledQuery.raw(known, valuesOf(rows));
     if (known === undefined) statements.set(rows.length, query.sql);
     return (await db.executeQuery(query)).numAffectedRows ?? 0n;
   }
@@ -101,6 +117,12 @@ function createRowInsert<Row extends object>(
     }
     return Number(inserted);
   };
+}
+
+function valuesOf(rows: readonly object[]): unknown[] {
+  const values: unknown[] = [];
+  for (const row of rows) for (const value of Object.values(row)) values.push(value);
+  return values;
 }
 
 function toRequestRow({ opened, closed }: SettledRequest): RequestTable {
@@ -169,28 +191,21 @@ export function generationOf(closed: RequestClosed): { tokens: number; ms: numbe
   return isEstimated || tokens < 1 || ms < 1 ? { tokens: 0, ms: 0 } : { tokens, ms };
 }
 
-async function addToRollups(db: Transaction<Tables>, settled: SettledRequest[]): Promise<void> {
+/** What the requests add to the rollups: a row for each day, endpoint, key, model and server. */
+function addUp(settled: readonly SettledRequest[]): DailyUsageTable[] {
   const sums = new Map<string, DailyUsageTable>();
-  for (const request of settled) {
-    const one = toRollup(request);
-    const name = `${one.day}\n${one.endpoint_id}\n${one.key_id}\n${one.model}\n${one.served_by}`;
-    const sum = sums.get(name);
-    if (sum === undefined) sums.set(name, one);
-    else for (const column of ROLLUP_SUMS) sum[column] += one[column];
+  for (const { opened, closed } of settled) {
+    const day = Math.floor(closed.closedAtMs / DAY_MS);
+    const server = servedBy(closed);
+    const name = `${day}\n${opened.endpointId}\n${opened.keyId}\n${opened.model}\n${server}`;
+    let sum = sums.get(name);
+    if (sum === undefined) {
+      sum = emptyRollup(day, opened, server);
+      sums.set(name, sum);
+    }
+    addTo(sum, closed);
   }
-  for (const sum of sums.values()) {
-    await db
-      .insertInto("daily_usage")
-      .values(sum)
-      .onConflict((conflict) =>
-        conflict
-          .columns(["day", "endpoint_id", "key_id", "model", "served_by"])
-          .doUpdateSet((set) =>
-            Object.fromEntries(ROLLUP_SUMS.map((column) => [column, set(`daily_usage.${column}`, "+", sum[column])])),
-          ),
-      )
-      .execute();
-  }
+  return [...sums.values()];
 }
 
 /** The columns of a rollup that are added up. */
@@ -210,26 +225,43 @@ const ROLLUP_SUMS = [
   "cost_micros",
 ] as const satisfies readonly (keyof DailyUsageTable)[];
 
-function toRollup({ opened, closed }: SettledRequest): DailyUsageTable {
-  const generation = generationOf(closed);
+function emptyRollup(day: number, opened: RequestOpened, server: string): DailyUsageTable {
   return {
-    day: Math.floor(closed.closedAtMs / DAY_MS),
+    day,
     endpoint_id: opened.endpointId,
     key_id: opened.keyId,
     model: opened.model,
-    served_by: servedBy(closed),
-    requests: 1,
-    failed: closed.outcome === "ok" || closed.outcome === "aborted" ? 0 : 1,
-    aborted: closed.outcome === "aborted" ? 1 : 0,
-    estimated: Number(closed.isEstimated),
-    tokens_in: closed.tokensIn,
-    tokens_in_cached: closed.tokensInCached,
-    tokens_out: closed.tokensOut,
-    tokens_reasoning: closed.tokensReasoning ?? 0,
-    first_token_count: closed.timeToFirstTokenMs === null ? 0 : 1,
-    first_token_ms: closed.timeToFirstTokenMs ?? 0,
-    generation_tokens: generation.tokens,
-    generation_ms: generation.ms,
-    cost_micros: closed.costMicros,
+    served_by: server,
+    requests: 0,
+    failed: 0,
+    aborted: 0,
+    estimated: 0,
+    tokens_in: 0,
+    tokens_in_cached: 0,
+    tokens_out: 0,
+    tokens_reasoning: 0,
+    first_token_count: 0,
+    first_token_ms: 0,
+    generation_tokens: 0,
+    generation_ms: 0,
+    cost_micros: 0,
   };
+}
+
+function addTo(sum: DailyUsageTable, closed: RequestClosed): void {
+  const { outcome, timeToFirstTokenMs } = closed;
+  const generation = generationOf(closed);
+  sum.requests += 1;
+  if (outcome === "aborted") sum.aborted += 1;
+  else if (outcome !== "ok") sum.failed += 1;
+  if (closed.isEstimated) sum.estimated += 1;
+  sum.tokens_in += closed.tokensIn;
+  sum.tokens_in_cached += closed.tokensInCached;
+  sum.tokens_out += closed.tokensOut;
+  sum.tokens_reasoning += closed.tokensReasoning ?? 0;
+  if (timeToFirstTokenMs !== null) sum.first_token_count += 1;
+  sum.first_token_ms += timeToFirstTokenMs ?? 0;
+  sum.generation_tokens += generation.tokens;
+  sum.generation_ms += generation.ms;
+  sum.cost_micros += closed.costMicros;
 }
