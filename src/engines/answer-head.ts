@@ -21,9 +21,7 @@ const KEPT_PREFIX = "anthropic-ratelimit-";
 
 /** Visible ASCII, spaces and tabs: anything else in a value would make the next hop's HTTP library throw. */
 const PLAIN_VALUE = /^[\t\x20-\x7e]*$/;
-
-/** A parsed head as the HTTP client gives it. */
-type RawHeaders = Readonly<Record<string, string | string[] | undefined>>;
+const PAGE = /^(text\/html|application\/xhtml)/i;
 
 /**
  * Judges the head of an engine's answer and keeps what may go on.
@@ -31,29 +29,31 @@ type RawHeaders = Readonly<Record<string, string | string[] | undefined>>;
  * An engine is hostile until parsed: redirects, upgrades, pages for people and encodings that nobody asked for are not
  * answers of an inference server, but of something in front of it, or of somebody who took its place.
  *
+ * @param fields Names in lower case, each before its value. Of a repeated one nothing goes on.
  * @returns The allowlisted headers, or why the answer is not acceptable, in words for the log.
  */
-export function readAnswerHead(status: number, headers: RawHeaders): ExchangeHeaders | string {
+export function readAnswerHead(status: number, fields: readonly string[]): ExchangeHeaders | string {
   if (status < 200 || status > 599) return `status ${status}`;
   if (status >= 300 && status < 400) return `redirect (${status})`;
-  const encoding = headers["content-encoding"];
-  if (encoding !== undefined && !isWord(encoding, "identity")) return "an encoding that was not asked for";
-  const transfer = headers["transfer-encoding"];
-  if (transfer !== undefined && !isWord(transfer, "chunked")) return "a transfer encoding other than chunked";
-  const type = headers["content-type"];
-  if (type !== undefined) {
-    if (typeof type !== "string" || !PLAIN_VALUE.test(type)) return "more than one content type, or an odd one";
-    if (/^\s*(text\/html|application\/xhtml)/i.test(type)) return `a page for people (status ${status})`;
-  }
   const kept: Record<string, string> = {};
-  for (const name in headers) {
+  let repeated: string[] | null = null;
+  for (let index = 0; index < fields.length; index += 2) {
+    const name = fields[index] as string;
+    const value = fields[index + 1] as string;
+    if (name === "content-encoding" && value.toLowerCase() !== "identity") return "an encoding that was not asked for";
     if (!KEPT_HEADERS.has(name) && !name.startsWith(KEPT_PREFIX)) continue;
-    const value = headers[name];
-    if (typeof value === "string" && PLAIN_VALUE.test(value)) kept[name] = value;
+    const isPlain = PLAIN_VALUE.test(value);
+    if (name === "content-type") {
+      if (!isPlain || kept[name] !== undefined) return "more than one content type, or an odd one";
+      if (PAGE.test(value)) return `a page for people (status ${status})`;
+    }
+    if (kept[name] !== undefined) {
+      repeated ??= [];
+      repeated.push(name);
+    } else if (isPlain) {
+      kept[name] = value;
+    }
   }
+  if (repeated !== null) for (const name of repeated) delete kept[name];
   return kept;
-}
-
-function isWord(value: string | string[], word: string): boolean {
-  return typeof value === "string" && value.trim().toLowerCase() === word;
 }

@@ -1,5 +1,8 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
+import { ManualClock } from "../lib/clock.ts";
 import { Secret } from "../lib/secret.ts";
 import {
   answer,
@@ -110,6 +113,146 @@ describe("connectEngine()", () => {
     // A connection rests for a turn of the loop after its answer; a request in that turn takes another one.
     expect(engine.sockets.size).toBeLessThanOrEqual(2);
     expect(connections.active).toBe(0);
+  });
+
+  test.each([0, 1, 8 * 1024, 8 * 1024 + 1, 3_000_000])("sends a body of %d bytes whole", async (length) => {
+    const engine = await fake(answer(200, "application/json", "{}"));
+    const recorder = new Recorder();
+    const body = Buffer.alloc(length, "\u00e9");
+    connect(engine).start({ ...CHAT, body }, recorder);
+    await recorder.finished;
+    expect(engine.requests[0]?.headers["content-length"]).toBe(String(length));
+    expect(Buffer.byteLength(engine.requests[0]?.body ?? "")).toBe(length - (length % 2) + (length % 2) * 3);
+    expect(body.toString("utf8")).toBe(engine.requests[0]?.body);
+  });
+
+  test("does not send what cannot stand in a head", async () => {
+    const engine = await fake(answer(200, "application/json", "{}"));
+    const connections = connect(engine);
+    for (const headers of [{ accept: "a\r\nX-Y: z" }, { accept: "a\nb" }]) {
+      const recorder = new Recorder();
+      connections.start({ ...CHAT, headers }, recorder);
+      expect(recorder.failure).toBeNull();
+      await recorder.finished;
+      expect(recorder.failure).toMatchObject({ phase: "connect", kind: "protocol" });
+    }
+    expect(engine.requests).toHaveLength(0);
+    expect(connections.active).toBe(0);
+  });
+
+  /** One exchange after the other with some time between them: how many connections that took. */
+  async function connectionsFor(pauseMs: number, fields: readonly string[] = []): Promise<number> {
+    const seen = new Set();
+    const clock = new ManualClock();
+    const engine = await fake((request) => {
+      seen.add(request.socket);
+      answer(200, "application/json", "{}", fields)(request);
+    });
+    const connections = connect(engine, { clock });
+    for (let round = 0; round < 3; round += 1) {
+      const recorder = new Recorder();
+      connections.start(CHAT, recorder);
+      await recorder.finished;
+      await new Promise(setImmediate);
+      clock.advance(pauseMs);
+    }
+    return seen.size;
+  }
+
+  test("keeps an idle connection for 4 s, or for 2 s less than the engine says it does, and does not write into an older one", async () => {
+    expect(await connectionsFor(3_999)).toBe(1);
+    expect(await connectionsFor(4_000)).toBe(3);
+    expect(await connectionsFor(2_999, ["Keep-Alive: timeout=5"])).toBe(1);
+    expect(await connectionsFor(3_000, ["Keep-Alive: timeout=5"])).toBe(3);
+    expect(await connectionsFor(0, ["Keep-Alive: timeout=2"])).toBe(3);
+    expect(await connectionsFor(0, ["Connection: close"])).toBe(3);
+  });
+
+  test("closes connections that have been idle for too long", async () => {
+    const clock = new ManualClock();
+    const engine = await fake(answer(200, "application/json", "{}"));
+    const recorder = new Recorder();
+    connect(engine, { clock }).start(CHAT, recorder);
+    await recorder.finished;
+    await new Promise(setImmediate);
+    const [socket] = engine.sockets;
+    clock.advance(5_000);
+    await gone(socket);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  test("waits for a connection no longer than it was told", async () => {
+    const clock = new ManualClock();
+    const engine = await fake();
+    const recorder = new Recorder();
+    // The socket is opened in the turn after this one, and stands at the earliest in the one after that.
+    connect(engine, { clock, connectTimeoutMs: 700 }).start(CHAT, recorder);
+    await new Promise(setImmediate);
+    clock.advance(699);
+    expect(recorder.failure).toBeNull();
+    clock.advance(1);
+    await recorder.finished;
+    expect(recorder.failure).toMatchObject({ phase: "connect", kind: "timeout" });
+  });
+
+  test("close() lets what runs come to its end, and takes nothing more", async () => {
+    const engine = await fake(raw(STREAM_HEAD + chunk("a")));
+    const connections = connect(engine);
+    const running = new Recorder();
+    connections.start(CHAT, running);
+    await running.until(() => running.chunks.length === 1);
+    const closed = connections.close();
+    const late = new Recorder();
+    connections.start(CHAT, late);
+    await late.finished;
+    expect(late.failure).toMatchObject({ phase: "connect" });
+    engine.requests[0]?.socket.write(LAST_CHUNK);
+    await closed;
+    expect(running).toMatchObject({ isEnded: true, text: "a" });
+    expect(connections.active).toBe(0);
+  });
+
+  test("destroy() fails what runs, waits or connects", async () => {
+    const engine = await fake(raw(STREAM_HEAD + chunk("a")));
+    const connections = connect(engine);
+    const [running, connecting, waiting] = [new Recorder(), new Recorder(), new Recorder()];
+    connections.start(CHAT, running);
+    await running.until(() => running.chunks.length === 1);
+    connections.start(CHAT, connecting);
+    await new Promise(setImmediate);
+    connections.start(CHAT, waiting);
+    await connections.destroy();
+    await Promise.all([running.finished, connecting.finished, waiting.finished]);
+    expect(running.failure).toMatchObject({ phase: "body", kind: "reset" });
+    expect(connecting.failure).toMatchObject({ phase: "connect" });
+    expect(waiting.failure).toMatchObject({ phase: "connect", kind: "unreachable" });
+    expect(connections.active).toBe(0);
+  });
+
+  test("does not use a connection again whose request was answered before it was written", async () => {
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      socket.once("data", () => {
+        socket.pause();
+        socket.write("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
+      });
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const connections = connectEngine({ url, host: "x", apiKey: null });
+    for (let round = 0; round < 2; round += 1) {
+      const recorder = new Recorder();
+      connections.start({ ...CHAT, body: Buffer.alloc(16 * 1024 * 1024, " ") }, recorder);
+      await recorder.finished;
+      expect(recorder).toMatchObject({ status: 413, isEnded: true });
+      await new Promise(setImmediate);
+    }
+    expect(sockets.size).toBe(2);
+    await connections.destroy();
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
   });
 
   test("drops every header that is not on the list", async () => {
@@ -272,12 +415,37 @@ describe("connectEngine() with a hostile engine", () => {
       connections.start(CHAT, before);
       await before.finished;
       expect(before).toMatchObject({ text: "{}", isEnded: true });
+      // From the next turn on the connection could be used again.
+      await new Promise(setImmediate);
       engine.answerWith(answer(200, "application/json", '{"mine":1}'));
       const after = new Recorder();
       connections.start(CHAT, after);
       await after.finished;
       expect(after).toMatchObject({ text: '{"mine":1}', isEnded: true });
+      expect(engine.requests[1]?.socket).not.toBe(engine.requests[0]?.socket);
     }
+  });
+
+  test("closes an idle connection on which anything comes", async () => {
+    const engine = await fake(answer(200, "application/json", "{}"));
+    const recorder = new Recorder();
+    connect(engine).start(CHAT, recorder);
+    await recorder.finished;
+    const [socket] = engine.sockets;
+    await new Promise(setImmediate);
+    socket?.write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nSTOLEN");
+    await gone(socket);
+  });
+
+  test("uses a connection at the earliest in the turn of the loop after its answer", async () => {
+    const engine = await fake(answer(200, "application/json", "{}"));
+    const connections = connect(engine);
+    const again = new Recorder();
+    const recorder = new Recorder();
+    recorder.afterData = () => connections.start(CHAT, again);
+    connections.start(CHAT, recorder);
+    await again.finished;
+    expect(engine.requests[1]?.socket).not.toBe(engine.requests[0]?.socket);
   });
 });
 

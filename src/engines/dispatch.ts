@@ -1,17 +1,13 @@
-import { type Dispatcher, Pool } from "undici";
-import type {
-  CancelReason,
-  Exchange,
-  ExchangeFailure,
-  ExchangeHandler,
-  ExchangeRequest,
-  Exchanger,
-} from "../lib/exchange.ts";
+import { type Clock, systemClock, type Timer } from "../lib/clock.ts";
+import type { Exchange, ExchangeFailure, ExchangeHandler, ExchangeRequest, Exchanger } from "../lib/exchange.ts";
+import { LiveSet } from "../lib/live-set.ts";
 import type { Secret } from "../lib/secret.ts";
-import { readAnswerHead } from "./answer-head.ts";
-import { describeFailure } from "./dispatch-failure.ts";
+import { type ConnectionOwner, EngineConnection } from "./engine-connection.ts";
+import { EngineExchange, type ExchangeOwner } from "./engine-exchange.ts";
+import { EngineDoor } from "./engine-socket.ts";
 import { basePath } from "./engine-url.ts";
-import { type TlsTrust, tlsConnector } from "./tls-trust.ts";
+import { RequestHeads } from "./request-heads.ts";
+import type { TlsTrust } from "./tls-trust.ts";
 
 /** Longest wait for a connection. */
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -19,14 +15,10 @@ const CONNECT_TIMEOUT_MS = 5_000;
 /** Exchanges at one time with one engine, each on a connection of its own: two links full. Beyond it they are refused, not queued. */
 const MAX_EXCHANGES = 2_048;
 
-/** Largest head of an answer. */
-const MAX_HEAD_BYTES = 16 * 1024;
-
-/** Interim answers (1xx) before the real one; they are dropped, and a flood of them is an attack. */
-const MAX_INTERIM_ANSWERS = 16;
-
 /** Idle connections are kept shorter than uvicorn and llama-server keep them (5 s), so that we never write into a closing one. */
 const KEEP_ALIVE_MS = 4_000;
+/** Connections that have been idle for too long are closed this often. */
+const SWEEP_MS = 1_000;
 
 /** Headers of a request that an engine gets to see; host, encoding, key and framing are ours. */
 const SENT_HEADERS = ["content-type", "accept", "user-agent"] as const;
@@ -48,6 +40,8 @@ export interface EngineConnectionOptions extends TlsTrust {
   maxExchanges?: number;
   /** Default 5 s. */
   connectTimeoutMs?: number;
+  /** Default the machine's. */
+  clock?: Clock;
 }
 
 /** Connections to one engine. `close` lets running exchanges end; `destroy` ends them as failures. */
@@ -65,40 +59,47 @@ export interface EngineConnections extends Exchanger {
  * without a length and without chunks ends with its connection, so that only its content can tell whether it is whole.
  */
 export function connectEngine(options: EngineConnectionOptions): EngineConnections {
-  return new PooledEngine(options);
+  return new EnginePool(options);
 }
 
-class PooledEngine implements EngineConnections {
-  readonly #pool: Pool;
-  readonly #prefix: string;
-  readonly #headers: readonly string[];
-  readonly #sentHeaders: ReadonlySet<string>;
+class EnginePool implements EngineConnections, ConnectionOwner, ExchangeOwner {
+  readonly clock: Clock;
+  readonly connectTimeoutMs: number;
+  readonly keepAliveMs: number;
+  readonly #door: EngineDoor;
+  readonly #heads: RequestHeads;
   readonly #maxExchanges: number;
+  readonly #connections = new LiveSet<EngineConnection>();
+  /** Free connections; the one that was used last is used next. */
+  readonly #idle: EngineConnection[] = [];
+  /** Became free since the last turn. */
+  #resting: EngineConnection[] = [];
+  /** Started since the last turn. */
+  #waiting: EngineExchange[] = [];
+  #isScheduled = false;
   #active = 0;
+  #isClosing = false;
+  #closed: PromiseWithResolvers<void> | null = null;
+  #sweeper: Timer | null = null;
 
   constructor(options: EngineConnectionOptions) {
+    this.clock = options.clock ?? systemClock;
+    this.connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    this.keepAliveMs = options.keepAliveMs ?? KEEP_ALIVE_MS;
     this.#maxExchanges = options.maxExchanges ?? MAX_EXCHANGES;
-    this.#prefix = basePath(options.url);
-    this.#headers = [
-      "host",
-      options.host,
-      "accept-encoding",
-      "identity",
-      ...(options.apiKey === null ? [] : ["authorization", `Bearer ${options.apiKey.reveal()}`]),
-      ...(options.headers ?? []).flatMap(([name, value]) => [name, value.reveal()]),
-    ];
-    this.#sentHeaders = new Set([...SENT_HEADERS, ...(options.passedHeaders ?? [])]);
-    this.#pool = new Pool(options.url.origin, {
-      connections: this.#maxExchanges,
-      pipelining: 1,
-      allowH2: false,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      keepAliveTimeout: options.keepAliveMs ?? KEEP_ALIVE_MS,
-      keepAliveMaxTimeout: 60_000,
-      maxHeaderSize: MAX_HEAD_BYTES,
-      connect: tlsConnector(options.url, options, options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS),
-    });
+    this.#door = new EngineDoor(options.url, options);
+    const { apiKey, headers = [], passedHeaders = [] } = options;
+    this.#heads = new RequestHeads(
+      basePath(options.url),
+      [
+        ["host", options.host],
+        ["connection", "keep-alive"],
+        ["accept-encoding", "identity"],
+        ...(apiKey === null ? [] : [["authorization", `Bearer ${apiKey.reveal()}`] as const]),
+        ...headers.map(([name, value]) => [name, value.reveal()] as const),
+      ],
+      [...SENT_HEADERS, ...passedHeaders],
+    );
   }
 
   get active(): number {
@@ -106,175 +107,124 @@ class PooledEngine implements EngineConnections {
   }
 
   start(request: ExchangeRequest, handler: ExchangeHandler): Exchange {
-    const exchange = new EngineExchange(handler, this);
-    if (this.#active >= this.#maxExchanges) {
-      exchange.refuse({ phase: "connect", kind: "refused", detail: `${this.#maxExchanges} exchanges are under way` });
+    const body = request.body === null || request.body.length === 0 ? null : request.body;
+    const head = this.#heads.write(request);
+    const exchange = new EngineExchange(this, handler, head ?? "", body);
+    const refusal = this.#refusal(head);
+    this.#active += 1;
+    if (refusal !== null) {
+      exchange.refuse(refusal);
       return exchange;
     }
-    const headers = [...this.#headers];
-    for (const name in request.headers) {
-      const value = request.headers[name];
-      if (value !== undefined && this.#sentHeaders.has(name)) headers.push(name, value);
-    }
-    this.#active += 1;
-    this.#pool.dispatch(
-      { method: request.method, path: this.#prefix + request.path, headers, body: request.body },
-      exchange,
-    );
-    exchange.started();
+    this.#waiting.push(exchange);
+    this.#schedule();
     return exchange;
   }
 
-  /** Called by an exchange when undici is done with it. */
-  release(): void {
-    this.#active -= 1;
-  }
-
-  close(): Promise<void> {
-    return this.#pool.close();
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#sweeper?.cancel();
+    for (const connection of [...this.#idle, ...this.#resting]) connection.abandon();
+    if (this.#active === 0 && this.#connections.size === 0) return;
+    this.#closed ??= Promise.withResolvers<void>();
+    await this.#closed.promise;
   }
 
   destroy(): Promise<void> {
-    return this.#pool.destroy();
-  }
-}
-
-const GIVEN_UP = new Error("given up");
-
-/**
- * How many of undici's callbacks are on the stack. Its parser is one for the process and must not be entered twice, so a
- * `resume` from inside a callback, of whichever exchange, waits until the stack is empty.
- */
-let depth = 0;
-
-class EngineExchange implements Exchange, Dispatcher.DispatchHandler {
-  readonly #handler: ExchangeHandler;
-  readonly #owner: PooledEngine;
-  #controller: Dispatcher.DispatchController | null = null;
-  #phase: ExchangeFailure["phase"] = "connect";
-  #isStarting = true;
-  #isDone = false;
-  #isPaused = false;
-  #isReleased = false;
-  #interimAnswers = 0;
-
-  constructor(handler: ExchangeHandler, owner: PooledEngine) {
-    this.#handler = handler;
-    this.#owner = owner;
+    const closed = this.close();
+    const failure = { phase: "connect", kind: "unreachable", detail: "the connections were closed" } as const;
+    for (const exchange of this.#waiting) exchange.refuse(failure);
+    this.#waiting = [];
+    for (const connection of this.#connections.all()) connection.destroy(failure.detail);
+    return closed;
   }
 
-  started(): void {
-    this.#isStarting = false;
+  // ExchangeOwner
+
+  onOver(): void {
+    this.#active -= 1;
+    this.#settle();
   }
 
-  /** Fails an exchange that never reached undici. */
-  refuse(failure: ExchangeFailure): void {
-    this.#fail(failure);
-    this.#isStarting = false;
+  // ConnectionOwner
+
+  onFree(connection: EngineConnection): void {
+    if (this.#isClosing || this.#connections.size > this.#maxExchanges) return connection.abandon();
+    this.#resting.push(connection);
+    this.#schedule();
   }
 
-  pause(): void {
-    if (this.#isDone || this.#isPaused) return;
-    this.#isPaused = true;
-    this.#controller?.pause();
+  onClosed(connection: EngineConnection): void {
+    this.#connections.delete(connection);
+    this.#settle();
   }
 
-  resume(): void {
-    if (!this.#isPaused) return;
-    this.#isPaused = false;
-    if (depth === 0) this.#continue();
-    else queueMicrotask(() => this.#continue());
+  #refusal(head: string | null): ExchangeFailure | null {
+    if (this.#isClosing) return { phase: "connect", kind: "unreachable", detail: "the connections were closed" };
+    if (head === null) return { phase: "connect", kind: "protocol", detail: "a request that cannot be sent" };
+    if (this.#active < this.#maxExchanges) return null;
+    return { phase: "connect", kind: "refused", detail: `${this.#maxExchanges} exchanges are under way` };
   }
 
-  cancel(_reason: CancelReason): void {
-    if (this.#isDone) return;
-    this.#isDone = true;
-    // Without a controller the request waits for its connection and is dropped when that stands.
-    this.#controller?.abort(GIVEN_UP);
+  /**
+   * Requests are written once all that had arrived was read. A connection that became free in this turn is not used yet: what
+   * an engine said too much, or that it closed, is seen before somebody else's request is on it.
+   */
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.#turn());
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#isDone) {
-      controller.abort(GIVEN_UP);
+  #turn(): void {
+    this.#isScheduled = false;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const exchange of waiting) {
+      if (!exchange.isDone) this.#connect(exchange);
+    }
+    const resting = this.#resting;
+    if (resting.length === 0) return;
+    this.#resting = [];
+    for (const connection of resting) this.#idle.push(connection);
+    this.#sweepLater();
+  }
+
+  #connect(exchange: EngineExchange): void {
+    const free = this.#takeIdle();
+    if (free !== null) {
+      exchange.begin(free);
+      free.use(exchange);
       return;
     }
-    this.#phase = "request";
-    if (this.#isPaused) controller.pause();
+    const connection = new EngineConnection(this, this.#door, exchange);
+    this.#connections.add(connection);
+    exchange.begin(connection);
   }
 
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    headers: Record<string, string | string[] | undefined>,
-  ): void {
-    if (this.#isDone) return;
-    if (status < 200 && status !== 101) {
-      this.#interimAnswers += 1;
-      if (this.#interimAnswers > MAX_INTERIM_ANSWERS) this.#reject(controller, "a flood of interim answers");
-      return;
+  #takeIdle(): EngineConnection | null {
+    for (;;) {
+      const connection = this.#idle.pop();
+      if (connection === undefined) return null;
+      if (connection.isClosed) continue;
+      if (connection.idleUntilMs > this.clock.monotonicMs()) return connection;
+      connection.abandon();
     }
-    const head = readAnswerHead(status, headers);
-    if (typeof head === "string") {
-      this.#reject(controller, head);
-      return;
-    }
-    this.#phase = "body";
-    depth += 1;
-    this.#handler.onHead(status, head);
-    depth -= 1;
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#isDone) return;
-    depth += 1;
-    this.#handler.onData(chunk);
-    depth -= 1;
-  }
-
-  onResponseEnd(): void {
-    this.#release();
-    if (this.#isDone) return;
-    this.#isDone = true;
-    depth += 1;
-    this.#handler.onEnd();
-    depth -= 1;
-  }
-
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#release();
-    this.#fail(describeFailure(error, this.#phase));
-  }
-
-  /** The place is free when undici is done, not when we are: until then a cancelled request still holds memory. */
-  #release(): void {
-    if (this.#isReleased) return;
-    this.#isReleased = true;
-    this.#owner.release();
-  }
-
-  #continue(): void {
-    // After the end the connection may carry somebody else's answer, whose pauses are not ours to end.
-    if (!this.#isDone && !this.#isPaused) this.#controller?.resume();
-  }
-
-  #reject(controller: Dispatcher.DispatchController, detail: string): void {
-    this.#isDone = true;
-    controller.abort(GIVEN_UP);
-    this.#handler.onFailure({ phase: this.#phase, kind: "protocol", detail });
-  }
-
-  #fail(failure: ExchangeFailure): void {
-    if (this.#isDone) return;
-    if (!this.#isStarting) {
-      this.#isDone = true;
-      this.#handler.onFailure(failure);
-      return;
-    }
-    queueMicrotask(() => {
-      if (this.#isDone) return;
-      this.#isDone = true;
-      this.#handler.onFailure(failure);
+  #sweepLater(): void {
+    if (this.#sweeper !== null || this.#isClosing) return;
+    this.#sweeper = this.clock.after(SWEEP_MS, () => {
+      this.#sweeper = null;
+      const nowMs = this.clock.monotonicMs();
+      const kept = this.#idle.filter((connection) => !connection.isClosed && connection.idleUntilMs > nowMs);
+      for (const connection of this.#idle) if (connection.idleUntilMs <= nowMs) connection.abandon();
+      this.#idle.splice(0, this.#idle.length, ...kept);
+      if (kept.length > 0) this.#sweepLater();
     });
+  }
+
+  #settle(): void {
+    if (this.#active === 0 && this.#connections.size === 0) this.#closed?.resolve();
   }
 }

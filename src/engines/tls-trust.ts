@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import type { ConnectionOptions } from "node:tls";
 import { buildConnector } from "undici";
 
 /** What an `https:` engine is checked against. Never "nothing": there is no option that turns the check off. */
@@ -10,27 +11,43 @@ export interface TlsTrust {
 }
 
 /** TCP keep-alive: a cable pulled out of an engine's machine is noticed even while a long prompt is processed. */
-const KEEP_ALIVE_DELAY_MS = 15_000;
+export const KEEP_ALIVE_DELAY_MS = 15_000;
+
+/** Where a URL points to, as a socket wants it: an IPv6 address without its brackets. */
+export function socketHost(url: URL): string {
+  return url.hostname.replace(/^\[|\]$/g, "");
+}
+
+/** How TLS to one engine is opened: certificates are checked whatever the environment says. */
+export function tlsOptions(url: URL, trust: TlsTrust): ConnectionOptions {
+  const name = trust.serverName ?? socketHost(url);
+  return {
+    // NODE_TLS_REJECT_UNAUTHORIZED=0 must not reach this far.
+    rejectUnauthorized: true,
+    minVersion: "TLSv1.2",
+    ALPNProtocols: ["http/1.1"],
+    // An IP address may not be a server name (RFC 6066 §3); Node then checks the certificate against the host.
+    servername: isIP(name) === 0 ? name : "",
+    ...(trust.ca == null ? {} : { ca: trust.ca }),
+  };
+}
 
 /**
- * Connects sockets to one engine, with Nagle's algorithm off, and checks certificates whatever the environment says.
+ * Connects sockets of undici to one engine, with Nagle's algorithm off.
  *
  * The name checked is fixed here: undici would take it from the `Host` header, which is a setting of its own.
  */
 export function tlsConnector(url: URL, trust: TlsTrust, timeoutMs: number): buildConnector.connector {
-  const host = url.hostname.replace(/^\[|\]$/g, "");
-  const name = trust.serverName ?? host;
+  const { rejectUnauthorized, minVersion, servername = "", ca } = tlsOptions(url, trust);
   const connect = buildConnector({
     allowH2: false,
     timeout: timeoutMs,
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
-    // NODE_TLS_REJECT_UNAUTHORIZED=0 must not reach this far.
-    rejectUnauthorized: true,
-    minVersion: "TLSv1.2",
-    ...(trust.ca == null ? {} : { ca: trust.ca }),
+    rejectUnauthorized,
+    minVersion,
+    ...(ca === undefined ? {} : { ca }),
   });
   if (url.protocol !== "https:") return connect;
-  // An IP address may not be a server name (RFC 6066 §3); Node then checks the certificate against the host.
-  return (options, callback) => connect({ ...options, servername: isIP(name) === 0 ? name : "" }, callback);
+  return (options, callback) => connect({ ...options, servername }, callback);
 }

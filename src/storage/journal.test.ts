@@ -44,10 +44,11 @@ class SmallDisk implements JournalDisk {
     return systemDisk.create(path);
   }
 
-  append(fd: number, bytes: Uint8Array, length: number): number {
+  append(fd: number, text: string): number {
+    const bytes = Buffer.from(text);
     if (this.roomBytes <= 0)
       throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
-    const taken = Math.min(this.roomBytes, length);
+    const taken = Math.min(this.roomBytes, bytes.length);
     this.roomBytes -= taken;
     return writeSync(fd, bytes, 0, taken);
   }
@@ -409,9 +410,9 @@ describe("what one turn of the event loop leaves", () => {
     create(path: string): number {
       return systemDisk.create(path);
     }
-    append(fd: number, bytes: Uint8Array, length: number): number {
+    append(fd: number, text: string): number {
       this.writes += 1;
-      return systemDisk.append(fd, bytes, length);
+      return systemDisk.append(fd, text);
     }
   }
 
