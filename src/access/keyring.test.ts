@@ -55,6 +55,13 @@ describe("Keyring", () => {
     ring.put({ ...old.record, hash: next.hash, previousHash: old.record.hash, previousUntilMs: 1000 });
     const both = [old.text, next.key.reveal()];
     expect(both.map((text) => ring.identify(text, 999).key?.id)).toEqual([old.record.id, old.record.id]);
+    // The hashes stay what they are while others are identified: running requests are judged by them again.
+    const other = make();
+    ring.put(other.record);
+    const shown = both.map((text) => ring.identify(text, 999).hash);
+    ring.identify(other.text, 999);
+    expect(shown).toEqual([old.record.hash, next.hash]);
+    expect(shown.map((hash) => hash !== null && ring.find(old.record.id)?.isSecret(hash, 1000))).toEqual([false, true]);
     expect(both.map((text) => ring.identify(text, 1000).failure)).toEqual(["wrong", null]);
   });
 

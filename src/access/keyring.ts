@@ -1,7 +1,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { LiveSet, type Placed } from "../lib/live-set.ts";
 import type { KeyRecord } from "./key.ts";
-import { hashKey, parseKey } from "./key-format.ts";
+import { hashKeyInto, parseKey } from "./key-format.ts";
 import { type KeyRefusal, LiveKey } from "./live-key.ts";
 
 /** Why nobody was identified. For the log only: the caller gets the same 401 for all of them. */
@@ -39,12 +39,13 @@ export class Keyring {
     const parsed = parseKey(presented);
     if (parsed === null) return failed("malformed");
     const key = this.#keys.get(parsed.id);
-    const hash = hashKey(presented);
+    hashKeyInto(SHOWN, presented);
     if (key === undefined) {
-      timingSafeEqual(hash, NOBODY);
+      timingSafeEqual(SHOWN, NOBODY);
       return failed("unknown");
     }
-    if (!key.isSecret(hash, nowMs)) return failed("wrong");
+    const hash = key.hashLike(SHOWN, nowMs);
+    if (hash === null) return failed("wrong");
     const refusal = key.refusalAt(nowMs);
     return refusal === null ? { key, hash, failure: null } : failed(refusal);
   }
@@ -149,6 +150,9 @@ export class Keyring {
 interface Watcher extends Placed {
   onChange: (key: LiveKey | null) => void;
 }
+
+/** The hash of what was presented last. Used within one call only; what is kept of it is the key's own. */
+const SHOWN = Buffer.alloc(32);
 
 /** What an unknown id is compared with. No key has this hash. */
 const NOBODY = new Uint8Array(32);

@@ -33,10 +33,15 @@ export class LiveKey {
 
   /** Whether a secret of that hash is one of this key at that time (UTC). Constant time in the hash. */
   isSecret(hash: Uint8Array, nowMs: number): boolean {
-    const { previousHash, previousUntilMs } = this.record;
-    const isCurrent = timingSafeEqual(hash, this.record.hash);
-    if (previousHash === null) return isCurrent;
-    const isPrevious = timingSafeEqual(hash, previousHash);
-    return isCurrent || (isPrevious && previousUntilMs !== null && nowMs < previousUntilMs);
+    return this.hashLike(hash, nowMs) !== null;
+  }
+
+  /** The hash of the key's own that it is, in the same way; null where it is none. */
+  hashLike(hash: Uint8Array, nowMs: number): Uint8Array | null {
+    const { hash: currentHash, previousHash, previousUntilMs } = this.record;
+    const isCurrent = timingSafeEqual(hash, currentHash);
+    const isPrevious = previousHash !== null && timingSafeEqual(hash, previousHash);
+    if (isCurrent) return currentHash;
+    return isPrevious && previousUntilMs !== null && nowMs < previousUntilMs ? previousHash : null;
   }
 }

@@ -1,8 +1,8 @@
 import { type DestinationStream, type Logger, pino } from "pino";
 import type { LogLevel } from "../config/resolved.ts";
 
-/** Bytes of log that may wait, and for how long. */
-const BUFFER_BYTES = 8 * 1024;
+/** Bytes of log that may wait, and for how long: half of a pipe on Linux, so that a write seldom waits for its reader. */
+const BUFFER_BYTES = 32 * 1024;
 const WAIT_MS = 100;
 
 /**

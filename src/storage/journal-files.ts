@@ -15,14 +15,14 @@ export interface JournalFile {
 export interface JournalDisk {
   /** Makes a new file (mode 0600) and gives its descriptor. */
   create(path: string): number;
-  /** `write(2)`: returns the bytes that went in, fewer than asked on a disk that is nearly full. */
-  append(fd: number, text: string): number;
+  /** `write(2)` of the first `length` bytes: returns those that went in, fewer than asked on a disk that is nearly full. */
+  append(fd: number, bytes: Uint8Array, length: number): number;
 }
 
 /** The machine's disk. */
 export const systemDisk: JournalDisk = {
   create: (path) => openSync(path, "ax", 0o600),
-  append: (fd, text) => writeSync(fd, text),
+  append: (fd, bytes, length) => writeSync(fd, bytes, 0, length),
 };
 
 const NAME = /^journal-(\d{10})\.log$/;

@@ -158,9 +158,9 @@ describe("journal lines", () => {
       `C${JSON.stringify({ o: { ...first, ...o }, c: { ...second, id: first.id, ...c } })}\n`;
     const bad = [
       line({}, { outcome: "won" }),
-      line({ openedAtMs: '"1"' }, {}),
+      line({ openedAtMs: "1" }, {}),
       line({}, { tokensOut: null }),
-      line({}, { tokensReasoning: '"7"' }),
+      line({}, { tokensReasoning: "7" }),
       line({}, { tokensIn: 1e300 }),
       line({}, { durationMs: Number.NaN }),
       line({ id: 7 }, {}),

@@ -1,4 +1,3 @@
-import { createQuoter } from "../lib/json-quote.ts";
 import type { AttemptRecord, Outcome, RequestClosed, RequestOpened } from "../usage/record.ts";
 
 /**
@@ -67,17 +66,23 @@ const ATTEMPTS_KEPT = 32;
 /** With the bounds above every line is shorter. A longer one was not written by us and is skipped. */
 export const LINE_BYTES = 256 * 1024;
 
-const quote = createQuoter();
-const quoteOrNull = (text: string | null) => (text === null ? "null" : quote(text));
-/** For texts that never come again. */
-const quoteOnce = (text: string) => JSON.stringify(text);
-
 /** JSON of the opened part, which the caller keeps until the request is closed: it is written twice. */
 export function encodeOpened(record: RequestOpened): string {
-  const { endpointId, keyId, operation, workflow, contingency, isStream, openedAtMs, requestBytes } = record;
+  const { id, endpointId, keyId, operation, workflow, contingency, isStream, openedAtMs, requestBytes } = record;
   const model = record.model.length > FIELD_CHARACTERS ? record.model.slice(0, FIELD_CHARACTERS) : record.model;
-  const names = `${quote(endpointId)},${quote(keyId)},${quote(operation)},${quote(model)}`;
-  return `[${quoteOnce(record.id)},${names},${quoteOrNull(workflow)},${quoteOrNull(contingency)},${isStream},${openedAtMs},${requestBytes}]`;
+  // In the order of OPENED_FIELDS; so are the others in theirs.
+  return JSON.stringify([
+    id,
+    endpointId,
+    keyId,
+    operation,
+    model,
+    workflow,
+    contingency,
+    isStream,
+    openedAtMs,
+    requestBytes,
+  ]);
 }
 
 /** The line for an opened request. */
@@ -87,21 +92,46 @@ export function openedLine(openedJson: string): string {
 
 /** The line for a closed request. */
 export function closedLine(openedJson: string, record: RequestClosed): string {
-  const { attempts, tokensIn, tokensInCached, tokensOut, tokensReasoning, contingency, fallback } = record;
-  const outcome = `${record.closedAtMs},${quote(record.outcome)},${record.status},${quoteOrNull(record.errorCode)}`;
-  const tokens = `${tokensIn},${tokensInCached},${tokensOut},${tokensReasoning},${record.isEstimated}`;
-  const times = `${record.timeToFirstTokenMs},${record.durationMs},${record.costMicros}`;
-  let line = `C[${openedJson},[${outcome},${tokens},${times},${quoteOrNull(contingency)},${quoteOrNull(fallback)}]`;
+  const { attempts } = record;
+  let line = `C[${openedJson},${encodeClosed(record)}`;
   for (let index = Math.max(0, attempts.length - ATTEMPTS_KEPT); index < attempts.length; index++)
     line += `,${encodeAttempt(attempts[index] as AttemptRecord)}`;
   return `${line}]\n`;
 }
 
+function encodeClosed(record: RequestClosed): string {
+  return JSON.stringify([
+    record.closedAtMs,
+    record.outcome,
+    record.status,
+    record.errorCode,
+    record.tokensIn,
+    record.tokensInCached,
+    record.tokensOut,
+    record.tokensReasoning,
+    record.isEstimated,
+    record.timeToFirstTokenMs,
+    record.durationMs,
+    record.costMicros,
+    record.contingency,
+    record.fallback,
+  ]);
+}
+
 function encodeAttempt(attempt: AttemptRecord): string {
-  const { target, nodeId, engine, engineModel, startedAtMs, endedAtMs, status, errorCode, bytesOut } = attempt;
-  const where = `${quote(target)},${quoteOrNull(nodeId)},${quote(engine)},${quote(engineModel)}`;
-  const times = `${startedAtMs},${endedAtMs}`;
-  return `[${quoteOnce(attempt.id)},${attempt.index},${where},${times},${status},${quoteOrNull(errorCode)},${bytesOut}]`;
+  return JSON.stringify([
+    attempt.id,
+    attempt.index,
+    attempt.target,
+    attempt.nodeId,
+    attempt.engine,
+    attempt.engineModel,
+    attempt.startedAtMs,
+    attempt.endedAtMs,
+    attempt.status,
+    attempt.errorCode,
+    attempt.bytesOut,
+  ]);
 }
 
 /** What a block of journal lines holds. */

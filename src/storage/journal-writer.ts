@@ -27,6 +27,10 @@ export interface JournalWriterOptions {
 /** What `append` and the drain see while the journal itself is full. */
 export class JournalFull extends Error {}
 
+/** Room for the lines of one turn, so that writing them leaves no garbage; more than fits has a buffer of its own. */
+const BUFFER_BYTES = 256 * 1024;
+const MOST_BYTES_PER_CHARACTER = 3;
+
 interface ActiveFile {
   file: JournalFile;
   fd: number;
@@ -44,6 +48,7 @@ export class JournalWriter {
   /** Oldest first; the newest is the active one. */
   readonly files: JournalFile[];
   readonly #options: JournalWriterOptions;
+  readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   #active: ActiveFile | null = null;
   #trouble: unknown = null;
   #nextNumber: number;
@@ -95,10 +100,13 @@ export class JournalWriter {
       if (this.#totalBytes >= maxBytes) throw new JournalFull(`The journal has reached ${maxBytes} bytes`);
       let active = this.#active;
       if (active === null || active.file.bytes >= rotateBytes) active = this.#startFile();
-      const written = disk.append(active.fd, text);
+      const fits = text.length * MOST_BYTES_PER_CHARACTER <= BUFFER_BYTES;
+      const bytes = fits ? this.#buffer : Buffer.from(text);
+      const length = fits ? this.#buffer.write(text) : bytes.length;
+      const written = disk.append(active.fd, bytes, length);
       active.file.bytes += written;
       this.#totalBytes += written;
-      if (written !== Buffer.byteLength(text)) throw Object.assign(new Error("short write"), { code: "ENOSPC" });
+      if (written !== length) throw Object.assign(new Error("short write"), { code: "ENOSPC" });
       if (active.lines === 0) this.#scheduleAge();
       active.lines += lines;
       if (this.#syncTimer === null) this.#scheduleSync();

@@ -44,11 +44,10 @@ class SmallDisk implements JournalDisk {
     return systemDisk.create(path);
   }
 
-  append(fd: number, text: string): number {
-    const bytes = Buffer.from(text);
+  append(fd: number, bytes: Uint8Array, length: number): number {
     if (this.roomBytes <= 0)
       throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
-    const taken = Math.min(this.roomBytes, bytes.length);
+    const taken = Math.min(this.roomBytes, length);
     this.roomBytes -= taken;
     return writeSync(fd, bytes, 0, taken);
   }
@@ -410,9 +409,9 @@ describe("what one turn of the event loop leaves", () => {
     create(path: string): number {
       return systemDisk.create(path);
     }
-    append(fd: number, text: string): number {
+    append(fd: number, bytes: Uint8Array, length: number): number {
       this.writes += 1;
-      return systemDisk.append(fd, text);
+      return systemDisk.append(fd, bytes, length);
     }
   }
 

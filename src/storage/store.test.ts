@@ -22,7 +22,8 @@ import type {
   Store,
   UsageRow,
 } from "./store.ts";
-import { DAY_MS, generationOf } from "./usage-ingest.ts";
+import { DAY_MS } from "./usage-rollups.ts";
+import { generationOf } from "./usage-rows.ts";
 
 /** Every store keeps these promises. Another database is one more entry here. */
 const STORES: Record<string, (folder: string) => Promise<Store>> = {

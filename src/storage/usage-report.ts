@@ -1,7 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
 import type { Tables } from "./schema.ts";
 import type { UsageQuery, UsageRow } from "./store.ts";
-import { DAY_MS } from "./usage-ingest.ts";
+import { DAY_MS } from "./usage-rollups.ts";
 
 /**
  * Usage per group: whole UTC days from the rollups, the cut days at both ends from the requests, in one statement and therefore
