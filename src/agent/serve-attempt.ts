@@ -1,5 +1,5 @@
 import type { Exchange, ExchangeFailure, ExchangeHandler, ExchangeHeaders, ExchangeRequest } from "../lib/exchange.ts";
-import type { Attempt } from "../tunnel/serve.ts";
+import type { Attempt, AttemptWorker } from "../tunnel/serve.ts";
 import { type Guard, isFailure } from "./guard.ts";
 import type { WatchedEngine } from "./watched-engine.ts";
 
@@ -36,7 +36,7 @@ function refuse(attempt: Attempt, failure: ExchangeFailure, events: AttemptEvent
 }
 
 /** Carries an engine's answer into the link. One per attempt; nothing is allocated per chunk. */
-class EngineAnswer implements ExchangeHandler {
+class EngineAnswer implements ExchangeHandler, AttemptWorker {
   readonly #attempt: Attempt;
   readonly #engine: WatchedEngine;
   readonly #events: AttemptEvents;
@@ -52,9 +52,20 @@ class EngineAnswer implements ExchangeHandler {
     const { connections } = this.#engine;
     if (connections === null || this.#attempt.isOver) return;
     this.#exchange = connections.start(request, this);
-    this.#attempt.onResume = () => this.#exchange?.resume();
-    this.#attempt.onCancel = () => this.#exchange?.cancel("caller_left");
+    this.#attempt.worker = this;
   }
+
+  // AttemptWorker
+
+  onCancel(): void {
+    this.#exchange?.cancel("caller_left");
+  }
+
+  onResume(): void {
+    this.#exchange?.resume();
+  }
+
+  // ExchangeHandler
 
   onHead(status: number, headers: ExchangeHeaders): void {
     this.#attempt.head(status, headers);

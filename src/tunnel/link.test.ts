@@ -251,7 +251,7 @@ describe("cancelling", () => {
   test("reaches the agent at once and no callback follows", async () => {
     const cancelled = Promise.withResolvers<void>();
     const { link } = await linked((attempt) => {
-      attempt.onCancel = () => cancelled.resolve();
+      attempt.worker = { onCancel: cancelled.resolve, onResume() {} };
       attempt.head(200, {});
       attempt.write(Buffer.from("x"));
     });
@@ -291,9 +291,12 @@ describe("cancelling", () => {
         if (attempt.request.path === "/innocent") innocent = attempt;
         attempt.head(200, {});
         attempt.write(Buffer.from("x"));
-        attempt.onCancel = () => {
-          cancelled += 1;
-          if (cancelled === 1400) all.resolve();
+        attempt.worker = {
+          onCancel() {
+            cancelled += 1;
+            if (cancelled === 1400) all.resolve();
+          },
+          onResume() {},
         };
       },
       { connector: { capacity: 2000 } },
@@ -334,7 +337,7 @@ describe("back-pressure", () => {
         }
         attempt.end();
       };
-      attempt.onResume = pump;
+      attempt.worker = { onCancel() {}, onResume: pump };
       pump();
     });
     let received = 0;
@@ -565,7 +568,7 @@ test("throughput is not held down to 64 KB per round trip", async () => {
       }
       attempt.end();
     };
-    attempt.onResume = pump;
+    attempt.worker = { onCancel() {}, onResume: pump };
     pump();
   });
   const bytes = (await run(link, post("/x"))).chunks.reduce((sum, chunk) => sum + chunk.length, 0);

@@ -35,6 +35,14 @@ export interface AttemptRequest {
   deadlineMs: number | null;
 }
 
+/** Who works on an attempt. Methods of one object, not two functions for each attempt: those keep dead attempts in memory. */
+export interface AttemptWorker {
+  /** The gateway gave the attempt up (or the link ended): stop the engine. At most once, never after an end. */
+  onCancel(): void;
+  /** `write` may be called again after it returned false. */
+  onResume(): void;
+}
+
 /** Bounds of the bodies that one agent collects. Shared by all its links. */
 export class BodyBudget {
   readonly limitBytes: number;
@@ -57,16 +65,8 @@ export class BodyBudget {
 }
 
 /**
- * One stream at the agent: the request, and the answer to be given. Callbacks are plain fields, so that nothing is
- * allocated per chunk; an answer can be piped in from `undici.dispatch` as it comes:
- *
- * ```ts
- * onResponseStart: attempt.head(status, headers)
- * onResponseData:  if (!attempt.write(chunk)) { controller.pause(); }   // attempt.onResume = () => controller.resume()
- * onResponseEnd:   attempt.end()
- * onResponseError: attempt.fail("cut", …)
- * attempt.onCancel = () => controller.abort(…)
- * ```
+ * One stream at the agent: the request, and the answer to be given. Nothing is allocated per chunk: an answer can be handed
+ * on as it comes, head by `head`, chunk by `chunk` by `write` until that says false, then `end` or `fail`.
  *
  * Exactly one of `end` and `fail` ends it; after `onCancel`, after an end, all methods do nothing.
  */
@@ -74,10 +74,8 @@ export class Attempt implements Placed, StreamOwner {
   /** Among those that run on its link. */
   place = -1;
   readonly request: AttemptRequest;
-  /** The gateway gave the attempt up (or the link ended): stop the engine. At most once, never after an end. */
-  onCancel: (() => void) | null = null;
-  /** `write` may be called again after it returned false. */
-  onResume: (() => void) | null = null;
+  /** Null: nobody has to be told anything yet. */
+  worker: AttemptWorker | null = null;
   #stream: LinkStream | null = null;
   readonly #budget: BodyBudget;
   readonly #onOver: (attempt: Attempt) => void;
@@ -210,7 +208,7 @@ export class Attempt implements Placed, StreamOwner {
   }
 
   onDrain(): void {
-    if (!this.#isOver) this.onResume?.();
+    if (!this.#isOver) this.worker?.onResume();
   }
 
   #handOver(): void {
@@ -224,7 +222,7 @@ export class Attempt implements Placed, StreamOwner {
   #abandon(): void {
     if (this.#isOver) return;
     this.#finish();
-    this.onCancel?.();
+    this.worker?.onCancel();
   }
 
   #finish(): void {

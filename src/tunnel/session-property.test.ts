@@ -64,7 +64,7 @@ function answer(attempt: Attempt, plans: readonly Plan[], onWrongBody: () => voi
       }
       attempt.end();
     };
-    attempt.onResume = pump;
+    attempt.worker = { onCancel() {}, onResume: pump };
     pump();
   });
 }
