@@ -76,7 +76,7 @@ export function rewriteFields(
     const member = findMember(members, name);
     if (member !== undefined) splices.push(replace(member, String(to)));
   }
-  splices.push(...renames(scan, table, edits.engineKind));
+  rename(splices, scan, table, edits.engineKind);
   const model = findMember(members, "model");
   if (model === undefined) throw new PosternError("model_missing", { param: "model" });
   let added = "";
@@ -122,13 +122,13 @@ function isKept(name: string, table: FieldTable, policy: FieldPolicy, engineKind
   return rule.only === undefined || engineKind === undefined || rule.only.includes(engineKind);
 }
 
-function renames({ members }: BodyScan, table: FieldTable, engineKind: string | undefined): Edit[] {
-  if (engineKind === undefined) return [];
-  return members.flatMap((member) => {
+function rename(splices: Edit[], { members }: BodyScan, table: FieldTable, engineKind: string | undefined): void {
+  if (engineKind === undefined) return;
+  for (const member of members) {
     const renamed = table.listed.get(member.name)?.renamed;
-    if (!renamed?.for.includes(engineKind) || findMember(members, renamed.to) !== undefined) return [];
-    return [{ start: member.nameStart, end: member.valueStart, text: `"${renamed.to}":` }];
-  });
+    if (!renamed?.for.includes(engineKind) || findMember(members, renamed.to) !== undefined) continue;
+    splices.push({ start: member.nameStart, end: member.valueStart, text: `"${renamed.to}":` });
+  }
 }
 
 function isPassing(option: string, policy: FieldPolicy): boolean {
