@@ -21,7 +21,7 @@ export interface StreamOwner {
 
 /** What a stream needs of its session. */
 export interface StreamHost {
-  readonly outbox: Outbox;
+  readonly outbox: Pick<Outbox, "isFull" | "frame" | "text" | "wait">;
   /** The link broke a rule of the protocol. */
   violate(what: string): void;
   /** Both directions are done, or the stream was reset. */
@@ -30,7 +30,7 @@ export interface StreamHost {
   allowStray(bytes: number): void;
 }
 
-/** A queued chunk smaller than this part of the memory that it lies in is copied, so as not to hold the rest. */
+/** A chunk that waits and is smaller than this part of the memory that it lies in is copied, so as not to hold the rest. */
 const COPY_BELOW = 1 / 2;
 const NO_BYTES = Buffer.alloc(0);
 
@@ -93,7 +93,7 @@ export class LinkStream implements Sender {
       chunk.length > DATA_FRAME_BYTES ||
       this.#host.outbox.isFull
     ) {
-      if (chunk.length > 0) this.#queue.push(chunk);
+      if (chunk.length > 0) this.#queue.push(apart(chunk));
       this.#isEnding = isLast;
       this.#host.outbox.wait(this);
       return false;
@@ -180,8 +180,7 @@ export class LinkStream implements Sender {
     if (this.#windowBytes < 0) return this.#host.violate("more data than a window");
     this.#isReceived = isLast;
     if (this.#isPaused || this.#held.length > 0) {
-      if (chunk.length > 0)
-        this.#held.push(chunk.length < chunk.buffer.byteLength * COPY_BELOW ? Buffer.from(chunk) : chunk);
+      if (chunk.length > 0) this.#held.push(apart(chunk));
       return;
     }
     if (chunk.length > 0) this.#deliver(chunk);
@@ -244,4 +243,12 @@ export class LinkStream implements Sender {
     this.#held = [];
     this.#host.release(this);
   }
+}
+
+/** The chunk, or a copy in memory of its own: `Buffer.from` would put it into a pool of 64 KiB. */
+function apart<T extends Uint8Array>(chunk: T): T | Buffer {
+  if (chunk.length >= chunk.buffer.byteLength * COPY_BELOW) return chunk;
+  const copy = Buffer.allocUnsafeSlow(chunk.length);
+  copy.set(chunk);
+  return copy;
 }
