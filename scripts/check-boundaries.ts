@@ -8,16 +8,18 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 const ALLOWED: Record<string, readonly string[]> = {
   lib: ["errors.ts"],
   "errors.ts": [],
+  http1: [],
   access: ["dialects"],
   routing: ["access", "dialects"],
   continuity: ["access", "routing", "dialects"],
   usage: ["dialects"],
   dialects: [],
-  tunnel: [],
-  engines: ["tunnel/link.ts", "dialects"],
+  tunnel: ["http1"],
+  engines: ["http1", "tunnel/link.ts", "dialects"],
   storage: ["access", "usage"],
   config: ["access", "routing", "continuity", "usage", "dialects", "engines/engine.ts", "tunnel/link.ts"],
   proxy: [
+    "http1",
     "config/resolved.ts",
     "config/defaults.ts",
     "access",
@@ -42,6 +44,7 @@ const ALLOWED: Record<string, readonly string[]> = {
     "tunnel/link.ts",
   ],
   gateway: [
+    "http1",
     "access",
     "routing",
     "continuity",

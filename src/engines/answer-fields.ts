@@ -1,3 +1,5 @@
+import { readFields } from "../http1/fields.ts";
+
 /** Head of an HTTP/1.1 answer, as it was written. */
 export interface AnswerFields {
   status: number;
@@ -17,16 +19,13 @@ export const CHUNKED = -1;
 export const TO_THE_END = -2;
 
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?$/;
-const NAME = /^[a-zA-Z0-9!#$%&'*+.^_`|~-]+$/;
-/** No control characters but tab: a bare CR or LF would be a line of its own for a lenient reader. */
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const LENGTH = /^[0-9]{1,15}$/;
 
 /** Answers that end with their head (RFC 9112 §6.3). */
 const isWithoutBody = (status: number) => status < 200 || status === 204 || status === 304;
 
 /**
- * Reads the head of an answer, without its last empty line. One character is one byte.
+ * Reads the head of an answer, to the CRLF of its last line, without the empty one. One character is one byte.
  *
  * Stricter than RFC 9112 asks of a client: lines end with CR LF, no line is folded, there is one length or one
  * `Transfer-Encoding: chunked` or neither, never both. What is refused here would be read differently by somebody else.
@@ -34,27 +33,19 @@ const isWithoutBody = (status: number) => status < 200 || status === 204 || stat
  * @returns The head, or what is wrong with it, in words for the log.
  */
 export function readAnswerFields(text: string): AnswerFields | string {
-  let end = text.indexOf("\r\n");
-  if (end === -1) end = text.length;
+  const end = text.indexOf("\r\n");
   const line = STATUS_LINE.exec(text.slice(0, end));
   if (line === null) return "no status line of HTTP/1.1";
   const status = Number(line[2]);
   const fields: string[] = [];
+  if (!readFields(text, end + 2, fields)) return "an odd header";
   let length: string | null = null;
   let isChunked = false;
   let isKept = line[1] === "1";
   let keepAliveMs: number | null = null;
-  while (end < text.length) {
-    const start = end + 2;
-    end = text.indexOf("\r\n", start);
-    if (end === -1) end = text.length;
-    const colon = text.indexOf(":", start);
-    if (colon === -1 || colon > end) return "a header without a colon";
-    const name = text.slice(start, colon);
-    const value = trim(text, colon + 1, end);
-    if (!NAME.test(name) || !VALUE.test(value)) return "an odd header";
-    const lower = name.toLowerCase();
-    fields.push(lower, value);
+  for (let at = 0; at < fields.length; at += 2) {
+    const lower = fields[at];
+    const value = fields[at + 1] ?? "";
     if (lower === "content-length") {
       if (length !== null || !LENGTH.test(value)) return "more than one length, or an odd one";
       length = value;
@@ -75,13 +66,3 @@ export function readAnswerFields(text: string): AnswerFields | string {
   if (isWithoutBody(status)) bodyBytes = 0;
   return { status, fields, bodyBytes, isKept: isKept && bodyBytes !== TO_THE_END, keepAliveMs };
 }
-
-function trim(text: string, from: number, to: number): string {
-  let start = from;
-  let end = to;
-  while (start < end && isSpace(text.charCodeAt(start))) start += 1;
-  while (end > start && isSpace(text.charCodeAt(end - 1))) end -= 1;
-  return text.slice(start, end);
-}
-
-const isSpace = (code: number) => code === 0x20 || code === 0x09;

@@ -195,12 +195,12 @@ describe("readAnswerFields()", () => {
     ["HTTP/1.0 200 OK\r\nContent-Length: 1", false],
     ["HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive", true],
   ])("says of %j whether the connection is kept: %s", (text, isKept) => {
-    expect(readAnswerFields(text)).toMatchObject({ isKept });
+    expect(readAnswerFields(`${text}\r\n`)).toMatchObject({ isKept });
   });
 
   test("reads how long an idle connection is kept, and takes values without the space around them", () => {
     expect(
-      readAnswerFields("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nKeep-Alive: max=100, timeout=5\r\nX-Y:\t z \t"),
+      readAnswerFields("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nKeep-Alive: max=100, timeout=5\r\nX-Y:\t z \t\r\n"),
     ).toEqual({
       status: 200,
       fields: ["content-length", "1", "keep-alive", "max=100, timeout=5", "x-y", "z"],

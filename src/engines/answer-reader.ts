@@ -112,7 +112,7 @@ export class AnswerReader {
       return bytes.length;
     }
     this.#head = NO_BYTES;
-    this.#begin(readAnswerFields(head.toString("latin1", 0, end)));
+    this.#begin(readAnswerFields(head.toString("latin1", 0, end + 2)));
     return at + end + HEAD_END.length - before;
   }
 

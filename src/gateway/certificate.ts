@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { Server } from "node:https";
+import type { Server } from "node:tls";
 import type { Logger } from "pino";
 import type { TlsConfig, TlsFiles } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";

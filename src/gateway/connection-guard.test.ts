@@ -1,22 +1,21 @@
 import { once } from "node:events";
-import type { Server } from "node:http";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import { type AddressInfo, connect, type Server, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
 import { makeCertificate } from "../../test/support/certificate.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { ConnectionGuard } from "./connection-guard.ts";
-import { startPublicListener } from "./public-listener.ts";
+import { type PublicListener, startPublicListener } from "./public-listener.ts";
 
 const own = makeCertificate();
 const BIG = Buffer.alloc(16 * 1024 * 1024, "x");
-let server: Server;
+let listener: PublicListener;
 const sockets: Socket[] = [];
 
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
-  server.closeAllConnections();
-  await new Promise((resolve) => server.close(resolve));
+  listener.http.closeAll();
+  await new Promise((resolve) => listener.server.close(resolve));
 });
 
 async function start(maxPerAddress: number, isTls = false) {
@@ -29,14 +28,15 @@ async function start(maxPerAddress: number, isTls = false) {
     slowReader: { graceMs: 60_000, bytesPerSecond: 1024 * 1024 },
     onCut: (reason) => cuts.push(reason),
   });
-  server = await startPublicListener({
+  listener = await startPublicListener({
     listen: { host: "127.0.0.1", port: 0 },
     tls: isTls ? { ...own, minVersion: "TLSv1.3", ciphers: "TLS_AES_128_GCM_SHA256" } : null,
     maxConnections: 100,
     maxHeadBytes: 16_384,
     requestHeadMs: 15_000,
     requestBodyMs: 15_000,
-    idleMs: 60_000,
+    idleMs: 60 * 60_000,
+    clock,
     guard,
     onRequest: (request, response) => {
       const body = request.url === "/big" ? BIG : Buffer.from("ok");
@@ -45,7 +45,7 @@ async function start(maxPerAddress: number, isTls = false) {
     onUpgrade: (_request, socket) => socket.destroy(),
     onCut: (reason) => cuts.push(reason),
   });
-  const { port } = server.address() as AddressInfo;
+  const { port } = listener.server.address() as AddressInfo;
   return { clock, cuts, port };
 }
 
@@ -71,7 +71,7 @@ describe("ConnectionGuard", () => {
     expect(cuts).toEqual(["connections_per_address"]);
     expect(await isServed(open(port, "127.0.0.2"))).toBe(true);
     first.destroy();
-    while ((await countOf(server)) > 2) await new Promise((resolve) => setImmediate(resolve));
+    while ((await countOf(listener.server)) > 2) await new Promise((resolve) => setImmediate(resolve));
     expect(await isServed(open(port))).toBe(true);
   });
 

@@ -1,5 +1,4 @@
-import type { Server } from "node:http";
-import type { Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import { sourceOf } from "../lib/address-source.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { LiveSet, type Placed } from "../lib/live-set.ts";

@@ -1,7 +1,7 @@
-import type { IncomingMessage } from "node:http";
 import type { CorsConfig } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
-import type { EdgeResponse } from "../proxy/edge-response.ts";
+import type { HttpRequest } from "../http1/request.ts";
+import type { HttpResponse } from "../http1/response.ts";
 import { readHead } from "../proxy/head.ts";
 
 /** What a page's script may read of an answer, beside its body. */
@@ -40,8 +40,8 @@ export class Cors {
    * @returns Whether it was one.
    * @throws PosternError `origin_denied` for the preflight of another origin, `bad_request`.
    */
-  handle(request: IncomingMessage, response: EdgeResponse): boolean {
-    const { origin } = request.headers;
+  handle(request: HttpRequest, response: HttpResponse): boolean {
+    const origin = request.header("origin");
     const isPreflight = request.method === "OPTIONS";
     if (origin === undefined && !isPreflight) return false;
     const isAllowed = origin !== undefined && this.#origins.has(origin);
@@ -59,7 +59,7 @@ export class Cors {
     if (!isPreflight) return false;
     readHead(request);
     if (!isAllowed) throw new PosternError("origin_denied");
-    const names = request.headers["access-control-request-headers"] ?? "";
+    const names = request.header("access-control-request-headers") ?? "";
     if (names !== "" && (names.length > MAX_NAMES_LENGTH || !HEADER_NAMES.test(names))) {
       throw new PosternError("bad_request", { message: "Cannot read the request: odd Access-Control-Request-Headers" });
     }

@@ -1,16 +1,16 @@
-import type { IncomingMessage } from "node:http";
 import { TLSSocket } from "node:tls";
 import type { CorsConfig, GatewayConfig } from "../config/resolved.ts";
 import { PosternError } from "../errors.ts";
-import type { EdgeResponse } from "../proxy/edge-response.ts";
+import type { HttpRequest } from "../http1/request.ts";
+import type { HttpResponse } from "../http1/response.ts";
 import { Cors } from "./cors.ts";
 
 /** What happens to every request on the public listener before anybody looks at what it wants. */
 export interface Edge {
   /** Sets what every answer says. @returns Whether the request has its answer. @throws PosternError `origin_denied`. */
-  handle(request: IncomingMessage, response: EdgeResponse): boolean;
+  handle(request: HttpRequest, response: HttpResponse): boolean;
   /** @throws PosternError `client_certificate_missing` where callers must show one. */
-  checkClientCertificate(request: IncomingMessage): void;
+  checkClientCertificate(request: HttpRequest): void;
   /** From now on pages of these origins may call; null: of none. */
   setCors(cors: CorsConfig | null): void;
 }

@@ -1,4 +1,4 @@
-import type { Server } from "node:https";
+import type { Server } from "node:tls";
 import type { Logger } from "pino";
 import type { FileEndpoint } from "../config/resolved.ts";
 import type { PemPair } from "./acme/challenges.ts";

@@ -1,22 +1,22 @@
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { Server as TlsServer } from "node:https";
-import type { Duplex } from "node:stream";
+import type { Socket } from "node:net";
+import { Server as TlsServer } from "node:tls";
 import type { Logger } from "pino";
 import type { FileEndpoint, GatewayConfig, ListenAddress, TlsConfig } from "../config/resolved.ts";
+import type { HttpRequest } from "../http1/request.ts";
+import type { HttpResponse } from "../http1/response.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Closers } from "../lib/closers.ts";
-import type { EdgeResponse } from "../proxy/edge-response.ts";
 import type { Challenges } from "./acme/challenges.ts";
 import { Certificate } from "./certificate.ts";
 import type { CertificateState } from "./certificate-state.ts";
 import type { ConnectionGuard, CutReason } from "./connection-guard.ts";
 import { EndpointCertificates } from "./endpoint-certificates.ts";
-import { startPublicListener } from "./public-listener.ts";
+import { type PublicListener, startPublicListener } from "./public-listener.ts";
 
 /** How long what is open may take to end after a drain. */
 const STOP_GRACE_MS = 2_000;
 
-type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+type Answer = (request: HttpRequest, response: HttpResponse) => void;
 
 export interface ListenersParts {
   gateway: GatewayConfig;
@@ -30,21 +30,20 @@ export interface ListenersParts {
   closers: Closers;
   challenges: Challenges;
   guard: ConnectionGuard;
-  onRequest(request: IncomingMessage, response: EdgeResponse): void;
+  onRequest(request: HttpRequest, response: HttpResponse): void;
   /** Requests on the listener for agents alone, where there is one. */
   onAgentRequest: Answer;
   /** Requests on the listener without TLS, where there is one. */
   onPlainRequest: Answer;
-  onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  onUpgrade(request: HttpRequest, socket: Socket, head: Buffer): void;
   /** Upgrades on the listener without TLS. */
-  onPlainUpgrade(socket: Duplex): void;
+  onPlainUpgrade(socket: Socket): void;
   onCut(reason: CutReason): void;
 }
 
 /** A listener that is open, for status. */
-export interface OpenListener {
+export interface OpenListener extends PublicListener {
   name: "public" | "plain" | "agents";
-  server: Server | TlsServer;
   certificate: Certificate | null;
 }
 
@@ -72,7 +71,7 @@ export async function openListeners(parts: ListenersParts): Promise<Listeners> {
   }
   // Before the one with TLS, so that an authority finds its answers as soon as a certificate is ordered.
   if (plainListen !== null) {
-    const onUpgrade = (_request: IncomingMessage, socket: Duplex) => parts.onPlainUpgrade(socket);
+    const onUpgrade = (_request: HttpRequest, socket: Socket) => parts.onPlainUpgrade(socket);
     all.push(await openListener(parts, "plain", plainListen, null, parts.onPlainRequest, onUpgrade));
   }
   const opened = await openListener(parts, "public", listen, tls, parts.onRequest, parts.onUpgrade);
@@ -96,10 +95,10 @@ function showEndpointCertificates(
   { endpoints, closers, log }: ListenersParts,
   { server, certificate }: OpenListener,
 ): EndpointCertificates | null {
-  if (certificate === null) return null;
+  if (certificate === null || !(server instanceof TlsServer)) return null;
   const certificates = new EndpointCertificates({ endpoints, settingsFor: (pair) => certificate.settings(pair), log });
   closers.add(() => certificates.stop());
-  certificates.keepFresh(server as TlsServer);
+  certificates.keepFresh(server);
   return certificates;
 }
 
@@ -108,12 +107,12 @@ async function openListener(
   name: OpenListener["name"],
   address: ListenAddress,
   tls: Pick<TlsConfig, "source" | "minVersion" | "clientCertificates"> | null,
-  onRequest: (request: IncomingMessage, response: EdgeResponse) => void,
+  onRequest: Answer,
   onUpgrade: ListenersParts["onUpgrade"],
 ): Promise<OpenListener> {
   const { gateway, closers } = parts;
   const certificate = tls === null ? null : new Certificate({ ...parts, tls });
-  const server = await startPublicListener({
+  const listener = await startPublicListener({
     listen: address,
     tls: certificate?.settings() ?? null,
     asksForClientCertificates: certificate?.asksForClientCertificates ?? false,
@@ -122,27 +121,28 @@ async function openListener(
     requestHeadMs: gateway.timeouts.requestHeadMs,
     requestBodyMs: gateway.timeouts.requestBodyMs,
     idleMs: gateway.timeouts.idleMs,
+    clock: parts.clock,
     guard: parts.guard,
     onRequest,
     onUpgrade,
     onCut: parts.onCut,
   });
-  closers.add(() => closeServer(server));
-  if (certificate !== null) {
+  closers.add(() => close(listener));
+  if (certificate !== null && listener.server instanceof TlsServer) {
     closers.add(() => certificate.stop());
-    certificate.keepFresh(server as TlsServer);
+    certificate.keepFresh(listener.server);
   }
-  return { name, server, certificate };
+  return { ...listener, name, certificate };
 }
 
 /** Stops accepting, gives answers under way a moment, then ends what is left. */
-function closeServer(server: Server): Promise<void> {
+function close({ server, http }: PublicListener): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
+    const timer = setTimeout(() => http.closeAll(), STOP_GRACE_MS);
     server.close(() => {
       clearTimeout(timer);
       resolve();
     });
-    server.closeIdleConnections();
+    http.closeIdle();
   });
 }

@@ -1,9 +1,10 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import { readCredential } from "../access/credentials.ts";
 import { parseKey } from "../access/key-format.ts";
 import { familyOf } from "../dialects/classify.ts";
 import { PosternError, toPosternError } from "../errors.ts";
+import type { HttpRequest } from "../http1/request.ts";
+import type { HttpResponse } from "../http1/response.ts";
 import { readHead } from "../proxy/head.ts";
 import { refuse } from "../proxy/refuse.ts";
 import { type Challenges, HTTP_CHALLENGE_PREFIX } from "./acme/challenges.ts";
@@ -22,7 +23,7 @@ export interface PlainRequestsParts {
   /** Origin that browsers are sent to, or null: the same host on the port of the TLS listener. */
   publicUrl: string | null;
   tlsPort(): number;
-  addressOf(request: IncomingMessage): string;
+  addressOf(request: HttpRequest): string;
   newId(): string;
   log: Logger;
 }
@@ -32,20 +33,20 @@ export interface PlainRequestsParts {
  * whatever carries a key is refused with the advice to replace it, because everybody on the way could read it (S4-07, E39).
  */
 export function createPlainRequests(parts: PlainRequestsParts) {
-  return function onPlainRequest(request: IncomingMessage, response: ServerResponse): void {
+  return function onPlainRequest(request: HttpRequest, response: HttpResponse): void {
     try {
       answer(parts, request, response);
     } catch (thrown) {
       const error = toPosternError(thrown);
       // Whether a body comes is of no interest: nothing more is read here.
       response.shouldKeepAlive = false;
-      refuse(request, response, error, familyOf(request.url ?? ""), parts.newId(), null);
+      refuse(request, response, error, familyOf(request.url), parts.newId(), null);
     }
   };
 }
 
-function answer(parts: PlainRequestsParts, request: IncomingMessage, response: ServerResponse): void {
-  const target = request.url ?? "";
+function answer(parts: PlainRequestsParts, request: HttpRequest, response: HttpResponse): void {
+  const target = request.url;
   const head = readHead(request);
   const proof = request.method === "GET" ? parts.challenges.textFor(target) : null;
   if (proof !== null) return sendText(response, 200, proof);
@@ -63,20 +64,21 @@ function answer(parts: PlainRequestsParts, request: IncomingMessage, response: S
   const port = parts.publicUrl === null ? String(parts.tlsPort()) : new URL(parts.publicUrl).port;
   const here = `https://${head.host}${port === "" || port === "443" ? "" : `:${port}`}`;
   const origin = parts.isEndpointHost(head.host) ? here : (parts.publicUrl ?? here);
-  response.writeHead(308, ["Location", `${origin}${target}`, "Content-Length", "0", "Connection", "close"]);
+  response.shouldKeepAlive = false;
+  response.writeHead(308, ["Location", `${origin}${target}`, "Content-Length", "0"]);
   response.end();
 }
 
-function sendText(response: ServerResponse, status: number, text: string): void {
+function sendText(response: HttpResponse, status: number, text: string): void {
+  const body = Buffer.from(text);
+  response.shouldKeepAlive = false;
   response.writeHead(status, [
     "Content-Type",
     "text/plain",
     "Content-Length",
-    String(Buffer.byteLength(text)),
+    String(body.length),
     "Cache-Control",
     "no-store",
-    "Connection",
-    "close",
   ]);
-  response.end(text);
+  response.end(body);
 }

@@ -1,15 +1,15 @@
 import { randomUUID } from "node:crypto";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import type { Duplex } from "node:stream";
+import type { AddressInfo, Server, Socket } from "node:net";
 import type { Logger } from "pino";
 import type { ResolvedConfig } from "../config/resolved.ts";
 import { familyOf } from "../dialects/classify.ts";
 import { PosternError, toPosternError } from "../errors.ts";
+import { closeWith } from "../http1/close-with.ts";
+import type { HttpRequest } from "../http1/request.ts";
+import type { HttpResponse } from "../http1/response.ts";
 import { isLoopbackAddress } from "../lib/address-source.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Closers } from "../lib/closers.ts";
-import type { EdgeResponse } from "../proxy/edge-response.ts";
 import type { Pipeline } from "../proxy/pipeline.ts";
 import { refuse } from "../proxy/refuse.ts";
 import { Acceptor, type AcceptorOptions } from "../tunnel/accept.ts";
@@ -24,7 +24,6 @@ import { type Listeners, openListeners } from "./listeners.ts";
 import type { Nodes } from "./nodes.ts";
 import type { LivePlaces } from "./places.ts";
 import { createPlainRequests } from "./plain-requests.ts";
-import { closeWith } from "./public-listener.ts";
 import { createPublicRoutes } from "./public-routes.ts";
 import type { TrustedProxies } from "./trusted-proxies.ts";
 
@@ -97,7 +96,7 @@ export async function openPublicDoor(parts: DoorParts): Promise<PublicDoor> {
   });
   const isHttps = gateway.publicUrl?.startsWith("https:") ?? false;
 
-  function onRequest(request: IncomingMessage, response: EdgeResponse): void {
+  function onRequest(request: HttpRequest, response: HttpResponse): void {
     try {
       if (edge.handle(request, response)) return;
       const origin = callers.originOf(request);
@@ -111,11 +110,11 @@ export async function openPublicDoor(parts: DoorParts): Promise<PublicDoor> {
       const error = toPosternError(thrown);
       const from = request.socket.remoteAddress;
       log.info({ from, error: error.code, detail: error.detail }, "request refused before its caller was known");
-      refuse(request, response, error, familyOf(request.url ?? ""), newId(), null);
+      refuse(request, response, error, familyOf(request.url), newId(), null);
     }
   }
 
-  function onAgentRequest(request: IncomingMessage, response: ServerResponse): void {
+  function onAgentRequest(request: HttpRequest, response: HttpResponse): void {
     if (request.url === CONNECT_PATH) return acceptor.handleRequest(request, response);
     try {
       // A new agent fetches its package where it will dial.
@@ -126,7 +125,7 @@ export async function openPublicDoor(parts: DoorParts): Promise<PublicDoor> {
     }
   }
 
-  function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  function onUpgrade(request: HttpRequest, socket: Socket, head: Buffer): void {
     if (request.url === CONNECT_PATH && request.method === "GET") acceptor.handleUpgrade(request, socket, head);
     else closeWith(socket, "400 Bad Request");
   }

@@ -1,4 +1,5 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { HttpRequest } from "../http1/request.ts";
+import type { HttpResponse } from "../http1/response.ts";
 import { readHead } from "../proxy/head.ts";
 import type { AgentPackageSource } from "./agent-package.ts";
 
@@ -9,7 +10,7 @@ export interface PublicRoutesOptions {
   isReady(): boolean;
 }
 
-type Answer = (request: IncomingMessage, response: ServerResponse, remoteAddress: string) => void;
+type Answer = (request: HttpRequest, response: HttpResponse, remoteAddress: string) => void;
 
 /**
  * Paths of the public listener that belong to no dialect: health, the caller's address, and what a new agent downloads.
@@ -31,8 +32,8 @@ export function createPublicRoutes(options: PublicRoutesOptions) {
     ["/.postern/install.sh", (_request, response) => void answerInstaller(response)],
   ]);
 
-  return function answer(request: IncomingMessage, response: ServerResponse, remoteAddress: string): boolean {
-    const route = routes.get(request.url ?? "");
+  return function answer(request: HttpRequest, response: HttpResponse, remoteAddress: string): boolean {
+    const route = routes.get(request.url);
     if (route === undefined || (request.method !== "GET" && request.method !== "HEAD")) return false;
     // Probes come under any name, so the host is not looked at; what is not HTTP as it must be is refused here too.
     readHead(request);
@@ -40,7 +41,7 @@ export function createPublicRoutes(options: PublicRoutesOptions) {
     return true;
   };
 
-  async function answerPackage(response: ServerResponse): Promise<void> {
+  async function answerPackage(response: HttpResponse): Promise<void> {
     try {
       const { bytes } = await options.agentPackage.read();
       answerBytes(response, 200, "text/javascript; charset=utf-8", bytes);
@@ -49,7 +50,7 @@ export function createPublicRoutes(options: PublicRoutesOptions) {
     }
   }
 
-  async function answerInstaller(response: ServerResponse): Promise<void> {
+  async function answerInstaller(response: HttpResponse): Promise<void> {
     try {
       const { sha256 } = await options.agentPackage.read();
       answerBytes(response, 200, "text/x-shellscript; charset=utf-8", Buffer.from(installer(sha256)));
@@ -79,11 +80,11 @@ exec node "$folder/agent.mjs" agent join "$1" "$2"
 `;
 }
 
-function answerText(response: ServerResponse, status: number, text: string): void {
+function answerText(response: HttpResponse, status: number, text: string): void {
   answerBytes(response, status, "text/plain; charset=utf-8", Buffer.from(text));
 }
 
-function answerBytes(response: ServerResponse, status: number, type: string, body: Buffer): void {
+function answerBytes(response: HttpResponse, status: number, type: string, body: Buffer): void {
   if (response.headersSent || response.destroyed) return;
   response.writeHead(status, [
     "Content-Type",

@@ -1,9 +1,6 @@
-import type { ServerResponse } from "node:http";
-import type { Socket } from "node:net";
+import type { HttpResponse, ResponseOwner } from "../http1/response.ts";
 import { frameChunk, frameEnd } from "./chunk-frame.ts";
 
-/** Whole answers up to this size leave in one piece with their head. */
-const MAX_TEXT_BYTES = 16 * 1024;
 const NO_BYTES = Buffer.alloc(0);
 
 /** Whom the answer tells what becomes of its caller. */
@@ -25,7 +22,7 @@ export interface AnswerCopy {
  * What goes to the caller of one request: the commit, chunks, and one of several endings. Decides nothing; counts bytes and keeps
  * the times that decisions are made from.
  */
-export class CallerAnswer {
+export class CallerAnswer implements ResponseOwner {
   /** Whether a head has gone, so that the status cannot change any more. */
   isCommitted = false;
   /** Status that the caller got, or will get; 0 before. */
@@ -35,16 +32,14 @@ export class CallerAnswer {
   lastWriteMs = 0;
   isSlow = false;
   slowSinceMs = 0;
-  readonly #response: ServerResponse;
+  readonly #response: HttpResponse;
   readonly #clock: { readonly nowMs: number };
   readonly #events: CallerEvents;
   readonly #copy: AnswerCopy | null;
-  /** The caller's connection, once it is written to directly. */
-  #socket: Socket | null = null;
 
   /** @param clock Monotonic milliseconds; may be coarse. */
   constructor(
-    response: ServerResponse,
+    response: HttpResponse,
     clock: { readonly nowMs: number },
     events: CallerEvents,
     copy: AnswerCopy | null = null,
@@ -53,8 +48,7 @@ export class CallerAnswer {
     this.#clock = clock;
     this.#events = events;
     this.#copy = copy;
-    response.on("drain", this.#onDrain);
-    response.on("close", () => events.onGone());
+    response.owner = this;
   }
 
   /** Sends the head of a stream and what was held back. */
@@ -62,13 +56,10 @@ export class CallerAnswer {
     this.isCommitted = true;
     this.status = 200;
     const response = this.#response;
-    response.writeHead(200, headers);
-    // The head says chunked; from here on the framing is ours (see chunk-frame.ts).
-    response.chunkedEncoding = false;
-    if (held.length === 0) response.flushHeaders();
+    response.writeHead(200, headers, true);
+    if (held.length === 0) response.flush();
     for (const chunk of held) this.write(chunk);
     this.lastWriteMs = this.#clock.nowMs;
-    this.#takeSocket();
   }
 
   /** Sends a part of a committed stream. */
@@ -76,9 +67,7 @@ export class CallerAnswer {
     this.bytesOut += chunk.length;
     this.lastWriteMs = this.#clock.nowMs;
     if (this.#copy !== null) this.#copy.answer(chunk);
-    const framed = frameChunk(chunk);
-    const isTaken = this.#socket === null ? this.#response.write(framed) : this.#socket.write(framed);
-    if (isTaken || this.isSlow) return;
+    if (this.#response.write(frameChunk(chunk)) || this.isSlow) return;
     this.isSlow = true;
     this.slowSinceMs = this.#clock.nowMs;
     this.#events.onSlow();
@@ -93,10 +82,7 @@ export class CallerAnswer {
   /** Sends a whole answer, head and body. `headers` has its length. */
   whole(headers: string[], body: Buffer): void {
     this.#copy?.answer(body);
-    const response = this.#response.writeHead(this.status, headers);
-    // As text, because Node sends a head and a text in one piece, a head and a buffer in two.
-    if (body.length <= MAX_TEXT_BYTES) response.end(body.toString("latin1"), "latin1");
-    else response.end(body);
+    this.#response.writeHead(this.status, headers).end(body);
   }
 
   /**
@@ -118,27 +104,13 @@ export class CallerAnswer {
     this.#response.destroy();
   }
 
-  /** The connection outlives this answer: whoever writes next does it through its own response. */
-  giveSocketBack(): void {
-    this.#socket?.off("drain", this.#onDrain);
-    this.#socket = null;
-  }
-
-  /**
-   * From here on chunks go to the connection itself: what the response adds to each write (corking until the next tick, and
-   * state that only its own framing needs) is a tenth of what a token costs. A response that waits behind another one on
-   * its connection has no socket yet, and keeps its own way.
-   */
-  #takeSocket(): void {
-    const { socket } = this.#response;
-    if (socket === null) return;
-    this.#socket = socket;
-    socket.on("drain", this.#onDrain);
-  }
-
-  readonly #onDrain = (): void => {
+  onDrain(): void {
     if (!this.isSlow) return;
     this.isSlow = false;
     this.#events.onTaken();
-  };
+  }
+
+  onClose(): void {
+    this.#events.onGone();
+  }
 }

@@ -1,7 +1,12 @@
 import { expect, test } from "vitest";
 import { readHead } from "./head.ts";
 
-const read = (...headers: string[]) => readHead({ httpVersion: "1.1", rawHeaders: ["Host", "a", ...headers] });
+const GET = { method: "GET", httpVersion: "1.1", contentLength: null, hasBody: false } as const;
+const read = (...headers: string[]) =>
+  readHead({
+    ...GET,
+    rawHeaders: ["host", "a", ...headers.map((one, at) => (at % 2 === 0 ? one.toLowerCase() : one))],
+  });
 
 test("readHead() takes a session from the caller, else from what known clients call their conversation", () => {
   expect(read().session).toBeNull();

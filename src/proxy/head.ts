@@ -1,5 +1,6 @@
 import { DEFAULT_LIMITS } from "../config/defaults.ts";
 import { PosternError } from "../errors.ts";
+import type { HttpRequest } from "../http1/request.ts";
 import type { BodyCoding } from "./decode-body.ts";
 
 /** What the pipeline needs of a caller's request head, read once from the raw headers. */
@@ -27,22 +28,17 @@ export interface CallerHead {
   hasCredential: boolean;
 }
 
-interface RawRequest {
-  method?: string | undefined;
-  httpVersion: string;
-  rawHeaders: readonly string[];
-}
+type RawRequest = Pick<HttpRequest, "method" | "httpVersion" | "rawHeaders" | "contentLength" | "hasBody">;
 
 const HOST_SYNTAX = /^(?:\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?)(?::([0-9]{1,5}))?$/;
-const LENGTH_SYNTAX = /^[0-9]{1,15}$/;
 const NAME_SYNTAX = /^[\x21-\x7e]{1,128}$/;
 
 /**
- * Judges a request head on the raw headers, because Node's parser lets duplicate `Host`, HTTP/1.0 and odd framing through
- * (DESIGN §7). The `Content-Type` is not looked at: the body is scanned as JSON in UTF-8 whatever it claims to be.
+ * Judges a request head on its fields as they came (DESIGN §7); how its body is framed has been judged before (http1/request-head.ts).
+ * The `Content-Type` is not looked at: the body is scanned as JSON in UTF-8 whatever it claims to be.
  *
  * @throws PosternError `bad_request`, `bad_host`, `headers_too_large`, `body_encoding`. After the first three the connection must be closed.
- * @see RFC 9112 §3.2, §6.1, §6.3
+ * @see RFC 9112 §3.2
  */
 export function readHead(request: RawRequest, maxHeaders = DEFAULT_LIMITS.headerCount): CallerHead {
   if (request.httpVersion !== "1.1") throw bad("only HTTP/1.1 is served");
@@ -50,13 +46,11 @@ export function readHead(request: RawRequest, maxHeaders = DEFAULT_LIMITS.header
   if (raw.length > 2 * maxHeaders)
     throw new PosternError("headers_too_large", { message: `More than ${maxHeaders} headers` });
   let host: string | null = null;
-  let length: string | null = null;
-  let coding: string | null = null;
   let chat: string | null = null;
   const head: CallerHead = {
     host: "",
-    contentLength: null,
-    hasBody: false,
+    contentLength: request.contentLength,
+    hasBody: request.hasBody,
     node: null,
     isLocalOnly: false,
     session: null,
@@ -68,18 +62,10 @@ export function readHead(request: RawRequest, maxHeaders = DEFAULT_LIMITS.header
   };
   for (let index = 0; index < raw.length; index += 2) {
     const value = raw[index + 1] ?? "";
-    switch ((raw[index] ?? "").toLowerCase()) {
+    switch (raw[index]) {
       case "host":
         if (host !== null) throw bad("two Host headers");
         host = value;
-        break;
-      case "content-length":
-        if (length !== null) throw bad("two Content-Length headers");
-        length = value;
-        break;
-      case "transfer-encoding":
-        if (coding !== null) throw bad("two Transfer-Encoding headers");
-        coding = value;
         break;
       case "content-encoding":
         if (head.coding !== null) throw new PosternError("body_encoding");
@@ -123,7 +109,8 @@ export function readHead(request: RawRequest, maxHeaders = DEFAULT_LIMITS.header
   }
   head.session ??= chat;
   head.host = checkHost(host);
-  return checkFraming(head, request.method ?? "", length, coding);
+  if (head.hasBody && request.method !== "POST") throw bad(`${request.method} with a body`);
+  return head;
 }
 
 /** Several codings on top of each other are not served: nobody sends them but to hide something. */
@@ -139,16 +126,6 @@ function checkHost(host: string | null): string {
   const match = HOST_SYNTAX.exec(lower);
   if (match === null || Number(match[1] ?? 0) > 65_535) throw bad("the Host header is malformed");
   return match[1] === undefined ? lower : lower.slice(0, lower.length - match[1].length - 1);
-}
-
-function checkFraming(head: CallerHead, method: string, length: string | null, coding: string | null): CallerHead {
-  if (coding !== null && coding.toLowerCase() !== "chunked") throw bad("Transfer-Encoding must be a lone chunked");
-  if (coding !== null && length !== null) throw bad("Transfer-Encoding and Content-Length together");
-  if (length !== null && !LENGTH_SYNTAX.test(length)) throw bad("the Content-Length is malformed");
-  head.contentLength = length === null ? null : Number(length);
-  head.hasBody = coding !== null || (head.contentLength ?? 0) > 0;
-  if (head.hasBody && method !== "POST") throw bad(`${method} with a body`);
-  return head;
 }
 
 function bad(rule: string): PosternError {

@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { Concurrency, type Lease } from "../access/concurrency.ts";
 import type { FailureLimiter } from "../access/failure-limiter.ts";
 import type { KeyLimits } from "../access/key-limits.ts";
@@ -16,6 +15,8 @@ import type { FieldPolicy } from "../dialects/field-policy.ts";
 import { createFormats, type FormatFor } from "../dialects/formats.ts";
 import { readShowRequest } from "../dialects/ollama/show-request.ts";
 import { PosternError, toPosternError } from "../errors.ts";
+import type { HttpRequest } from "../http1/request.ts";
+import type { HttpResponse } from "../http1/response.ts";
 import { isLoopbackAddress, sourceOf } from "../lib/address-source.ts";
 import type { Clock } from "../lib/clock.ts";
 import { scanBody } from "../lib/json-scan.ts";
@@ -135,7 +136,7 @@ export class Pipeline {
    *
    * @param origin Where it comes from as far as it is known (behind a trusted proxy: what that proxy says).
    */
-  handle(request: IncomingMessage, response: ServerResponse, origin: Origin): void {
+  handle(request: HttpRequest, response: HttpResponse, origin: Origin): void {
     const run = beginRun(this.#deps.newId(), request, response, origin, this.#deps.clock);
     try {
       const body = this.#beforeBody(run);
@@ -194,7 +195,7 @@ export class Pipeline {
     run.endpoint = endpoint;
     run.endpointPolicy = found.policy;
     run.target = target;
-    const { operation, modelId } = classify(request.method ?? "", target, this.#deps.optedIn);
+    const { operation, modelId } = classify(request.method, target, this.#deps.optedIn);
     run.operation = operation;
     checkAddress(places.rules, origin.address, endpoint.name, clock.nowMs());
     // A client's "is anybody there", before it has a key to show (Claude Code, Ollama's clients). Tells nothing.
@@ -270,7 +271,7 @@ export class Pipeline {
     if (response.destroyed) return run.reservations.release();
     const codec = this.#codecs.get(operation.id);
     const scan =
-      codec?.readBody?.(body.bytes, run.request.headers["content-type"]) ??
+      codec?.readBody?.(body.bytes, run.request.header("content-type")) ??
       scanBody(body.bytes, { maxDepth: limits.jsonDepth, maxValues: limits.jsonValues });
     const isLarge = requestBytes > INLINE_BYTES || scan.values > INLINE_VALUES;
     yield isLarge;

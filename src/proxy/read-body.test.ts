@@ -1,7 +1,9 @@
 import { once } from "node:events";
-import { createServer, request as httpRequest, type IncomingMessage, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { request as httpRequest } from "node:http";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { HttpRequest } from "../http1/request.ts";
+import { HttpServer } from "../http1/server.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { Turns } from "../lib/turns.ts";
 import { BodyMemory } from "./body-memory.ts";
@@ -12,32 +14,48 @@ const LIMIT_BYTES = 8 * 1024 * 1024;
 const BODY = Buffer.from(Array.from({ length: 1_000_000 }, (_, index) => index % 251));
 
 let server: Server;
+let http: HttpServer;
 let memory: BodyMemory;
+let onRequest: (request: HttpRequest) => void;
 
 beforeEach(async () => {
   memory = new BodyMemory(LIMIT_BYTES);
-  server = createServer();
+  server = createServer({ allowHalfOpen: true });
+  http = new HttpServer(server, {
+    ...{ maxHeadBytes: 16_384, headMs: 15_000, bodyMs: 15_000, idleMs: 60_000, clock: new ManualClock() },
+    onRequest: (request) => onRequest(request),
+    onUpgrade: (_request, socket) => socket.destroy(),
+    onFault() {},
+  });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
 });
 afterEach(() => {
-  server.closeAllConnections();
+  http.closeAll();
   server.close();
 });
 
 /** Sends a body over a real connection. @returns What was read of it, and the chunks that it came in. */
-async function read(headers: Record<string, string | number>): Promise<{ held: HeldBody; chunks: Buffer[] }> {
+function read(headers: Record<string, string | number>): Promise<{ held: HeldBody; chunks: Buffer[] }> {
   const { port } = server.address() as AddressInfo;
   const asking = httpRequest({ port, host: "127.0.0.1", method: "POST", headers, agent: false });
   asking.on("error", () => {});
   asking.end(BODY);
-  const [request] = (await once(server, "request")) as [IncomingMessage];
-  const chunks: Buffer[] = [];
-  request.on("data", (chunk: Buffer) => chunks.push(chunk));
-  const length = request.headers["content-length"];
   const pace = { sweeper: new Sweeper(new ManualClock()), bytesPerSecond: 1, limitMs: 60_000 };
-  const declared = length === undefined ? null : Number(length);
-  return { held: await readBody(request, declared, LIMIT_BYTES, memory, new Turns(), pace), chunks };
+  const chunks: Buffer[] = [];
+  return new Promise((resolve, reject) => {
+    onRequest = (request) => {
+      const give = request.deliver.bind(request);
+      request.deliver = (chunk) => {
+        chunks.push(chunk);
+        give(chunk);
+      };
+      readBody(request, request.contentLength, LIMIT_BYTES, memory, new Turns(), pace).then(
+        (held) => resolve({ held, chunks }),
+        reject,
+      );
+    };
+  });
 }
 
 test.each([

@@ -1,5 +1,5 @@
-import type { IncomingMessage } from "node:http";
 import { PosternError } from "../errors.ts";
+import type { HttpRequest } from "../http1/request.ts";
 import { INLINE_BYTES, type Turns } from "../lib/turns.ts";
 import type { BodyMemory } from "./body-memory.ts";
 import type { Sweeper, Watched } from "./sweeper.ts";
@@ -37,7 +37,7 @@ const NO_BYTES = Buffer.alloc(0);
  *   slowly), `bad_request` (the caller left or its framing broke). Nothing stays reserved then.
  */
 export function readBody(
-  request: IncomingMessage,
+  request: HttpRequest,
   declaredBytes: number | null,
   limitBytes: number,
   memory: BodyMemory,
@@ -71,8 +71,7 @@ export function readBody(
     }
     function fail(error: PosternError): void {
       pace.sweeper.unwatch(watch);
-      request.off("data", onData).off("end", onEnd).off("close", onClose);
-      request.pause();
+      request.drop();
       release();
       reject(error);
     }
@@ -89,7 +88,6 @@ export function readBody(
     }
     function onEnd(): void {
       pace.sweeper.unwatch(watch);
-      request.off("close", onClose);
       // Putting a large body together is a copy of all of it.
       if (whole === null && receivedBytes > INLINE_BYTES) turns.take(join);
       else join();
@@ -112,12 +110,12 @@ export function readBody(
     if ((declaredBytes ?? 0) > limitBytes) return fail(tooLarge(limitBytes));
     if (!hold(declaredBytes ?? 0)) return fail(outOfMemory());
     pace.sweeper.watch(watch);
-    request.on("data", onData).on("end", onEnd).on("close", onClose);
+    request.read({ onData, onEnd, onClose });
   });
 }
 
 /**
- * Gives the memory of a chunk back at once. Nobody else has it: the parser made it for this event. Left to the collector, the
+ * Gives the memory of a chunk back at once. Nobody else has it: it was made for this part of the body. Left to the collector, the
  * chunks of a few large bodies are enough to have it go over the whole heap.
  */
 function giveBack({ buffer, length }: Buffer): void {

@@ -1,7 +1,7 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
 import { errorAnswer, type Family } from "../dialects/error-body.ts";
 import type { PosternError } from "../errors.ts";
+import type { HttpRequest } from "../http1/request.ts";
+import type { HttpResponse } from "../http1/response.ts";
 
 /** A request body up to this size is read to its end and dropped after a refusal, so that the connection can be kept. */
 const DROPPED_BODY_BYTES = 256 * 1024;
@@ -18,21 +18,11 @@ const CLOSING: ReadonlySet<string> = new Set([
   "bad_request",
   "bad_host",
   "bad_target",
+  "key_in_query",
   "headers_too_large",
   "request_timeout",
   "body_too_large",
 ]);
-
-/** Connections that are closed after a refusal. Few, and gone with their connection. */
-const ended = new WeakSet<Duplex>();
-
-/**
- * Whether a connection has had its last answer. Node hands on what came behind a refused request in the same packet although the
- * refusal says that the connection closes: that would reach an engine, and its answer nobody.
- */
-export function isEnded(socket: Duplex): boolean {
-  return ended.has(socket);
-}
 
 /**
  * Answers with an error in the dialect of the path. Does nothing when an answer has begun.
@@ -41,8 +31,8 @@ export function isEnded(socket: Duplex): boolean {
  * @param further Headers beside the error's own: name, value, name, value, ….
  */
 export function refuse(
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: HttpRequest,
+  response: HttpResponse,
   error: PosternError,
   family: Family,
   requestId: string,
@@ -57,23 +47,20 @@ export function refuse(
     const value = headers[name];
     if (value !== undefined) out.push(name, value);
   }
-  if (isBodyLeft || CLOSING.has(error.code)) {
-    out.push("Connection", "close");
-    ended.add(request.socket);
-  }
+  if (isBodyLeft || CLOSING.has(error.code)) response.shouldKeepAlive = false;
   response.writeHead(status, out);
   if (isBodyLeft) linger(request, response, body);
-  else response.end(request.method === "HEAD" ? undefined : body);
+  else response.end(body);
 }
 
 /** Sends the answer, and ends it, with the connection, once the caller has stopped writing or has written too much. */
-function linger(request: IncomingMessage, response: ServerResponse, body: Buffer): void {
+function linger(request: HttpRequest, response: HttpResponse, body: Buffer): void {
   let droppedBytes = 0;
   const timer = setTimeout(finish, LINGER_MS);
   timer.unref();
   function finish(): void {
     clearTimeout(timer);
-    request.off("data", onData).off("end", finish).off("close", finish);
+    request.drop();
     response.end();
   }
   function onData(chunk: Buffer): void {
@@ -81,6 +68,5 @@ function linger(request: IncomingMessage, response: ServerResponse, body: Buffer
     if (droppedBytes > LINGER_BYTES) finish();
   }
   response.write(body);
-  request.on("data", onData).on("end", finish).on("close", finish);
-  request.resume();
+  request.read({ onData, onEnd: finish, onClose: finish });
 }

@@ -1,8 +1,8 @@
-import type { ServerResponse } from "node:http";
 import type { TimeoutConfig } from "../config/resolved.ts";
 import type { AnswerContext } from "../dialects/conversation.ts";
 import type { DialectCodec, Usage } from "../dialects/dialect.ts";
 import type { ErrorCode, PosternError } from "../errors.ts";
+import type { HttpResponse } from "../http1/response.ts";
 import type { Exchange, ExchangeHandler, ExchangeRequest } from "../lib/exchange.ts";
 import type { TargetHealths } from "../routing/target-health.ts";
 import type { AttemptRecord, OpenRecord, Outcome } from "../usage/record.ts";
@@ -25,7 +25,7 @@ export interface RelayPlan extends PlanReasons {
 /** Everything that is decided by the time a request may go out. */
 export interface RelayJob {
   id: string;
-  response: ServerResponse;
+  response: HttpResponse;
   /** Of the caller's own dialect. */
   codec: DialectCodec;
   /** The request body and what attempts are made from; dropped, and the memory given back, as soon as no retry can need it. */

@@ -323,7 +323,6 @@ export class Relay implements AttemptEvents, CallerEvents, Watched {
     if (this.#isSettled || this.#record === null) return;
     this.#isSettled = true;
     this.#host.sweeper.unwatch(this);
-    this.#caller.giveSocketBack();
     this.#job.body.release();
     const { records } = this.#trail;
     this.#host.settle(

@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressRule } from "../access/address-rule.ts";
 import type { CompiledPolicy } from "../access/compiled-policy.ts";
 import type { Endpoint } from "../access/endpoint.ts";
@@ -8,6 +7,8 @@ import { familyOf } from "../dialects/classify.ts";
 import type { Family } from "../dialects/error-body.ts";
 import type { Operation } from "../dialects/operations.ts";
 import { PosternError } from "../errors.ts";
+import type { HttpRequest } from "../http1/request.ts";
+import type { HttpResponse } from "../http1/response.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Placed } from "../lib/live-set.ts";
 import type { RequestCapture } from "./captures.ts";
@@ -20,8 +21,8 @@ import type { Policies } from "./resolve-model.ts";
 /** One request on its way through the pipeline. */
 export interface Run extends Placed {
   readonly id: string;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly request: HttpRequest;
+  readonly response: HttpResponse;
   readonly origin: Origin;
   readonly startedMs: number;
   readonly startedAtMs: number;
@@ -58,13 +59,7 @@ export interface Run extends Placed {
 }
 
 /** A request of which nothing is known yet. */
-export function beginRun(
-  id: string,
-  request: IncomingMessage,
-  response: ServerResponse,
-  origin: Origin,
-  clock: Clock,
-): Run {
+export function beginRun(id: string, request: HttpRequest, response: HttpResponse, origin: Origin, clock: Clock): Run {
   return {
     id,
     request,
@@ -76,7 +71,7 @@ export function beginRun(
     head: null,
     endpoint: null,
     endpointPolicy: null,
-    target: request.url ?? "",
+    target: request.url,
     operation: null,
     key: null,
     secretHash: null,

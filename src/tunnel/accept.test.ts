@@ -4,7 +4,7 @@ import { connect as connectTls } from "node:tls";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeCertificate } from "../../test/support/certificate.ts";
 import { ManualClock, systemClock } from "../lib/clock.ts";
-import { TestGateway } from "./__fixtures__/tunnel-pair.ts";
+import { reply, TestGateway } from "./__fixtures__/tunnel-pair.ts";
 import type { AcceptorOptions } from "./accept.ts";
 import { CONNECT_PATH, EXPORTER_BYTES, EXPORTER_LABEL } from "./constants.ts";
 import { type DialOptions, dial, join } from "./dial.ts";
@@ -415,18 +415,17 @@ describe("dial()", () => {
     const gateway = await listening({ tls: certificate });
     const interceptor = await listening({ tls: makeCertificate() });
     // The interceptor passes the agent's hello on to the real gateway and the challenge back.
-    interceptor.server.removeAllListeners("request");
-    interceptor.server.on("request", (request, response) => {
+    interceptor.onRequest = (request, response) => {
       const onward = connectTls({ port: gateway.port, host: "127.0.0.1", rejectUnauthorized: false }, () => {
-        const hello = request.headers["postern-hello"] as string;
+        const hello = request.header("postern-hello");
         onward.write(`GET ${CONNECT_PATH} HTTP/1.1\r\nHost: x\r\nPostern-Hello: ${hello}\r\nConnection: close\r\n\r\n`);
       });
       let text = "";
       onward.on("data", (chunk: Buffer) => {
         text += chunk.toString();
       });
-      onward.on("end", () => response.end(text.split("\r\n\r\n")[1]));
-    });
+      onward.on("end", () => reply(response, 200, text.split("\r\n\r\n")[1] ?? ""));
+    };
     const options = dialOptions(interceptor, { gatewayFingerprint: gateway.identity.fingerprint });
     gateway.directory.approve(options.identity);
     const result = await dial(options, "direct");
@@ -467,12 +466,8 @@ describe("dial()", () => {
 
   test("does not believe a refusal for good from someone who has not proved who it is", async () => {
     const gateway = await listening({ tls: certificate });
-    gateway.server.removeAllListeners("request");
-    gateway.server.on("request", (_request, response) => {
-      response
-        .writeHead(426)
-        .end(JSON.stringify({ code: "version_mismatch", message: "m", permanent: true, retryAfterSeconds: 0 }));
-    });
+    const told = { code: "version_mismatch", message: "m", permanent: true, retryAfterSeconds: 0 };
+    gateway.onRequest = (_request, response) => reply(response, 426, JSON.stringify(told));
     const refused = await dial(dialOptions(gateway), "direct");
     expect(refused).toMatchObject({ ok: false, failure: { permanent: false, error: { code: "version_mismatch" } } });
     const verified = await dial(dialOptions(gateway, { ca: certificate.cert }), "direct");
@@ -499,8 +494,9 @@ describe("dial()", () => {
   test("gives up on silence after its limit, and leaves no socket", async () => {
     const clock = new ManualClock();
     const gateway = await listening();
-    gateway.server.removeAllListeners("request");
-    const asked = new Promise<void>((resolve) => gateway.server.on("request", () => resolve()));
+    const asked = new Promise<void>((resolve) => {
+      gateway.onRequest = () => resolve();
+    });
     const result = dial(dialOptions(gateway, { clock, timeoutMs: 1000 }), "direct");
     await asked;
     clock.advance(1000);
@@ -511,9 +507,8 @@ describe("dial()", () => {
 
   test("stops when it is aborted", async () => {
     const gateway = await listening();
-    gateway.server.removeAllListeners("request");
     const abort = new AbortController();
-    gateway.server.on("request", () => abort.abort());
+    gateway.onRequest = () => abort.abort();
     const result = await dial(dialOptions(gateway, { signal: abort.signal }), "direct");
     expect(result).toMatchObject({ ok: false, failure: { stage: "aborted" } });
   });
@@ -565,7 +560,11 @@ describe("join()", () => {
     const gateway = await listening({ tls: certificate });
     const stranger = await listening({ tls: certificate });
     const authorizations: unknown[] = [];
-    stranger.server.prependListener("request", (request) => authorizations.push(request.headers.authorization));
+    const { onRequest } = stranger;
+    stranger.onRequest = (request, response) => {
+      authorizations.push(request.header("authorization"));
+      onRequest(request, response);
+    };
     const result = await join(dialOptions(stranger), parseInvitation(invite(gateway))!);
     expect(result).toMatchObject({ ok: false, failure: { error: { code: "gateway_not_trusted" } } });
     expect(authorizations).toEqual([undefined]);

@@ -1,6 +1,9 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
+import type { HttpRequest } from "../http1/request.ts";
+import type { HttpResponse } from "../http1/response.ts";
 import { Challenges, type ChallengesOptions, type Pending, unauthorized } from "./challenges.ts";
 import {
   ACCEPT_HEADER,
@@ -91,12 +94,12 @@ export class Acceptor {
   }
 
   /** Answers a `GET` on `CONNECT_PATH` without upgrade: the hello, or the proof of a joiner. Always answers; never throws. */
-  handleRequest(request: IncomingMessage, response: ServerResponse): void {
+  handleRequest(request: HttpRequest, response: HttpResponse): void {
     if (request.method !== "GET") {
       replyRefusal(response, refusal("bad_request", "This path only answers GET", { permanent: true }));
       return;
     }
-    if (request.headers.authorization === undefined) {
+    if (request.header("authorization") === undefined) {
       const result = this.#challenges.issue(request);
       if ("code" in result) replyRefusal(response, result);
       else replyJson(response, 200, writeJson(result));
@@ -108,7 +111,7 @@ export class Acceptor {
   }
 
   /** Answers an upgrade on `CONNECT_PATH`: the proof of a connector. Takes the socket over; never throws. */
-  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  handleUpgrade(request: HttpRequest, socket: Socket, head: Buffer): void {
     socket.on("error", () => {});
     const admission = this.#admit(request);
     if ("code" in admission) return this.#refuse(socket, admission);
@@ -128,10 +131,12 @@ export class Acceptor {
         carrierKind: admission.carrierKind,
         remoteAddress: admission.remoteAddress,
       });
+      socket.resume();
     };
     if (admission.carrierKind === "websocket") {
-      this.#acceptHeaders.set(request, accept);
-      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => flip(new WebSocketCarrier(webSocket)));
+      const message = asMessage(request, socket);
+      this.#acceptHeaders.set(message, accept);
+      this.#webSockets.handleUpgrade(message, socket, head, (webSocket) => flip(new WebSocketCarrier(webSocket)));
       return;
     }
     const lines = [
@@ -148,7 +153,7 @@ export class Acceptor {
     });
   }
 
-  #admit(request: IncomingMessage): Admission | Refusal {
+  #admit(request: HttpRequest): Admission | Refusal {
     const checked = this.#challenges.redeem(request);
     if ("code" in checked) return checked;
     const { pending, proof } = checked;
@@ -156,7 +161,7 @@ export class Acceptor {
     const connector = this.#options.directory.find(hello.connector);
     if (connector === undefined || proof.join !== undefined) return unauthorized();
     if (!verifySignature(connector.publicKey, agentTranscript(transcript), proof.signature)) return unauthorized();
-    const upgrade = request.headers.upgrade?.toLowerCase();
+    const upgrade = request.header("upgrade")?.toLowerCase();
     if (upgrade !== UPGRADE_DIRECT && upgrade !== UPGRADE_WEBSOCKET) {
       return refusal("bad_request", "Upgrade to postern-link or websocket", { permanent: true });
     }
@@ -172,7 +177,7 @@ export class Acceptor {
     );
   }
 
-  #join(request: IncomingMessage, response: ServerResponse, pending: Pending, proof: Proof): void {
+  #join(request: HttpRequest, response: HttpResponse, pending: Pending, proof: Proof): void {
     const { hello, transcript } = pending;
     const { join } = proof;
     if (join === undefined) return replyRefusal(response, unauthorized());
@@ -239,4 +244,14 @@ export class Acceptor {
     const timer = this.#options.clock.after(REFUSED_SOCKET_MS, () => socket.destroy());
     socket.once("close", () => timer.cancel());
   }
+}
+
+/** The request as the WebSocket library wants it. */
+function asMessage(request: HttpRequest, socket: Socket): IncomingMessage {
+  const message = new IncomingMessage(socket);
+  message.method = request.method;
+  message.url = request.url;
+  const { rawHeaders } = request;
+  for (let at = 0; at < rawHeaders.length; at += 2) message.headers[rawHeaders[at] ?? ""] ??= rawHeaders[at + 1];
+  return message;
 }

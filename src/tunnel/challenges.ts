@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { IncomingMessage } from "node:http";
+import type { HttpRequest } from "../http1/request.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type Binding, offerBinding } from "./binding.ts";
 import { AUTHORIZATION_SCHEME, HANDSHAKE_TIMEOUT_MS, HELLO_HEADER, NONCE_BYTES } from "./constants.ts";
@@ -60,9 +60,9 @@ export interface ChallengesOptions {
   chain?: Succession[];
   clock: Clock;
   /** The caller's address, with declared proxies taken into account. */
-  addressOf(request: IncomingMessage): string;
+  addressOf(request: HttpRequest): string;
   /** Whether the connection comes from a declared proxy that terminates TLS. */
-  isBehindProxy(request: IncomingMessage): boolean;
+  isBehindProxy(request: HttpRequest): boolean;
   /** Whether this gateway answers to the name that an agent dialled (`host` or `host:port`). Default: any. */
   servesName?(name: string): boolean;
   limits?: Partial<AcceptLimits>;
@@ -98,12 +98,11 @@ export class Challenges {
   }
 
   /** Answers a hello. */
-  issue(request: IncomingMessage): Challenge | Refusal {
+  issue(request: HttpRequest): Challenge | Refusal {
     const { identity } = this.#options;
     const trouble = this.#admitAnother(request);
     if (trouble !== null) return trouble;
-    const header = request.headers[HELLO_HEADER];
-    const text = typeof header === "string" ? header : undefined;
+    const text = request.header(HELLO_HEADER);
     const hello = readHello(text);
     if (hello === null || text === undefined) {
       return refusal("bad_request", "The hello is not one that this gateway understands", { permanent: true });
@@ -150,7 +149,7 @@ export class Challenges {
   }
 
   /** Bounds that are checked before anything is parsed. */
-  #admitAnother(request: IncomingMessage): Refusal | null {
+  #admitAnother(request: HttpRequest): Refusal | null {
     if (this.isStopping) {
       return refusal("shutting_down", "The gateway is going down", { retryAfterSeconds: spread(5) });
     }
@@ -164,14 +163,14 @@ export class Challenges {
   }
 
   /** Finds what a proof is about. The nonce is used up whatever comes of it. */
-  redeem(request: IncomingMessage): { pending: Pending; proof: Proof } | Refusal {
+  redeem(request: HttpRequest): { pending: Pending; proof: Proof } | Refusal {
     if (this.isStopping) {
       return refusal("shutting_down", "The gateway is going down", { retryAfterSeconds: spread(5) });
     }
     if (this.running >= this.#limits.concurrent) {
       return refusal("busy", "Too many handshakes at once", { retryAfterSeconds: spread(2) });
     }
-    const [scheme, text, ...rest] = (request.headers.authorization ?? "").split(" ");
+    const [scheme, text, ...rest] = (request.header("authorization") ?? "").split(" ");
     if (scheme?.toLowerCase() !== AUTHORIZATION_SCHEME.toLowerCase() || rest.length > 0) return unauthorized();
     const proof = readProof(text);
     if (proof === null) return unauthorized();

@@ -4,7 +4,7 @@ import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeCertificate } from "../../test/support/certificate.ts";
 import { ManualClock, systemClock } from "../lib/clock.ts";
 import { nodeReport } from "./__fixtures__/node-report.ts";
-import { makeConnector, post, run, TestGateway } from "./__fixtures__/tunnel-pair.ts";
+import { makeConnector, post, reply, run, TestGateway } from "./__fixtures__/tunnel-pair.ts";
 import { Connector, type ConnectorOptions } from "./connector.ts";
 import { DIRECT_RETRY_MS } from "./constants.ts";
 import type { DialFailure } from "./dial-failure.ts";
@@ -139,12 +139,8 @@ describe("a connector", () => {
 
   test("stops for good, with a clear error, when the gateway says that it is pointless", async () => {
     const gateway = await listening();
-    gateway.server.removeAllListeners("request");
-    gateway.server.on("request", (_request, response) => {
-      response
-        .writeHead(426)
-        .end(JSON.stringify({ code: "version_mismatch", message: "too old", permanent: true, retryAfterSeconds: 0 }));
-    });
+    const told = { code: "version_mismatch", message: "too old", permanent: true, retryAfterSeconds: 0 };
+    gateway.onRequest = (_request, response) => reply(response, 426, JSON.stringify(told));
     const failed = Promise.withResolvers<void>();
     const connector = connecting(gateway, {
       events: {

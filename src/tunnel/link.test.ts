@@ -1,4 +1,3 @@
-import type { Duplex } from "node:stream";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeCertificate } from "../../test/support/certificate.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -528,11 +527,13 @@ test("the roles flip only when the 101 has been written", async () => {
   const gateway = await new TestGateway().listen();
   cleanups.push(() => gateway.stop());
   const written = Promise.withResolvers<() => void>();
-  gateway.server.prependListener("upgrade", (_request, socket: Duplex) => {
+  const { onUpgrade } = gateway;
+  gateway.onUpgrade = (request, socket, head) => {
     const write = socket.write.bind(socket);
     socket.write = ((chunk: string, done: (error?: Error | null) => void) =>
       write(chunk, (error) => written.resolve(() => done(error)))) as typeof socket.write;
-  });
+    onUpgrade(request, socket, head);
+  };
   const connector = makeConnector(gateway, echo);
   cleanups.push(() => connector.stop());
   connector.start();

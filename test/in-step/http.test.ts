@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { Socket } from "node:net";
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
 import { ROOT, readPage } from "../../scripts/docs.ts";
@@ -7,6 +7,9 @@ import { classify } from "../../src/dialects/classify.ts";
 import { OPERATIONS } from "../../src/dialects/operations.ts";
 import { AgentPackageSource } from "../../src/gateway/agent-package.ts";
 import { createPublicRoutes } from "../../src/gateway/public-routes.ts";
+import { HttpRequest } from "../../src/http1/request.ts";
+import { parseHead } from "../../src/http1/request-head.ts";
+import { HttpResponse } from "../../src/http1/response.ts";
 import { CONNECT_PATH } from "../../src/tunnel/constants.ts";
 
 const page = readPage("docs/reference/http.md");
@@ -24,8 +27,14 @@ function isOperation({ path }: { path: string }): boolean {
   return path.startsWith("/v1/") || path.startsWith("/api/") || path === "/";
 }
 
-/** A response that takes everything and keeps nothing. */
-const sink = { writeHead() {}, end() {}, headersSent: false, destroyed: false } as unknown as ServerResponse;
+/** A connection that is not there. */
+const host = { socket: new Socket(), closingLines: () => "", answered() {} };
+/** A response that takes everything and sends nothing. */
+function sink(): HttpResponse {
+  const response = new HttpResponse(host, true, true);
+  response.gone();
+  return response;
+}
 
 test("docs/reference/http.md lists the operations", () => {
   const pages = documented.filter(isOperation).map(({ method, path }) => `${method} ${path}`);
@@ -44,8 +53,9 @@ test("docs/reference/http.md lists Postern's own paths", () => {
   // Not ready, so that the package is not built for this.
   const answer = createPublicRoutes({ agentPackage: new AgentPackageSource(), isReady: () => false });
   for (const url of onPage.filter((path) => path === "/healthz" || path === "/readyz" || path === "/.postern/ip")) {
-    const request = { url, method: "GET", httpVersion: "1.1", rawHeaders: ["Host", "localhost"] } as IncomingMessage;
-    expect(answer(request, sink, "127.0.0.1"), url).toBe(true);
+    const head = parseHead(`GET ${url} HTTP/1.1\r\nHost: localhost\r\n`);
+    if (head === null) throw new Error(url);
+    expect(answer(new HttpRequest(head, host.socket), sink(), "127.0.0.1"), url).toBe(true);
   }
 });
 

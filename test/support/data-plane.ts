@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { IncomingMessage, Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Server } from "node:net";
 import type { AddressRule } from "../../src/access/address-rule.ts";
 import type { AddressRules } from "../../src/access/address-rules.ts";
 import type { Endpoint } from "../../src/access/endpoint.ts";
@@ -18,6 +17,7 @@ import { ContingencyBook } from "../../src/continuity/contingency-book.ts";
 import { DEFAULT_FIELD_POLICY } from "../../src/dialects/field-policy.ts";
 import type { CutReason } from "../../src/gateway/connection-guard.ts";
 import { startPublicListener } from "../../src/gateway/public-listener.ts";
+import type { HttpRequest } from "../../src/http1/request.ts";
 import { ManualClock } from "../../src/lib/clock.ts";
 import { createUuidV7 } from "../../src/lib/uuidv7.ts";
 import type { Captures } from "../../src/proxy/captures.ts";
@@ -85,7 +85,7 @@ export interface DataPlaneOptions {
   endpoints?: readonly Endpoint[];
   rules?: readonly AddressRule[];
   /** Where callers come from, as the listener would have found it. Default: the connection's other end. */
-  originOf?: (request: IncomingMessage) => Origin;
+  originOf?: (request: HttpRequest) => Origin;
   prices?: readonly PriceRule[];
   /** What keys had used before. */
   seeds?: Map<string, Seed>;
@@ -183,7 +183,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     random: () => 0.5,
     places,
   });
-  const server = await startPublicListener({
+  const { server, http } = await startPublicListener({
     listen: { host: "127.0.0.1", port: 0 },
     tls: null,
     maxConnections: limits.connections,
@@ -192,6 +192,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     requestBodyMs: timeouts.requestBodyMs,
     onRequest: (request, response) => pipeline.handle(request, response, originOf(request)),
     idleMs: timeouts.idleMs,
+    clock,
     guard: null,
     onUpgrade: (_request, socket) => socket.destroy(),
     onCut: (reason) => cuts.push(reason),
@@ -253,7 +254,7 @@ export async function startDataPlane(options: DataPlaneOptions = {}): Promise<Da
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        server.closeAllConnections();
+        http.closeAll();
       }),
   };
 }

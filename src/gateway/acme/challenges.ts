@@ -1,5 +1,5 @@
-import type { Server } from "node:https";
 import type { Socket } from "node:net";
+import type { Server } from "node:tls";
 import { createSecureContext, TLSSocket } from "node:tls";
 import { type ClientHello, MAX_HELLO_BYTES, readClientHello } from "./client-hello.ts";
 

@@ -1,8 +1,9 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import type { Keyring } from "../../access/keyring.ts";
 import type { Places } from "../../access/places.ts";
 import type { AlertEvidence } from "../../continuity/drill/record.ts";
+import type { HttpRequest } from "../../http1/request.ts";
+import type { HttpResponse } from "../../http1/response.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { FaultInjector } from "../../proxy/fault-injector.ts";
 import type { Origin } from "../../proxy/identify.ts";
@@ -33,7 +34,7 @@ export interface DrillParts {
   keyring: Keyring;
   places: Places;
   /** The data plane. */
-  handle(request: IncomingMessage, response: ServerResponse, origin: Origin): void;
+  handle(request: HttpRequest, response: HttpResponse, origin: Origin): void;
   /** Brings finished requests into the store. Does not reject. */
   settleUsage(): Promise<void>;
   /** Why records cannot be kept, or null. */

@@ -1,9 +1,10 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { afterEach, expect, it } from "vitest";
 import { keyRecord } from "../../../test/support/key-record.ts";
 import { Keyring } from "../../access/keyring.ts";
 import { Places } from "../../access/places.ts";
 import { drillPlan } from "../../continuity/drill/__fixtures__/drill-record.ts";
+import type { HttpRequest } from "../../http1/request.ts";
+import type { HttpResponse } from "../../http1/response.ts";
 import { ManualClock } from "../../lib/clock.ts";
 import type { Origin } from "../../proxy/identify.ts";
 import { DrillKeys } from "./drill-keys.ts";
@@ -17,7 +18,7 @@ afterEach(() => traffic?.stop());
 async function start(
   places: Places,
   keyring: Keyring,
-): Promise<{ request: IncomingMessage; origin: Origin; calls: () => number }> {
+): Promise<{ request: HttpRequest; origin: Origin; calls: () => number }> {
   const clock = new ManualClock();
   keyring.put(keyRecord({ id: "aaaaaaaaaaaa" }, { workflow: "letters", addresses: ["203.0.113.7"] }));
   const plan = drillPlan({ traffic: { kind: "synthetic", perMinute: 60, max: 1, prompts: [PROMPT] } });
@@ -27,7 +28,7 @@ async function start(
       clock,
       places,
       keys: new DrillKeys(keyring, plan, "d", clock.nowMs(), clock.nowMs() + 60_000),
-      handle(request: IncomingMessage, _response: ServerResponse, origin: Origin) {
+      handle(request: HttpRequest, _response: HttpResponse, origin: Origin) {
         calls += 1;
         resolve({ request, origin, calls: () => calls });
       },

@@ -1,14 +1,11 @@
-import {
-  createServer,
-  request as httpRequest,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-} from "node:http";
-import type { AddressInfo } from "node:net";
+import { request as httpRequest } from "node:http";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import type { Places } from "../../access/places.ts";
 import type { DrillPlan, DrillPrompt } from "../../continuity/drill/plan.ts";
 import { MAX_SAMPLE_CHARACTERS } from "../../continuity/drill/record.ts";
+import type { HttpRequest } from "../../http1/request.ts";
+import type { HttpResponse } from "../../http1/response.ts";
+import { HttpServer } from "../../http1/server.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
 import { SseReader } from "../../lib/sse-reader.ts";
 import type { Origin } from "../../proxy/identify.ts";
@@ -19,6 +16,8 @@ const MAX_UNDER_WAY = 32;
 /** Tokens that an answer may have: enough to judge it, and no more. */
 const MAX_TOKENS = 256;
 const MAX_EVENT_BYTES = 256 * 1024;
+/** Of its own requests, which are short. */
+const LIMITS = { maxHeadBytes: 16 * 1024, headMs: 15_000, bodyMs: 15_000, idleMs: 60_000 };
 
 /** What came of one prompt. */
 export interface PromptAnswer {
@@ -37,7 +36,7 @@ export interface TrafficParts {
   places: Places;
   keys: DrillKeys;
   /** The data plane. */
-  handle(request: IncomingMessage, response: ServerResponse, origin: Origin): void;
+  handle(request: HttpRequest, response: HttpResponse, origin: Origin): void;
   onAnswer(answer: PromptAnswer): void;
 }
 
@@ -50,6 +49,7 @@ export class SyntheticTraffic {
   readonly #plan: DrillPlan;
   readonly #everyMs: number;
   #server: Server | null = null;
+  #http: HttpServer | null = null;
   #timer: Timer | null = null;
   #sent = 0;
   #isStopped = false;
@@ -71,13 +71,19 @@ export class SyntheticTraffic {
   async start(): Promise<void> {
     if (this.#plan.traffic.kind !== "synthetic" || this.#plan.traffic.prompts.length === 0) return;
     const { keys, handle, places, clock } = this.#parts;
-    const server = createServer((request, response) => {
-      const secret = /^Bearer (pst_\S+)$/.exec(request.headers.authorization ?? "")?.[1];
-      const key = secret === undefined ? undefined : keys.bySecret(secret);
-      if (key === undefined) request.socket.destroy();
-      else handle(request, response, { address: addressFor(places, key.endpoint, clock.nowMs()), source: "peer" });
+    const server = createServer({ allowHalfOpen: true, noDelay: true });
+    const http = new HttpServer(server, {
+      ...LIMITS,
+      clock,
+      onRequest(request, response) {
+        const secret = /^Bearer (pst_\S+)$/.exec(request.header("authorization") ?? "")?.[1];
+        const key = secret === undefined ? undefined : keys.bySecret(secret);
+        if (key === undefined) request.socket.destroy();
+        else handle(request, response, { address: addressFor(places, key.endpoint, clock.nowMs()), source: "peer" });
+      },
+      onUpgrade: (_request, socket) => socket.destroy(),
+      onFault() {},
     });
-    server.on("clientError", (_error, socket) => socket.destroy());
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(0, "127.0.0.1", resolve);
@@ -85,6 +91,7 @@ export class SyntheticTraffic {
     if (this.#isStopped) return void server.close();
     server.unref();
     this.#server = server;
+    this.#http = http;
     this.#ask();
   }
 
@@ -96,7 +103,7 @@ export class SyntheticTraffic {
     for (const giveUp of this.#underWay.values()) giveUp();
     this.#underWay.clear();
     this.#server?.close();
-    this.#server?.closeAllConnections();
+    this.#http?.closeAll();
     this.#server = null;
   }
 

@@ -1,7 +1,8 @@
-import { createServer as createPlainServer, type Server } from "node:http";
-import { createServer as createTlsServer } from "node:https";
-import { type AddressInfo, type Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import { type AddressInfo, createServer as createPlainServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import type { HttpRequest } from "../../http1/request.ts";
+import type { HttpResponse } from "../../http1/response.ts";
+import { HttpServer } from "../../http1/server.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Exchange, ExchangeFailure, ExchangeHeaders, ExchangeRequest, Exchanger } from "../../lib/exchange.ts";
 import { Acceptor, type AcceptorOptions } from "../accept.ts";
@@ -56,8 +57,18 @@ export class TestGateway {
   readonly sockets = new Set<Socket>();
   /** Set by `listen`, and kept after `stop`. */
   port = 0;
+  /** Put something else here to play another gateway. */
+  onRequest = (request: HttpRequest, response: HttpResponse): void => {
+    if (request.url === CONNECT_PATH) this.acceptor.handleRequest(request, response);
+    else reply(response, 404, "");
+  };
   /** Upgrades that are refused before they reach the acceptor, as a proxy on the way would. */
   blockUpgrade: (token: string | undefined) => boolean = () => false;
+  onUpgrade = (request: HttpRequest, socket: Socket, head: Buffer): void => {
+    if (this.blockUpgrade(request.header("upgrade"))) socket.end("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    else this.acceptor.handleUpgrade(request, socket, head);
+  };
+  readonly #http: HttpServer;
   #waiting: Array<{ isDone: () => boolean; resolve: () => void }> = [];
 
   constructor(options: {
@@ -94,18 +105,17 @@ export class TestGateway {
       limits: { addressBurst: 100_000, addressPerSecond: 100_000, burst: 100_000, perSecond: 100_000 },
       ...options.acceptor,
     });
-    this.server = options.tls ? createTlsServer({ ...options.tls, minVersion: "TLSv1.3" }) : createPlainServer();
+    this.server = options.tls
+      ? createTlsServer({ ...options.tls, minVersion: "TLSv1.3", noDelay: true })
+      : createPlainServer({ allowHalfOpen: true, noDelay: true });
+    this.#http = new HttpServer(this.server, {
+      ...{ maxHeadBytes: 16_384, headMs: 15_000, bodyMs: 15_000, idleMs: 60_000, clock: systemClock, onFault() {} },
+      onRequest: (request, response) => this.onRequest(request, response),
+      onUpgrade: (request, socket, head) => this.onUpgrade(request, socket, head),
+    });
     this.server.on("connection", (socket: Socket) => {
       this.sockets.add(socket);
       socket.once("close", () => this.sockets.delete(socket));
-    });
-    this.server.on("request", (request, response) => {
-      if (request.url === CONNECT_PATH) this.acceptor.handleRequest(request, response);
-      else response.writeHead(404).end();
-    });
-    this.server.on("upgrade", (request, socket: Duplex, head: Buffer) => {
-      if (this.blockUpgrade(request.headers.upgrade)) socket.end("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
-      else this.acceptor.handleUpgrade(request, socket, head);
     });
   }
 
@@ -127,7 +137,7 @@ export class TestGateway {
 
   async stop(): Promise<void> {
     await this.links.stop();
-    this.server.closeAllConnections();
+    this.#http.closeAll();
     for (const socket of this.sockets) socket.destroy();
     await new Promise<void>((resolve) => this.server.close(() => resolve()));
   }
@@ -137,6 +147,13 @@ export class TestGateway {
     this.#waiting = this.#waiting.filter((one) => !done.includes(one));
     for (const one of done) one.resolve();
   }
+}
+
+/** Answers, and closes the connection. */
+export function reply(response: HttpResponse, status: number, text: string): void {
+  const body = Buffer.from(text);
+  response.shouldKeepAlive = false;
+  response.writeHead(status, ["Content-Length", String(body.length)]).end(body);
 }
 
 /** A connector for this gateway, approved in its directory. Not started. */
