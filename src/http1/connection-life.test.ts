@@ -16,7 +16,7 @@ import {
   MAX_BEHIND_BYTES,
   ok,
   post,
-} from "./__fixtures__/listener.ts";
+} from "../../test/support/http-listener.ts";
 
 let listener: Listener;
 beforeEach(async () => {

@@ -10,7 +10,7 @@ import {
   MAX_HEAD_BYTES,
   ok,
   post,
-} from "./__fixtures__/listener.ts";
+} from "../../test/support/http-listener.ts";
 
 let listener: Listener;
 beforeEach(async () => {

@@ -12,7 +12,7 @@ import {
   ok,
   post,
   READ_BYTES,
-} from "./__fixtures__/listener.ts";
+} from "../../test/support/http-listener.ts";
 
 let listener: Listener;
 beforeEach(async () => {

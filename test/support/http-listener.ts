@@ -1,12 +1,12 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { Server as TlsServer } from "node:tls";
-import { RawConnection } from "../../../test/support/raw-connection.ts";
-import { ManualClock } from "../../lib/clock.ts";
-import type { ConnectionFault } from "../connection.ts";
-import type { BodyReader, HttpRequest } from "../request.ts";
-import type { HttpResponse, ResponseOwner } from "../response.ts";
-import { HttpServer } from "../server.ts";
+import type { ConnectionFault } from "../../src/http1/connection.ts";
+import type { BodyReader, HttpRequest } from "../../src/http1/request.ts";
+import type { HttpResponse, ResponseOwner } from "../../src/http1/response.ts";
+import { HttpServer } from "../../src/http1/server.ts";
+import { ManualClock } from "../../src/lib/clock.ts";
+import { RawConnection } from "./raw-connection.ts";
 
 export const MAX_HEAD_BYTES = 2048;
 export const HEAD_MS = 15_000;
@@ -241,4 +241,3 @@ export function ok(body: string, closing = KEEPS): string {
 export function answerUrl(exchange: Exchange): void {
   exchange.answer(exchange.request.url);
 }
-
