@@ -205,7 +205,7 @@ describe("raw requests that are odd and read in one way", () => {
     },
   );
 
-  it("a broken request behind one that is being answered is refused behind the answer, and writes nothing into it", async () => {
+  it("a broken request behind one that is being answered is refused behind it, and writes nothing into the answer", async () => {
     plane = await startDataPlane();
     const [target] = plane.serve("llama", "forge");
     const caller = plane.raw(chatRequest(plane.key, chatBody("llama", { stream: true })));
