@@ -2,30 +2,17 @@ import { type Logger, pino } from "pino";
 import { expect, it } from "vitest";
 import type { RequestSummary } from "../proxy/observer.ts";
 import { requestClosed, requestOpened } from "../usage/__fixtures__/request-record.ts";
+import { requestSummary } from "./__fixtures__/request-summary.ts";
 import { logRequest } from "./access-log.ts";
 
 const ID = "01a22d09-4168-7304-8a65-609be2d777a5";
-const SERVED: RequestSummary = {
-  id: ID,
-  opened: requestOpened(ID),
+const SERVED = requestSummary(ID, {
   closed: requestClosed(ID, { tokensIn: 10, tokensOut: 7, timeToFirstTokenMs: 3 }),
-  method: "POST",
-  operation: "openai.chat",
-  dialect: "openai-chat",
-  endpoint: "default",
   keyId: "key1",
-  ambient: null,
   remoteAddress: "127.0.0.1",
-  status: 200,
-  errorCode: null,
-  detail: null,
-  shadow: null,
-  softBudget: null,
-  servedBy: "node/lab",
   durationMs: 2.6,
-  overheadMs: 0.1,
   bytesOut: 512,
-};
+});
 const REFUSED: Partial<RequestSummary> = { opened: null, closed: null, servedBy: null, overheadMs: null, bytesOut: 0 };
 
 /** The fields as pino gets them elsewhere: what a line is compared with. */

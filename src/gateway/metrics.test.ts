@@ -1,30 +1,12 @@
 import { expect, it } from "vitest";
-import { requestClosed, requestOpened } from "../usage/__fixtures__/request-record.ts";
+import { requestClosed } from "../usage/__fixtures__/request-record.ts";
 import type { RequestClosed } from "../usage/record.ts";
+import { requestSummary } from "./__fixtures__/request-summary.ts";
 import { Metrics } from "./metrics.ts";
 
 function ended(metrics: Metrics, counts: Partial<RequestClosed>): void {
-  metrics.ended({
-    id: "r",
-    opened: requestOpened("r"),
-    closed: requestClosed("r", { tokensIn: 10, tokensInCached: 4, tokensOut: 7, ...counts }),
-    method: "POST",
-    operation: "openai.chat",
-    dialect: "openai-chat",
-    endpoint: "default",
-    keyId: "k",
-    ambient: null,
-    remoteAddress: "",
-    status: 200,
-    errorCode: null,
-    detail: null,
-    shadow: null,
-    softBudget: null,
-    servedBy: "node/lab",
-    durationMs: 2,
-    overheadMs: 0.1,
-    bytesOut: 5,
-  });
+  const closed = requestClosed("r", { tokensIn: 10, tokensInCached: 4, tokensOut: 7, ...counts });
+  metrics.ended(requestSummary("r", { closed }));
 }
 
 it("Metrics counts tokens by type, cached and reasoning ones apart as parts of the others, and numbers the states of breakers", async () => {

@@ -2,31 +2,13 @@ import { Registry } from "prom-client";
 import { expect, it } from "vitest";
 import type { RequestSummary } from "../proxy/observer.ts";
 import { requestClosed, requestOpened } from "../usage/__fixtures__/request-record.ts";
+import { requestSummary } from "./__fixtures__/request-summary.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 
 function summary(model: string, servedBy: string | null, rest: Partial<RequestSummary> = {}): RequestSummary {
-  return {
-    id: "r",
-    opened: { ...requestOpened("r"), model },
-    closed: requestClosed("r", { timeToFirstTokenMs: 30 }),
-    method: "POST",
-    operation: "openai.chat",
-    dialect: "openai-chat",
-    endpoint: "default",
-    keyId: "k",
-    ambient: null,
-    remoteAddress: "",
-    status: 200,
-    errorCode: null,
-    detail: null,
-    shadow: null,
-    softBudget: null,
-    servedBy,
-    durationMs: 2_000,
-    overheadMs: 0.2,
-    bytesOut: 5,
-    ...rest,
-  };
+  const opened = { ...requestOpened("r"), model };
+  const closed = requestClosed("r", { timeToFirstTokenMs: 30 });
+  return requestSummary("r", { opened, closed, servedBy, durationMs: 2_000, overheadMs: 0.2, ...rest });
 }
 
 it("counts by model, node, dialect and outcome, and times by model and node", async () => {
