@@ -168,6 +168,34 @@ describe("journal", () => {
     expect(clock.pendingTimers).toBe(1);
   });
 
+  it("leaves what comes while it drains to the next interval", async () => {
+    let taken = Promise.withResolvers<void>();
+    let blocks = 0;
+    const one = await start({
+      usage: {
+        ingest: async (lines) => {
+          blocks += 1;
+          // Under load there is always one more when a block has been taken in.
+          if (blocks < 10) {
+            open(one, opened(`during ${blocks}`));
+            close(one, closed(`during ${blocks}`));
+          }
+          const result = await usage.ingest(lines);
+          taken.resolve();
+          return result;
+        },
+      },
+    });
+    open(one, opened("a"));
+    close(one, closed("a"));
+    await one.drain();
+    expect([...usage.records.keys()]).toEqual(["a"]);
+    taken = Promise.withResolvers<void>();
+    clock.advance(1_000);
+    await taken.promise;
+    expect([...usage.records.keys()]).toEqual(["a", "during 1"]);
+  });
+
   it("keeps no record longer than ten minutes, however quiet it is, but what is still open", async () => {
     const one = await start();
     open(one, opened("a"));
