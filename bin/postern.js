@@ -20,14 +20,15 @@ if (!isSupported(process.versions.node)) {
   process.exit(1);
 }
 
-// What serves for long gets a smaller young generation: V8's own bound of 48 MB fills up while a thousand streams open, for no
-// gain (docs/decisions/2026-11-30-a-small-young-generation.md). V8 takes this flag only at its start, so the process replaces
-// itself, with the same id and the same open files. Children of `postern up` take the flag over.
-const HEAP_FLAG = "--max-semi-space-size=8";
+// What serves for long gets a young generation of one size: V8's own begins with 1 MB, of which the requests that are under way
+// fill much, and its bound of 48 MB fills up while a thousand streams open, for no gain
+// (docs/decisions/2026-11-30-a-small-young-generation.md). V8 takes these flags only at its start, so the process replaces
+// itself, with the same id and the same open files. Children of `postern up` take the flags over.
+const HEAP_FLAGS = ["--min-semi-space-size=4", "--max-semi-space-size=8"];
 const flags = [...process.execArgv, process.env.NODE_OPTIONS || ""].join(" ");
 const isService = ["up", "gateway", "agent"].includes(process.argv[2]);
 if (isService && process.execve && process.platform !== "win32" && !process.channel && !flags.includes("semi-space")) {
-  process.execve(process.execPath, [process.execPath, HEAP_FLAG, ...process.execArgv, ...process.argv.slice(1)]);
+  process.execve(process.execPath, [process.execPath, ...HEAP_FLAGS, ...process.execArgv, ...process.argv.slice(1)]);
 }
 
 const { existsSync } = await import("node:fs");

@@ -19,7 +19,9 @@ test.runIf(process.platform === "linux")(
   "a gateway runs with a small young generation, in the process that was started",
   async () => {
     const gateway = await startGateway();
-    expect(commandLineOf(gateway.pid)).toContain("--max-semi-space-size=8");
+    expect(commandLineOf(gateway.pid)).toEqual(
+      expect.arrayContaining(["--min-semi-space-size=4", "--max-semi-space-size=8"]),
+    );
     gateway.child.kill("SIGTERM");
     expect(await gateway.exited).toBe(0);
   },
