@@ -18,8 +18,10 @@ export interface RequestHead {
   keepsAlive: boolean;
 }
 
-const REQUEST_LINE = /^([A-Z-]+) ([\x21-\x7e]+) HTTP\/(1\.[01])$/;
-const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS);
+const REQUEST_LINE = /^[A-Z-]+ [\x21-\x7e]+ HTTP\/1\.[01]$/;
+const VERSION_LENGTH = " HTTP/1.1".length;
+/** Each by itself: a method that was cut out of a head is compared slowly ever after. */
+const KNOWN_METHODS: ReadonlyMap<string, string> = new Map(METHODS.map((method) => [method, method]));
 const LENGTH_SYNTAX = /^[0-9]{1,15}$/;
 
 /**
@@ -32,20 +34,22 @@ const LENGTH_SYNTAX = /^[0-9]{1,15}$/;
  */
 export function parseHead(text: string): RequestHead | null {
   const lineEnd = text.indexOf("\r\n");
-  const line = REQUEST_LINE.exec(text.slice(0, lineEnd));
-  if (line === null) return null;
-  const [, method = "", target = "", version] = line;
+  const line = text.slice(0, lineEnd);
+  if (!REQUEST_LINE.test(line)) return null;
+  const methodEnd = line.indexOf(" ");
+  const method = KNOWN_METHODS.get(line.slice(0, methodEnd));
   const rawHeaders: string[] = [];
-  if (!KNOWN_METHODS.has(method) || !readFields(text, lineEnd + 2, rawHeaders)) return null;
+  if (method === undefined || !readFields(text, lineEnd + 2, rawHeaders)) return null;
+  const isOld = line.endsWith("0");
   const head: RequestHead = {
     method,
-    target,
-    httpVersion: version === "1.0" ? "1.0" : "1.1",
+    target: line.slice(methodEnd + 1, -VERSION_LENGTH),
+    httpVersion: isOld ? "1.0" : "1.1",
     rawHeaders,
     contentLength: null,
     isChunked: false,
     wantsUpgrade: false,
-    keepsAlive: version === "1.1",
+    keepsAlive: !isOld,
   };
   return readFraming(head) ? head : null;
 }
