@@ -26,7 +26,7 @@ import { INLINE_BYTES, INLINE_VALUES, inTurns, Turns } from "../lib/turns.ts";
 import type { WaitReason } from "../routing/plan.ts";
 import type { TargetHealths } from "../routing/target-health.ts";
 import type { Prices } from "../usage/price.ts";
-import type { Ledger, RequestOpened } from "../usage/record.ts";
+import type { Ledger } from "../usage/record.ts";
 import { affinityKey } from "./affinity-key.ts";
 import { BodyMemory } from "./body-memory.ts";
 import type { Captures } from "./captures.ts";
@@ -40,7 +40,7 @@ import type { ProxyObserver } from "./observer.ts";
 import { ownAnswer } from "./own-answers.ts";
 import { ownWords } from "./own-words.ts";
 import { type PlanForFacts, planFor } from "./plan-for.ts";
-import { judgesFor, mayBegin } from "./plan-judges.ts";
+import { judgesFor } from "./plan-judges.ts";
 import { type AttemptSource, prepareAttempt } from "./prepare-attempt.ts";
 import { type HeldBody, readBody } from "./read-body.ts";
 import { endByPlace, endByTime } from "./recheck.ts";
@@ -49,7 +49,8 @@ import { Relay } from "./relay.ts";
 import type { RelayPlan } from "./relay-contract.ts";
 import { resolveModel, visibleModels } from "./resolve-model.ts";
 import { beginRun, familyOfRun, policiesOf, type Run } from "./run.ts";
-import { type SettleDeps, settleLocal, settleRelayed } from "./settle.ts";
+import { RunHost, type RunHostDeps } from "./run-host.ts";
+import { settleLocal } from "./settle.ts";
 import { Sweeper } from "./sweeper.ts";
 import type { Catalogue, CatalogueEntry, Target } from "./target.ts";
 import { makeWaiter } from "./waiter.ts";
@@ -100,7 +101,6 @@ export class Pipeline {
   readonly #deps: PipelineDeps;
   readonly #sweeper: Sweeper;
   readonly #bodies: BodyMemory;
-  readonly #settle: SettleDeps;
   readonly #key: KeySteps;
   readonly #codecs: ReadonlyMap<string, DialectCodec>;
   readonly #formatFor: FormatFor;
@@ -108,6 +108,7 @@ export class Pipeline {
   readonly #turns = new Turns();
   readonly #perAddress = new Concurrency();
   readonly #room: WaitingRoom;
+  readonly #host: RunHostDeps;
   #turn = 0;
   #isDraining = false;
   #isStopped = false;
@@ -128,7 +129,13 @@ export class Pipeline {
       approval: deps.approvalWaitMs,
     };
     this.#room = new WaitingRoom({ ...queue, waitMs }, this.#sweeper, () => clock.monotonicMs());
-    this.#settle = { observer: deps.observer, clock: deps.clock };
+    this.#host = {
+      ...deps,
+      sweeper: this.#sweeper,
+      room: this.#room,
+      keySteps: this.#key,
+      answerError: (run, error, further) => this.#answerError(run, error, further),
+    };
   }
 
   /**
@@ -262,7 +269,7 @@ export class Pipeline {
   /** Steps 6 to 10. Yields before each stage whether what comes next is long. */
   *#afterBody(run: Run, body: HeldBody): Generator<boolean, void> {
     run.reservations.add(() => body.release());
-    const { limits, timeouts, catalogue, clock, ledger } = this.#deps;
+    const { limits, timeouts, catalogue, clock } = this.#deps;
     const { operation, endpoint, key, head, response } = run;
     if (operation === null || endpoint === null || key === null || head === null) throw new PosternError("internal");
     const arrivedMs = clock.monotonicMs();
@@ -331,7 +338,6 @@ export class Pipeline {
       requestBytes,
     };
     this.#deps.observer.streamStarted();
-    const subject = { requestId: run.id, model: entry.name, workflow: key.policy.document.workflow };
     const overheadMs = clock.monotonicMs() - arrivedMs;
     run.relay = new Relay(
       {
@@ -356,33 +362,7 @@ export class Pipeline {
         isRescued: entry.isRescued,
         answerCopy: run.capture,
       },
-      {
-        sweeper: this.#sweeper,
-        monotonicMs: () => clock.monotonicMs(),
-        nowMs: () => clock.nowMs(),
-        newId: this.#deps.newId,
-        mayBegin: (target) => mayBegin(target, key.policy.document.workflow, this.#deps.contingency),
-        start: (target, request, handler) => this.#deps.faults.start(target, request, handler, subject),
-        failover: (from, to, reason) => this.#deps.observer.failover(from, to, reason),
-        health: this.#deps.health,
-        attemptEnded: (summary) => this.#deps.observer.attemptEnded(summary),
-        random: this.#deps.random,
-        refuse: (error, further) => this.#answerError(run, error, further),
-        open: (then) => ledger.open(opened, then),
-        wait: () => {
-          if (waiter !== null) this.#room.join(waiter);
-        },
-        describeWait: () => (waiter === null ? "" : this.#room.describe(waiter)),
-        renew: (monotonicMs) => this.#key.renew(run, monotonicMs),
-        addLimits: (headers) => this.#key.addHeaders(run, familyOfRun(run), headers),
-        settle: (record, result, last) => {
-          const costMicros = this.#key.settle(run, entry.name, result);
-          run.reservations.release();
-          this.#deps.observer.streamEnded();
-          const end = run.capture === null ? last : () => this.#endCaptured(run, opened, last);
-          settleRelayed(this.#settle, run, opened, record, result, overheadMs, costMicros, end);
-        },
-      },
+      new RunHost(this.#host, run, key, opened, waiter, overheadMs),
     );
     if (waiter !== null) run.reservations.add(() => this.#room.leave(waiter));
     run.relay.start();
@@ -423,12 +403,6 @@ export class Pipeline {
     run.reservations.add(() => {
       if (run.relay === null) capture.forget();
     });
-  }
-
-  /** The last bytes go out, and what was kept is written behind them. */
-  #endCaptured({ capture }: Run, { id, keyId, operation, model }: RequestOpened, last: () => void): void {
-    last();
-    capture?.finish({ id, keyId, operation, model }, this.#deps.clock.nowMs());
   }
 
   /** As `#plan`, among the targets that its key can pay. */
@@ -494,14 +468,14 @@ export class Pipeline {
     const type = body.length === 0 ? [] : ["Content-Type", "application/json"];
     const names = ["Content-Length", String(body.length), "X-Request-Id", run.id, "Request-Id", run.id];
     run.response.writeHead(200, [...type, ...names]).end(body);
-    settleLocal(this.#settle, run, 200, null, null);
+    settleLocal(this.#deps, run, 200, null, null);
   }
 
   #refuse(run: Run, thrown: unknown): void {
     const error = toPosternError(thrown);
     run.reservations.release();
     this.#answerError(run, error);
-    settleLocal(this.#settle, run, statusFor(familyOfRun(run), error), error.code, error);
+    settleLocal(this.#deps, run, statusFor(familyOfRun(run), error), error.code, error);
   }
 
   #answerError(run: Run, error: PosternError, further: readonly string[] = []): void {
