@@ -45,6 +45,11 @@ type LimitCode =
   | "budget_spent"
   | "budget_reserved";
 
+/** Whether a key has a rate of either kind. */
+export function hasRates({ requestsPerMinute, tokensPerMinute }: LimitRules): boolean {
+  return requestsPerMinute !== undefined || tokensPerMinute !== undefined;
+}
+
 /** What one key holds and has used. */
 class KeyState {
   readonly open = new Leases();
@@ -98,10 +103,8 @@ export class KeyLimits {
     return admission;
   }
 
-  /** Where a key stands with its rates, reservations counted; null where it has none. */
-  rates(keyId: string, rules: LimitRules, monotonicMs: number): Rates | null {
-    const { requestsPerMinute, tokensPerMinute } = rules;
-    if (requestsPerMinute === undefined && tokensPerMinute === undefined) return null;
+  /** Where a key stands with its rates, reservations counted. */
+  rates(keyId: string, { requestsPerMinute, tokensPerMinute }: LimitRules, monotonicMs: number): Rates {
     const state = this.#states.get(keyId);
     return {
       requests: rateState(requestsPerMinute, state?.requests ?? null, 0, monotonicMs),

@@ -72,8 +72,9 @@ export class ContingencyBook {
     });
   }
 
+  /** See `Contingency.verdict`. For every request: while everything is normal it does not even look at the clock. */
   verdict(workflow: string | undefined, hasProviders: boolean): ProviderVerdict | null {
-    return this.#state.verdict(workflow, hasProviders, this.#at());
+    return this.#state.isNormal ? null : this.#state.verdict(workflow, hasProviders, this.#at());
   }
 
   /** See `Contingency.outcome`. */

@@ -77,6 +77,11 @@ export class Contingency {
     });
   }
 
+  /** No scope is in contingency, or returning from it. */
+  get isNormal(): boolean {
+    return this.#scopes.size === 0;
+  }
+
   /**
    * What holds for a request now. Cheap while everything is normal.
    *

@@ -52,11 +52,11 @@ export class AnswerHeaders {
     const reason = this.#trail.fallbackReason(attempt?.target ?? null) ?? plan?.fallback ?? null;
     if (reason !== null) headers.push("X-Postern-Fallback", reason);
     this.#host.addLimits(headers);
-    const removed = [...facts.removedFields, ...(attempt?.prepared.request.removedFields ?? [])];
-    if (removed.length + facts.clampedFields.length === 0) return;
-    const clamped = facts.clampedFields
-      .filter(({ name }) => !removed.includes(name))
-      .map(({ name, to }) => `${name}=${to}`);
+    const { removedFields, clampedFields } = facts;
+    const removedHere = attempt?.prepared.request.removedFields ?? [];
+    if (removedFields.length + removedHere.length + clampedFields.length === 0) return;
+    const removed = [...removedFields, ...removedHere];
+    const clamped = clampedFields.filter(({ name }) => !removed.includes(name)).map(({ name, to }) => `${name}=${to}`);
     headers.push("X-Postern-Removed-Fields", [...removed, ...clamped].join(", "));
   }
 }

@@ -1,5 +1,5 @@
 import { authorise } from "../access/authorise.ts";
-import type { KeyLimits, Moment } from "../access/key-limits.ts";
+import { hasRates, type KeyLimits, type Moment } from "../access/key-limits.ts";
 import type { Keyring } from "../access/keyring.ts";
 import type { LiveKey } from "../access/live-key.ts";
 import type { LimitConfig, TimeoutConfig } from "../config/resolved.ts";
@@ -77,11 +77,11 @@ export class KeySteps {
     });
   }
 
-  /** Step 5: the request is counted, and ends when the key no longer allows it. Throws what `KeyLimits.admit` throws. */
-  admit(run: Run, key: LiveKey): void {
+  /** Step 5: the request is counted, as of when it came, and ends when the key no longer allows it. Throws what `KeyLimits.admit` throws. */
+  admit(run: Run, key: LiveKey, arrival: Moment): void {
     const { keyLimits, keyring, limits, timeouts } = this.#deps;
     const bodyMs = timeouts.requestBodyMs + BODY_SLACK_MS;
-    const admission = keyLimits.admit(key.id, key.policy.limits, limits.requestsPerKey, bodyMs, this.#moment());
+    const admission = keyLimits.admit(key.id, key.policy.limits, limits.requestsPerKey, bodyMs, arrival);
     run.admission = admission;
     run.reservations.add(() => admission.cancel());
     run.reservations.add(keyring.watch(key.id, (changed) => this.#onChange(run, changed)));
@@ -154,9 +154,11 @@ export class KeySteps {
     const { key, softBudget, capture } = run;
     if (key === null) return;
     if (capture !== null) headers.push("X-Postern-Capture", capture.kinds);
-    const { monotonicMs, nowMs } = this.#moment();
-    const rates = this.#deps.keyLimits.rates(key.id, key.policy.limits, monotonicMs);
-    if (rates !== null) headers.push(...limitHeaders(family, rates, nowMs));
+    if (hasRates(key.policy.limits)) {
+      const { monotonicMs, nowMs } = this.#moment();
+      const rates = this.#deps.keyLimits.rates(key.id, key.policy.limits, monotonicMs);
+      headers.push(...limitHeaders(family, rates, nowMs));
+    }
     if (softBudget !== null) headers.push("X-Postern-Budget", softBudget);
   }
 

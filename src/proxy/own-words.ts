@@ -1,6 +1,7 @@
 import { countTokensBody, countTokensEstimate } from "../dialects/anthropic/count-tokens.ts";
 import { isLoadRequest, loadAnswer } from "../dialects/ollama/load-request.ts";
 import type { Operation } from "../dialects/operations.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { BodyScan } from "../lib/json-scan.ts";
 import type { CatalogueEntry } from "./target.ts";
 
@@ -16,7 +17,7 @@ export function ownWords(
   scan: BodyScan,
   model: string,
   entry: CatalogueEntry,
-  nowMs: number,
+  clock: Clock,
 ): Buffer | null {
   const native = entry.targets.filter((target) => target.operations.has(operation.id));
   if (native.some((target) => target.canAccept())) return null;
@@ -25,5 +26,5 @@ export function ownWords(
   if (kind === undefined || !isLoadRequest(kind, scan)) return null;
   // A model is not loaded where nobody answers.
   if (native.length > 0 || !entry.targets.some((target) => target.canAccept())) return null;
-  return loadAnswer(kind, model, nowMs);
+  return loadAnswer(kind, model, clock.nowMs());
 }

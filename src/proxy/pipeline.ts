@@ -195,7 +195,8 @@ export class Pipeline {
   /** Steps 1 to 5, and the start of 6. Null when the request has its answer. */
   #beforeBody(run: Run): Promise<HeldBody> | null {
     const { request, origin } = run;
-    const { clock, places, limits } = this.#deps;
+    const { places, limits } = this.#deps;
+    const arrival = { monotonicMs: run.startedMs, nowMs: run.startedAtMs };
     run.head = readHead(request, limits.headerCount);
     const found = findPlace(places.endpoints, run.head.host, run.target, request.socket.localAddress);
     const { endpoint, target } = found;
@@ -204,13 +205,13 @@ export class Pipeline {
     run.target = target;
     const { operation, modelId } = classify(request.method, target, this.#deps.optedIn);
     run.operation = operation;
-    checkAddress(places.rules, origin.address, endpoint.name, clock.nowMs());
+    checkAddress(places.rules, origin.address, endpoint.name, arrival.nowMs);
     // A client's "is anybody there", before it has a key to show (Claude Code, Ollama's clients). Tells nothing.
     if (operation.kind === "hello") {
       this.#answerOwn(run, null);
       return null;
     }
-    const { key, secretHash, ambient } = identify(request.rawHeaders, origin, endpoint.name, this.#deps);
+    const { key, secretHash, ambient } = identify(request.rawHeaders, origin, endpoint.name, arrival, this.#deps);
     run.key = key;
     run.secretHash = secretHash;
     run.ambient = ambient;
@@ -223,7 +224,7 @@ export class Pipeline {
     if (this.#runs.size >= limits.requests) throw new PosternError("overloaded", { retryAfterSeconds: 2 });
     this.#runs.add(run);
     run.reservations.add(() => this.#forget(run));
-    this.#key.admit(run, key);
+    this.#key.admit(run, key, arrival);
     const place = this.#takePlaceOf(origin.address);
     if (place !== null) run.reservations.add(place.release);
     const { coding, contentLength } = run.head;
@@ -296,7 +297,7 @@ export class Pipeline {
     const entry = resolveModel(facts.model, policiesOf(run), catalogue);
     run.model = entry.name;
     this.#capture(run, key, body);
-    const own = ownWords(operation, scan, facts.model, entry, clock.nowMs());
+    const own = ownWords(operation, scan, facts.model, entry, clock);
     if (own !== null) {
       this.#key.settleOwn(run);
       return this.#sendOwn(run, own);
