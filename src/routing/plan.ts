@@ -134,6 +134,8 @@ export function isFull({ busy, slots }: Pick<ScoredTarget, "busy" | "slots">): b
 
 /** The best of them, at most `MAX_PLANNED`, in order. Equals stand in the order of a list that begins elsewhere at each turn. */
 function inOrder<T extends PlanTarget>(from: readonly T[], facts: PlanFacts<T>): T[] {
+  // As it is with one person and one GPU.
+  if (from.length === 1) return [...from];
   const { prefers, turn } = facts;
   const scoreOf = scorer(prefers === null ? from : mostPreferred(from, prefers), facts);
   const best: T[] = [];
