@@ -20,7 +20,7 @@ if (!isSupported(process.versions.node)) {
   process.exit(1);
 }
 
-// What serves for long gets a young generation of one size: V8's own begins with 1 MB, of which the requests that are under way
+// What serves for long gets a young generation between two bounds: V8's own begins with 1 MB, of which the requests that are under way
 // fill much, and its bound of 48 MB fills up while a thousand streams open, for no gain
 // (docs/decisions/2026-11-30-a-small-young-generation.md). V8 takes these flags only at its start, so the process replaces
 // itself, with the same id and the same open files. Children of `postern up` take the flags over.

@@ -88,7 +88,7 @@ export class Contingency {
    * @param hasProviders Whether it makes a difference to the request; only then is it counted in the share that returns.
    */
   verdict(workflow: string | undefined, hasProviders: boolean, at: Moment): ProviderVerdict | null {
-    if (this.#scopes.size === 0) return null;
+    if (this.isNormal) return null;
     const whole = this.#verdictOf(null, hasProviders, at);
     if (whole?.state === "contingency" || workflow === undefined) return whole;
     return this.#verdictOf(workflow, hasProviders, at) ?? whole;

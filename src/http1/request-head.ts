@@ -20,7 +20,7 @@ export interface RequestHead {
 
 const REQUEST_LINE = /^[A-Z-]+ [\x21-\x7e]+ HTTP\/1\.[01]$/;
 const VERSION_LENGTH = " HTTP/1.1".length;
-/** Each by itself: a method that was cut out of a head is compared slowly ever after. */
+/** Each by itself, so that a method is one of these texts and not a piece of its head. */
 const KNOWN_METHODS: ReadonlyMap<string, string> = new Map(METHODS.map((method) => [method, method]));
 const LENGTH_SYNTAX = /^[0-9]{1,15}$/;
 

@@ -108,7 +108,7 @@ export class Pipeline {
   readonly #turns = new Turns();
   readonly #perAddress = new Concurrency();
   readonly #room: WaitingRoom;
-  readonly #host: RunHostDeps;
+  readonly #hostDeps: RunHostDeps;
   #turn = 0;
   #isDraining = false;
   #isStopped = false;
@@ -129,7 +129,7 @@ export class Pipeline {
       approval: deps.approvalWaitMs,
     };
     this.#room = new WaitingRoom({ ...queue, waitMs }, this.#sweeper, () => clock.monotonicMs());
-    this.#host = {
+    this.#hostDeps = {
       ...deps,
       sweeper: this.#sweeper,
       room: this.#room,
@@ -363,7 +363,7 @@ export class Pipeline {
         isRescued: entry.isRescued,
         answerCopy: run.capture,
       },
-      new RunHost(this.#host, run, key, opened, waiter, overheadMs),
+      new RunHost(this.#hostDeps, run, key, opened, waiter, overheadMs),
     );
     if (waiter !== null) run.reservations.add(() => this.#room.leave(waiter));
     run.relay.start();

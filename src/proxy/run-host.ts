@@ -33,7 +33,7 @@ export interface RunHostDeps {
   answerError(run: Run, error: PosternError, further: readonly string[]): void;
 }
 
-/** What the relay of one request asks for, done in that request's name. A class, because a closure for each of it is garbage. */
+/** What the relay of one request asks for, done in that request's name. A class, because a closure for each method would be made for every request. */
 export class RunHost implements RelayHost {
   readonly sweeper: Sweeper;
   readonly health: TargetHealths;
